@@ -11,7 +11,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
 
-.PHONY: help venv demo docs notebooks test test-stores test-oldest test-newest lint lint-style lint-types lint-imports format bench bench-quick clean
+.PHONY: help venv demo docs notebooks test test-stores test-oldest test-newest test-wheels lint lint-style lint-types lint-imports format bench bench-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test    the default tests: offline, no accelerator, minutes'
 	@echo 'make test-stores  every vector store and Ray against the real thing (installs their clients)'
 	@echo 'make test-oldest, test-newest  the default tests with the oldest and the newest versions that pyproject.toml allows'
+	@echo 'make test-wheels  build wheel and sdist, and install the wheel with each extra alone (EXTRAS="core report" selects extras)'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
 	@echo 'make bench-quick  the table of the README with one seed, without its slowest cells (minutes)'
@@ -104,6 +105,12 @@ test-newest:
 	@$(PINNED_TORCH) > .venv-newest/torch.txt
 	@.venv-newest/bin/python -m pip install -qq -U -c .venv-newest/torch.txt -e '.[dev]'
 	@$(ONE_THREAD) .venv-newest/bin/python -m pytest $(PYTEST_FLAGS)
+
+# Every extra takes minutes and gigabytes of downloads; continuous integration installs two.
+EXTRAS ?=
+
+test-wheels: venv
+	@$(BIN)/python benchmarks/release.py $(if $(EXTRAS),--extras $(EXTRAS))
 
 lint: lint-style lint-types lint-imports
 

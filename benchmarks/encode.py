@@ -31,6 +31,8 @@ CORPORA = (
     *("nq-open", "wiki-split", "clickbait", "medquad", "mtsamples", "tweettopicXL"),
     *("opentriviaqa", "ag_news_test", "clinc150", "banking77", "enron1"),
 )
+# Made by dictionaries.py and encoded only with --only.
+DICTIONARIES = ("wordnet", "foldoc")
 LABELLED = ("tweettopicXL", "mtsamples")
 ROWS, SEED, MIN_LENGTH, NOTE_WORDS = 12_000, 20_261_123, 8, 60
 log = logging.getLogger(__name__)
@@ -68,11 +70,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoders", nargs="+", choices=make_data.ENCODERS)
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*CORPORA, *DICTIONARIES),
+        default=CORPORA,
+        help=f"encode these corpora; by default all but {' and '.join(DICTIONARIES)}",
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for corpus in CORPORA:
+    for corpus in arguments.only:
         rows = texts(arguments.corpora, corpus)
         kept = arguments.out / f"{corpus}.texts.jsonl"
         if not kept.exists():
@@ -85,7 +94,7 @@ def main() -> None:
                 vectors = make_data.ENCODERS[name].encode(rows, arguments.out)
                 np.save(path, make_data.unit_rows(np.asarray(vectors, np.float32)).astype(np.float16))
                 log.info("wrote %s: %d rows", path, len(rows))
-    for corpus in LABELLED:
+    for corpus in (corpus for corpus in LABELLED if corpus in arguments.only):
         names = sorted(set().union(*labels(arguments.corpora, corpus).values()))
         for name in arguments.encoders:
             encoder = make_data.ENCODERS[name]

@@ -94,16 +94,21 @@ def rows(case: Case, data: Path, folder: Path) -> tuple[np.ndarray[Any, Any], ..
         return vectors(path)
 
     a, b = load(case.source), load((case.source[0], case.target[1]))
-    order = np.random.default_rng(case.seed).permutation(len(a))
-    pool = min(POOL, len(a) // 3)
-    held, rest = order[:pool], order[pool:]
-    first, second = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    held, first, second = split(case.seed, len(a))
     x, y, x_held, y_held = a[first], b[second], a[held], b[held]
     if case.target[0] != case.source[0]:
         other = load(case.target)
         y = other[np.random.default_rng(case.seed + 1).permutation(len(other))[: len(x)]]
     x, y = x[: case.n], y[: case.n]
     return _spoil(case, x, y, x_held, y_held)
+
+
+def split(seed: int, count: int) -> tuple[np.ndarray[Any, Any], ...]:
+    """Return which of the texts of a corpus are held out, and which are the rows of the source and of the target."""
+    order = np.random.default_rng(seed).permutation(count)
+    pool = min(POOL, count // 3)
+    held, rest = order[:pool], order[pool:]
+    return held, rest[: len(rest) // 2], rest[len(rest) // 2 :]
 
 
 def _spoil(case: Case, x: Any, y: Any, x_held: Any, y_held: Any) -> tuple[Any, ...]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -24,9 +23,11 @@ from typing import Any
 
 import numpy as np
 from fits import BEIR, POOL, Case, rows
+from records import run_alone
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
+from interlingua.core.arrays import FloatArray
 from interlingua.evaluation import evaluate
 
 HERE = Path(__file__).resolve().parent
@@ -62,8 +63,16 @@ NAMES = {
 }
 
 
+# How the documentation calls the cases.
+TITLES = {
+    "beir: bge -> minilm": "search questions, BGE to MiniLM",
+    "debian: minilm -> model2vec": "package descriptions, MiniLM to Model2Vec",
+    "nq-open | clickbait: minilm -> model2vec": "questions to headlines, MiniLM to Model2Vec",
+}
+
+
 class Ways:
-    """Two functions with the face of a translator."""
+    """Two functions with the methods of a translator."""
 
     def __init__(self, there: Any, back: Any) -> None:
         self.translate, self.invert = there, back
@@ -97,10 +106,19 @@ def one(method: str, case: Case, data: Path, folder: Path) -> dict[str, Any]:
         fit = create_aligner(method, **METHODS[method]).fit(Problem.of(x, y), seed=case.seed, on_step=ignore_step)
         there, back = fit.forward, fit.backward
     seconds = time.process_time() - started
+    return {"seconds": seconds, "peak_mb": peak_mb(), **scores_of(there, back, x_held, y_held)}
+
+
+def scores_of(there: Any, back: Any, x_held: FloatArray, y_held: FloatArray) -> dict[str, dict[str, float]]:
+    """Return the scores of two maps on held-out pairs."""
     scores = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
     keep = ("top1", "mean_rank", "cosine", "cosine_centered")
-    ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **ways}
+    return {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
+
+
+def peak_mb() -> int:
+    """Return the peak memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -109,10 +127,11 @@ def table(records: list[dict[str, Any]]) -> str:
              "|---|--:|---|--:|--:|--:|--:|--:|"]  # fmt: skip
     for key in dict.fromkeys((r["case"], r["n"], r["method"]) for r in records):
         same = [r for r in records if (r["case"], r["n"], r["method"]) == key]
-        name = key[0].replace(" | ", " to ")
+        name = TITLES[key[0]]
         fits = [r for r in same if "forward" in r]
         if not fits:
-            why = same[0]["skipped"].split(" with gufunc")[0]
+            skipped = same[0]["skipped"]
+            why = "refuses unequal widths" if "mismatch in its core dimension" in skipped else skipped
             lines.append(f"| {name} | {key[1]:,} | {key[2]} | {len(same)} | {why} | | | |")
             continue
         top1, rank = ([r["forward"][k] for r in fits] for k in ("top1", "mean_rank"))
@@ -241,13 +260,9 @@ def main() -> None:
 
 def fit(key: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one fit in a process of its own."""
-    command = [sys.executable, __file__, "--one", key, "--seeds", arguments.seeds, "--data", str(arguments.data),
-               "--vectors", str(arguments.vectors)]  # fmt: skip
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    places = ("--data", str(arguments.data), "--vectors", str(arguments.vectors))
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=arguments.limit, check=False, env=os.environ | threads
-        )
+        done = run_alone(__file__, "--one", key, "--seeds", arguments.seeds, *places, limit=arguments.limit)
     except subprocess.TimeoutExpired:
         return {"skipped": f"stopped after {arguments.limit:.0f} s"}
     if done.returncode:

@@ -1,9 +1,11 @@
-"""What the scripts that fit many cases share: scores on held-out pairs, and records that are appended and resumed."""
+"""What the scripts that fit many cases share: scores, records that are appended and resumed, and processes of a fit."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,6 +23,17 @@ def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
     similarity = unit_rows(translated) @ unit_rows(truth).T
     rank = (similarity > np.diag(similarity)[:, None]).sum(axis=1) + 1
     return {"top1": float((rank == 1).mean()), "mean_rank": float(rank.mean())}
+
+
+def run_alone(script: str, *words: str, limit: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a script with these arguments in a process of its own with one thread.
+
+    Raises:
+        subprocess.TimeoutExpired: it took more than ``limit`` seconds.
+    """
+    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, script, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, env=os.environ | threads)
 
 
 def arguments_of(description: str | None, out: str, seeds: str) -> argparse.ArgumentParser:

@@ -86,7 +86,7 @@ def test_spaces_of_two_widths(world: World) -> None:
 
 
 def test_what_it_refuses(world: World) -> None:
-    with pytest.raises(InputError, match="There are 799 translations for 800 documents; one each is needed"):
+    with pytest.raises(InputError, match="There are 799 translations for 800 documents; there must be one for each"):
         adapt(world.victim, world.translated[1:], world.public)
     with pytest.raises(InputError, match="There are 99 documents; at least 100 are needed"):
         adapt(world.victim[:99], world.translated[:99], world.public)

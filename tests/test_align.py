@@ -273,7 +273,7 @@ FLAT = np.hstack([gaussian(200, 3, 0)] * 4)
         ({"source": gaussian(40, 9, 0)}, "source has 40 rows; without pairs at least 100 are needed.*procrustes"),
         ({"target": gaussian(40, 9, 0)}, "target has 40 rows; without pairs at least 100"),
         ({"target": gaussian(200, 5, 0)}, "target has 5 columns; without pairs at least 8 are needed"),
-        ({"source": FLAT}, "source varies in 3 directions only; without pairs at least 8 are needed"),
+        ({"source": FLAT}, "source varies in only 3 directions; without pairs at least 8 are needed"),
         ({"source": np.ones((200, 9))}, "source holds 200 copies of one row"),
         ({"target": np.full((200, 9), np.nan)}, "target: 200 of 200 rows hold NaN"),
         ({"seed": -1}, "seed is -1; an integer >= 0"),

@@ -190,11 +190,11 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
             "seeds",
             {"encoders": ()},
             r"under no encoder in .*vectors, looked for as news\.ENCODER\.npy; .* the corpora there are: mail, news\. "
-            r"Either put such files there, \[n, d\].* --vectors .*--corpus; or .*bench seeds --encode",
+            r"Either put such files there, \[n, d\].* vectors=DIR .*corpus=NAME; or .*bench seeds --encode",
         ),
         ("clip", {}, "needs an encoder called clip; there are red, green"),
-        ("attributes", {}, "measured on other corpora than the fit's"),
-        ("data-efficiency", {}, "needs the numbers of source rows"),
+        ("attributes", {}, "needs other corpora than that of the fit.* Name them with on=CORPUS"),
+        ("data-efficiency", {}, "needs the numbers of source rows.* Name them with rows=N"),
         ("seeds", {"rows": (1, 2)}, "takes one number of rows and got 2"),
         ("seeds", {"seeds": ()}, "No seed was given"),
         ("seeds", {"encoders": ("red", "../green")}, "'../green' names no corpus or encoder"),
@@ -322,8 +322,8 @@ def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("corpus", "encoder", "message"),
     [
-        ("mimic", "gtr", "There is no corpus 'mimic'; known are nq.*--text mimic=FILE"),
-        ("nq", "bert", "There is no encoder 'bert'; known are gtr.*--model bert=MODEL"),
+        ("mimic", "gtr", "There is no corpus 'mimic'; choose from nq.*--text mimic=FILE"),
+        ("nq", "bert", "There is no encoder 'bert'; choose from gtr.*--model bert=MODEL"),
         ("nq", "absent", r"The encoder absent cannot be loaded \(no such model\)"),
         ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).*--text enron=FILE"),
     ],

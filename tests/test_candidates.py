@@ -130,7 +130,7 @@ def test_a_candidate_with_too_few_rows_is_refused_before_any_fit() -> None:
 
 def test_a_candidate_that_cannot_be_fitted_is_named(rng: np.random.Generator) -> None:
     flat = np.asarray(rng.standard_normal((150, 3)) @ rng.standard_normal((3, 16)), np.float32)
-    with pytest.raises(InputError, match="Candidate target 'flat': target varies in 3 directions only"):
+    with pytest.raises(InputError, match="Candidate target 'flat': target varies in only 3 directions"):
         il.align(gaussian(150, 16, 0), {"flat": flat, "round": gaussian(150, 16, 1)})
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import pickle
@@ -15,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
 from interlingua.aligners import METHODS
 from interlingua.cli import app
 from interlingua.cli.inputs import read_pairs
+from interlingua.cli.tables import print_verdict
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import load
@@ -135,6 +138,23 @@ def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -
     assert [shown.count(part) for part in ("Refits agree.", "Hubs are few.")] == [1, 1]
     assert [shown.count(part) for part in ("≥ 0.5", "≤ 0.5", "refit agreement")] == [1, 1, 1]
     assert [shown.count(part) for part in ("null: the value when nothing is aligned", "needed: the limit")] == [1, 1]
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+def test_a_fit_explains_what_did_not_pass_and_takes_one_screen(failing: int) -> None:
+    names = ("transport_excess", "refit_agreement", "cycle", "self_retrieval", "start_agreement", "hubness")
+    evidence = [
+        Evidence(
+            name, 0.4, 0.1, 0.5, i >= failing, f"What {name} means, in a sentence that takes more than a line here."
+        )
+        for i, name in enumerate(names)
+    ]
+    verdict = Verdict(Status("doubtful" if failing else "aligned"), 0.5, (), tuple(evidence))
+    out = Console(width=80, record=True, file=io.StringIO())
+    print_verdict(out, verdict.to_dict(), explain=False)
+    shown = out.export_text()
+    assert [f"What {name} means" in shown for name in names] == [i < failing for i in range(len(names))]
+    assert len(shown.splitlines()) + 4 <= 24, "the command adds four lines at most"
 
 
 def test_a_reason_that_is_a_measurement_is_printed_as_its_row(run: Run, saved: Path) -> None:

@@ -260,7 +260,10 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
     blank = case / "blank.txt"
     blank.write_text("one\n\ntwo\n")
     for arguments, message in (
-        (("audit", vectors, "--corpus", public, "--out", page, "--json"), "needs --authorized-by WHO"),
+        (
+            ("audit", vectors, "--corpus", public, "--out", page, "--json"),
+            "needs --authorized-by WHO, the person or body that authorized it",
+        ),
         (("audit", vectors, *asked), "needs VECTORS and --corpus"),
         (("audit", vectors, "--corpus", public, *asked), "give --corpus-vectors FILE, or --encoder NAME"),
         (("audit", vectors, "--demo", *asked), "--demo has its own"),
@@ -320,7 +323,7 @@ def test_the_packaged_demo_is_audited_outside_a_checkout(
     ran = run("audit", "--demo", "--fits", "1", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["provenance"]["vectors"].startswith("the demo's vectors. The small data of the package")
+    assert ran.json["provenance"]["vectors"].startswith("Vectors of the demo: the small data of the package")
     assert (tmp_path / "audit.html").is_file()
 
 

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -15,7 +15,7 @@ import typer
 import interlingua
 from command_line import Run
 from interlingua.aligners import METHODS
-from interlingua.cli import app
+from interlingua.cli import _usage_message, app
 from interlingua.cli.help import EXAMPLES
 from interlingua.core.translator import load
 
@@ -123,8 +123,12 @@ REFUSED = [
     ("--catch-up", f"{MIGRATE} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
     ("--catch-up", f"{MIGRATE} --catch-up --resume", "--resume and --catch-up exclude each other"),
     ("--triggers", f"{MIGRATE} --triggers skip", "updates no row of a table .* Leave --triggers skip out"),
-    ("--query", f"{SEARCH} --query target.npy --text a", "--query FILE or --text TEXT is needed, and not both"),
-    ("--query", SEARCH, "--query FILE or --text TEXT is needed, and not both"),
+    (
+        "--query",
+        f"{SEARCH} --query target.npy --text a",
+        "Give the queries with --query FILE or with --text TEXT, and not with both",
+    ),
+    ("--query", SEARCH, "Give the queries with --query FILE or with --text TEXT, and not with both"),
     ("--text", f"{SEARCH} --text a", "--text needs --encoder, the model of the query space"),
     ("--encoder", f"{SEARCH} --query target.npy --encoder e", "--encoder has no effect without --text"),
     ("--rerank", f"{SEARCH} --text a --encoder e --rerank f", "are different models, whose scores cannot be ranked"),
@@ -300,7 +304,73 @@ def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> No
     text = run(name, "--help").out
     assert not re.search(r"<(int|float|str|path|list|text)\b|range>|[{}]", text), text
     assert "default: (" not in text
-    assert text.split("Examples:\n")[1].splitlines() == [f"  {line}" for line in EXAMPLES[name]]
+    shown = re.sub(r" \\\n +", " ", text.split("Examples:\n")[1])
+    assert shown.splitlines() == [f"  {line}" for line in EXAMPLES[name]]
+
+
+@pytest.mark.parametrize("name", GROUP.commands)
+def test_help_fits_a_terminal_of_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    lines = run(name, "--help").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    descriptions = "\n".join(lines).split("\nOptions:\n")[1]
+    assert not re.search(r"[a-z]-$", descriptions, re.MULTILINE), "a line ends inside a hyphenated word"
+    assert not re.search(r"\|[\w-]+>|[<>]=", descriptions), "choices and ranges as a person writes them"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("demo --seed x", "'--seed': .*(x was given; a whole number is needed|is not a valid int)"),
+        ("demo --seed -1", "'--seed': .*(-1 was given; at least 0 is needed|is not in the range)"),
+        ("serve --port 99999", "'--port': .*(99999 was given; at most 65535 is needed|is not in the range)"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_the_words_of_the_command(run: Run, typed: str, message: str) -> None:
+    ran = run(*shlex.split(typed))
+    assert ran.code == 2
+    assert re.search(message, ran.err)
+    assert "Input should" not in ran.err
+
+
+def test_a_message_repeats_what_was_typed_as_it_was_typed(run: Run) -> None:
+    ran = run("export", "t", "--to", "Value error, Input should be a valid integer", "--out", "x")
+    assert ran.code == 2
+    assert re.search("'Value error, Input should be a valid integer' is not one of", " ".join(ran.err.split()))
+    assert "Value error, 'Value" not in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "given", "message"),
+    [
+        (float, {"gt": 0}, "0", "0 was given; more than 0.0 is needed."),
+        (int, {"lt": 3}, "3", "3 was given; less than 3 is needed."),
+        (int, {"ge": 2}, "1", "1 was given; at least 2 is needed."),
+        (int, {"le": 2}, "3", "3 was given; at most 2 is needed."),
+        (float, {"allow_inf_nan": False}, "inf", "inf was given; a finite number is needed."),
+        (float, {}, "", "Nothing was given; a number is needed."),
+        (int, {}, "1.5", "1.5 was given; a whole number is needed."),
+        (bool, {}, "maybe", "maybe was given; true or false is needed."),
+        (bytes, {}, 1, "of the parser"),
+    ],
+)
+def test_what_pydantic_refuses_is_said_with_the_value(
+    kind: type, limits: dict[str, Any], given: Any, message: str
+) -> None:
+    pydantic = pytest.importorskip("pydantic")
+    with pytest.raises(pydantic.ValidationError) as refused:
+        pydantic.TypeAdapter(Annotated[kind, pydantic.Field(**limits)]).validate_python(given)
+    assert _usage_message("of the parser", refused.value) == message
+
+
+def test_other_usage_errors_keep_their_message() -> None:
+    assert _usage_message("No such option: --jso", None) == "No such option: --jso"
+
+
+def test_ranges_in_the_help_are_words(run: Run) -> None:
+    assert "[default: 0; 0 to 6]" in run("audit", "--help").out
+    assert "[at least 2]" in run("evaluate", "--help").out
 
 
 @pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
@@ -306,6 +307,71 @@ def test_where_pairs_win_is_what_the_records_say(generate: ModuleType) -> None:
     assert (
         "on 1,000 pairs of the same kind reaches a top-1 of .89, on 300 pairs .73; method `linear` without" in compare
     )
+
+
+def test_how_many_pairs_beat_none_is_what_the_records_say(generate: ModuleType) -> None:
+    peers = importlib.import_module("peers_paired")  # the fixture has put benchmarks on the path
+    records = [
+        r
+        for r in records_of(generate, "peers-paired.jsonl")
+        if r["case"] == "beir: bge -> minilm" and r["method"] in peers.NAMES
+    ]
+    seeds = {r["seed"] for r in records}
+    top1 = {
+        key: float(np.median([r["forward"]["top1"] for r in records if (r["method"], r["pairs"]) == key]))
+        for key in {(r["method"], r["pairs"]) for r in records}
+    }
+    own = top1["linear", 0]
+    paired = {count: {m: v for (m, pairs), v in top1.items() if pairs == count} for count in (100, 300, 500, 1000)}
+    best = {count: max(values, key=lambda method: values[method]) for count, values in paired.items()}
+
+    def shown(value: float, digits: int = 3) -> str:
+        return f"{value:.{digits}f}".removeprefix("0")
+
+    page = " ".join((ROOT / "docs" / "compare.md").read_text("utf-8").split())
+    many = {1: "one seed", 2: "two seeds", 3: "three seeds"}[len(seeds)]
+    assert f"In {many} on BGE to MiniLM" in page
+    assert f"top-1 is {shown(own)} without pairs. With 100 pairs the best method reaches" in page
+    assert (best[100], best[300]) == ("ridge", "procrustes")
+    assert (
+        f"reaches {shown(paired[100]['ridge'], 2)} (ridge), with 300 pairs {shown(paired[300]['procrustes'], 2)} (Proc"
+        in page
+    )
+    half = paired[500]
+    assert (
+        f"500 pairs Procrustes ({shown(half['procrustes'])}) and ridge ({shown(half['ridge'])}) equal the fit" in page
+    )
+    assert all(abs(value - own) < 0.005 for value in half.values())
+    full = paired[1000]
+    assert f"every method is better ({shown(min(full.values()))} to {shown(max(full.values()))})" in page
+    assert min(full.values()) > own
+    networks = [method for method in full if "MLP" in method]
+    assert len(networks) == 2
+    assert {count for method, count in top1 if "MLP" in method} == {100, 1000}
+    assert full["procrustes"] > max(full[method] for method in networks)
+
+
+def test_the_table_of_peers_with_pairs_leaves_out_what_was_not_run(generate: ModuleType) -> None:
+    peers = importlib.import_module("peers_paired")
+    base = {"seed": 0, "processor_seconds": 1.0, "peak_mb": 10, "rows": [4398, 4398]}
+    case = "beir: bge -> minilm"
+    records = [
+        {**base, "case": case, "method": method, "pairs": pairs, "forward": {"top1": top1}}
+        for method, pairs, top1 in (
+            ("linear", 0, 0.9),
+            ("ridge", 100, 0.5),
+            ("ridge", 300, 0.95),
+            ("procrustes", 100, 0.8),
+        )
+    ]
+    records.append({**records[1], "case": "wordnet: use -> model2vec"})
+    lines = peers.table(records).splitlines()
+    assert lines[0] == "| method | pairs | search questions, BGE to MiniLM | seconds | peak MB |"
+    assert lines[2] == "| interlingua, method `linear` | none | 0.900 | 1.0 | 10 |"
+    assert len(lines) == 6
+    assert peers.winners(records).splitlines()[2:] == [
+        "| search questions, BGE to MiniLM | 4,398 | 0.900 | – | 300 | not run | not run | not run |"
+    ]
 
 
 def test_the_verdicts_on_the_page_of_trust_are_those_of_the_records(generate: ModuleType) -> None:

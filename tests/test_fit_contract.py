@@ -181,7 +181,7 @@ def test_bounds_of_an_own_method_hold_without_a_check_of_its_own(settings: Any, 
     [
         (
             {"shares": {"above": 0}},
-            "Bounded.bounds names 'shares', which is no setting; choose from share, count",
+            "Bounded.bounds names 'shares', which is not a setting; choose from share, count",
         ),
         ({"share": {"min": 0}}, r"Bounded.bounds\['share'\] has the limit 'min'; choose from minimum, above, maximum"),
         ({"share": {"above": "0"}}, r"Bounded.bounds\['share'\]\['above'\] is '0'; a finite number"),
@@ -291,7 +291,9 @@ def test_settings_that_no_card_can_hold_are_refused_before_the_fit(value: Any) -
     class Own(Plain):
         setting: Any
 
-    with pytest.raises(il.InputError, match="Own: JSON has no form for the setting 'setting', .*metadata=..local"):
+    with pytest.raises(
+        il.InputError, match="Own: the setting 'setting' is .*, which JSON cannot store.*metadata=..local"
+    ):
         create_aligner(Own(value))
 
 

@@ -115,7 +115,7 @@ def test_a_full_disk_under_the_journal_is_an_error_and_nothing_is_lost(tmp_path:
                     if phase == moment and done >= 150:  # noqa: B023
                         stack.enter_context(limited(100))  # noqa: B023
 
-                with pytest.raises(InterlinguaError, match=r"j cannot be written .*Make room or repair the disk, then"):
+                with pytest.raises(InterlinguaError, match=r"j cannot be written .*Free space or repair the disk"):
                     migrate(
                         translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=50),
                         on_rows=on_rows,

@@ -166,7 +166,7 @@ def test_an_upload_without_a_connection_is_an_error_in_words(
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_an_option_that_the_hub_does_not_know_is_an_input_error(hub: type[Hub], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="These options are not those of a download: .*'colour'"):
+    with pytest.raises(InputError, match="A download does not take these options: .*'colour'"):
         Translator.from_pretrained("me/bridge", cache_dir=tmp_path, colour="red")
 
 

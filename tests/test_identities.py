@@ -127,7 +127,7 @@ def test_the_report_has_identities_in_the_place_of_words(found: Audit, tmp_path:
     assert "public records of a similar kind" in annex
     assert found.to_dict()["words"] is None
     assert found.to_dict()["identities"]["rank1"][0] > 0.95
-    with pytest.raises(InputError, match="This audit is of rows without texts and has no figures of words"):
+    with pytest.raises(InputError, match="This audit is of rows without texts, so no words were recovered"):
         _ = found.words
 
 

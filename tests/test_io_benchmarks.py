@@ -126,7 +126,7 @@ class TestHdf5:
         (tmp_path / "secret").write_bytes(X.tobytes())
         with h5py.File(tmp_path / "x.h5", "w") as file:
             file.create_dataset("train", (60, 8), "f4", external=[(str(tmp_path / "secret"), 0, X.nbytes)])
-        with pytest.raises(InputError, match="dataset 'train' lies in other files, which are not read"):
+        with pytest.raises(InputError, match="dataset 'train' is stored in external files, which are not read"):
             open_vectors(tmp_path / "x.h5")
 
     @pytest.mark.parametrize("cut", [0, 100, 1500])

@@ -25,7 +25,9 @@ def test_a_value_that_is_missing_in_the_first_row_does_not_narrow_the_vectors(tm
     path = write(tmp_path / "x.csv", HEADER, f"0,1,2,3,{missing}", *ROWS[1:])
     assert open_vectors(path, skip_bad=True).d == 4
     if missing != "nan":
-        with pytest.raises(InputError, match="row 0 has a value that is no number in one of the columns 'v0' to 'v3'"):
+        with pytest.raises(
+            InputError, match="row 0 has a value that is not a number in one of the columns 'v0' to 'v3'"
+        ):
             open_vectors(path).check()
 
 
@@ -106,5 +108,5 @@ def test_packed_text_without_gz_in_its_name_is_refused(tmp_path: Path, kind: str
 
 def test_numbers_with_underscores_are_no_numbers(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "id,vector", '0,"[1, 2]"', '1,"[1_0 2]"')
-    with pytest.raises(InputError, match="row 1 of column 'vector' is no list of numbers"):
+    with pytest.raises(InputError, match="row 1 of column 'vector' is not a list of numbers"):
         np.asarray(open_vectors(path).vectors())

@@ -131,10 +131,10 @@ def test_csv_with_a_column_for_every_dimension(tmp_path: Path, prefix: str, firs
 def test_csv_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     texts = list(TEXTS["json"])
     texts[4] = "[0.1 0.2 ... 0.7 0.8]"
-    with pytest.raises(InputError, match="row 4 of column 'embedding' is no list of numbers. .* abbreviated"):
+    with pytest.raises(InputError, match="row 4 of column 'embedding' is not a list of numbers. .* abbreviated"):
         open_vectors(as_csv(tmp_path / "a.csv", texts)).check()
     (tmp_path / "b.csv").write_text("id,0,1\na,1.5,2\nb,,3\n", "utf-8")
-    with pytest.raises(InputError, match="row 1 has a value that is no number"):
+    with pytest.raises(InputError, match="row 1 has a value that is not a number"):
         open_vectors(tmp_path / "b.csv").check()
     (tmp_path / "c.csv").write_bytes("id,0,1\na,1,2\n".encode("utf-16"))
     with pytest.raises(InputError, match="first bytes are those of UTF-16"):
@@ -225,7 +225,9 @@ class TestFoldersOfParquet:
 
     def test_an_output_inside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         folder = self.make(tmp_path / "in")
-        with pytest.raises(InputError, match="out.parquet lies in the input folder .* of which it would become a part"):
+        with pytest.raises(
+            InputError, match="out.parquet is inside the input folder .* and would become part of the input"
+        ):
             create_writer(folder / "out.parquet", d=8, dtype="float32", like=open_vectors(folder))
 
     def test_a_folder_without_parquet_is_refused(self, tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_an_output_that_is_the_input_is_refused_however_it_is_spelled(tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"path": "x.txt"}, r"unknown extension; known are .*.fvecs, .*.jsonl"),
+        ({"path": "x.txt"}, r"unknown extension; the supported extensions are .*.fvecs, .*.jsonl"),
         ({"path": "missing/x.npy"}, r"missing does not exist; the path of a file in an existing folder"),
         ({"path": "folder.npy"}, r"folder.npy is a folder"),
         ({"path": "x.fvecs", "dtype": "float64"}, r"a .fvecs file of float64 cannot be written; choose from float32"),

@@ -99,6 +99,20 @@ def test_every_command_is_tried_or_listed_as_one_that_needs_the_network() -> Non
     assert names == {words[0] for words in COMMANDS} | NEEDS_NETWORK_OR_DATA
 
 
+def test_every_option_that_names_an_encoder_is_in_the_table_of_security() -> None:
+    table = (ROOT / "SECURITY.md").read_text("utf-8")
+    row = next(line for line in table.splitlines() if "an encoder that is a name" in line)
+    loads = {
+        (name, parameter.opts[0])
+        for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+        for parameter in command.params
+        if parameter.name in ("source_encoder", "target_encoder", "encoder", "rerank") and parameter.metavar != "FOLDER"
+        if name != "bench"  # which names encoders of the paper, and has a row of its own
+    }
+    assert {name for name, _ in loads} == {"fit", "audit", "search"}
+    assert all(f"`{name}`" in row and f"`{option}`" in row for name, option in loads)
+
+
 def test_only_modules_that_security_speaks_of_can_open_connections() -> None:
     """A new module with a network client needs a line in SECURITY.md, and its name here."""
     client = re.compile(

@@ -126,7 +126,7 @@ def test_a_package_with_a_malformed_table_disturbs_no_other(tmp_path: Path, inst
     done = python(tmp_path, installed, "-m", "interlingua", "settings", "cut", "--json")
     assert done.returncode == 0, done.stderr
     done = python(tmp_path, installed, "-c", "from interlingua.stores import open_store\nopen_store('qdrannt://a#c')")
-    assert "is no store interlingua knows; known are file, " in done.stderr
+    assert "is not a store that interlingua knows; it knows file, " in done.stderr
 
 
 def test_a_method_with_the_name_of_another_is_refused_where_it_is_listed_or_used(
@@ -154,7 +154,7 @@ def test_a_store_that_cannot_be_imported_is_named_and_disturbs_no_other(
     done = python(tmp_path, installed, "-c", use + "open_store('broken://a#c')")
     assert f"InputError: {message}" in done.stderr
     done = python(tmp_path, installed, "-c", use + "open_store('qdrannt://a#c')")
-    assert "is no store interlingua knows; known are file, " in done.stderr
+    assert "is not a store that interlingua knows; it knows file, " in done.stderr
     done = python(tmp_path, installed, "-c", use + "print(sorted({'broken', 'file'} & available_stores().keys()))")
     assert (done.returncode, done.stdout.split()) == (0, ["['file']"])
     assert f"InputWarning: {message}" in done.stderr

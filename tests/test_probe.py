@@ -37,5 +37,5 @@ def test_an_encoder_makes_the_vectors_and_shapes_must_agree() -> None:
     table = dict(zip(WORDS, words, strict=True))
     probe = WordProbe.of(WORDS, lambda batch: np.stack([table[w] for w in batch]))
     np.testing.assert_array_equal(probe.scores(documents), WordProbe.of(WORDS, words).scores(documents))
-    with pytest.raises(InputError, match="There are 60 words for 59 vectors; one each is needed"):
+    with pytest.raises(InputError, match="There are 60 words for 59 vectors; there must be one for each"):
         WordProbe.of(WORDS, words[1:])

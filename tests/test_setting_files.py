@@ -81,7 +81,9 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bytes\.yaml cannot be read as text \(UnicodeDecodeError\)"):
         il.read_settings(tmp_path / "bytes.yaml", "linear")
     (tmp_path / "a.json").write_text('{"qap": "x"}', "utf-8")
-    with pytest.raises(InputError, match="qap is QapSolver | None, which no text expresses; give it in Python"):
+    with pytest.raises(
+        InputError, match="qap is QapSolver | None, which cannot be written in a file; set it in Python"
+    ):
         il.read_settings(tmp_path / "a.json", "mini-vec2vec")
 
 

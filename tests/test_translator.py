@@ -519,7 +519,9 @@ def test_a_file_system_without_new_folders_is_refused(translator: Translator) ->
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere is not a translator: .*Fit a translator and save it to a folder"):
+    with pytest.raises(
+        InputError, match="nowhere is not a translator: .*Make one with `interlingua fit`, or with Translator.save"
+    ):
         load(tmp_path / "nowhere")
 
 

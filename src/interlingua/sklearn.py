@@ -149,7 +149,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
         own = [name for name in settings if name in _KEYWORDS]
         if own:
-            raise InputError(f"settings holds {own[0]}, which is no setting of a method; it is an argument of align.")
+            raise InputError(f"settings holds {own[0]}, which is an argument of align and not a setting of a method.")
         alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows, **settings)
         try:
             translator = alignment.translator(force=self.on_failure != "raise")

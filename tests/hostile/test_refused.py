@@ -105,7 +105,7 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [(-1, None), (0, 201), (5, 4)])
 def test_rows_outside_the_file_are_refused(tmp_path: Path, rows: tuple[int, int | None]) -> None:
     np.save(tmp_path / "x.npy", X)
-    with pytest.raises(InputError, match=r"needed are 0 <= start <= stop <= 200 and size >= 1"):
+    with pytest.raises(InputError, match=r"0 <= start <= stop <= 200 and size >= 1 are needed"):
         open_vectors(tmp_path / "x.npy").batches(10, *rows)
 
 

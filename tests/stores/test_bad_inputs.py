@@ -112,8 +112,8 @@ def address(name: str, source: str, message: str) -> None:
 
 
 address("no_address", "", "is empty; a path or a URL")
-address("unknown_scheme", "mongodb://host/db#t", "mongodb:// is no store")
-address("python_as_scheme", "os.system://x", "is no store")
+address("unknown_scheme", "mongodb://host/db#t", "mongodb:// is not a store")
+address("python_as_scheme", "os.system://x", "is not a store")
 address("password_in_address", "postgresql://me:s3cret@host/db#t.v", "holds a password")
 address("unknown_option", "qdrant://host?timeout=3#c", "option 'timeout'; known are: https")
 address("option_without_a_value", "postgresql://host/db?s3cret#t.v", "has an option without a value")
@@ -307,7 +307,7 @@ def table_without_ids(place: Place) -> Made:
     return place.duck(f"v float[{D_IN}]", f"select {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("the row with id 1 of column 'v' is null")
+@case("every value of column 'v' is null, for example that of id 1")
 def null_vector_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", "values (1, null)"), place.at("new.parquet"), {}
 
@@ -354,7 +354,7 @@ def edge_shard_in_no_folder(place: Place) -> Made:
     return place.parquet(), place.edge("c").replace("#", "/no#"), {}
 
 
-@case("exists and is no shard; choose another name")
+@case("exists and is not a shard; choose another name")
 def edge_shard_in_a_used_folder(place: Place) -> Made:
     target = place.edge("c")
     Path(place.at("c")).mkdir(parents=True)
@@ -362,7 +362,7 @@ def edge_shard_in_a_used_folder(place: Place) -> Made:
     return place.parquet(), target, {}
 
 
-@case("no index that FAISS can read")
+@case("not an index that FAISS can read")
 def broken_index(place: Place) -> Made:
     place.faiss([1])
     return f"faiss://{place.text('old.faiss', 'hello')}", place.at("new.parquet"), {}

@@ -140,9 +140,9 @@ def test_an_index_that_announces_more_than_its_file_holds_costs_no_memory(tmp_pa
         "print(peak() - before < 2**20)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "is no index that FAISS can read" in done.stdout, done.stderr
+    assert "is not an index that FAISS can read" in done.stdout, done.stderr
     assert done.stdout.splitlines()[-1] == "True"
-    with pytest.raises(InputError, match="is no index that FAISS can read"):
+    with pytest.raises(InputError, match="is not an index that FAISS can read"):
         open_store(f"faiss://{tmp_path}/x.faiss").info()
     assert faiss.get_deserialization_vector_byte_limit() == before
 
@@ -154,7 +154,7 @@ def test_an_index_whose_parts_differ_is_refused(place: int, tmp_path: Path) -> N
     content = bytearray(faiss.serialize_index(index).tobytes())
     content[place] += 1
     (tmp_path / "x.faiss").write_bytes(content)
-    with pytest.raises(InputError, match="is damaged: its parts differ|is no index that FAISS can read"):
+    with pytest.raises(InputError, match="is damaged: its parts differ|is not an index that FAISS can read"):
         open_store(f"faiss://{tmp_path}/x.faiss").info()
 
 

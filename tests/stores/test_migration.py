@@ -566,7 +566,9 @@ def test_a_target_in_the_folder_that_is_the_source_is_refused(
         migrate(translator(), memory("old"), first, journal=journal, options=SMALL)
     with open_store(str(parts)) as folder, open_store(str(parts / "new.parquet")) as target:
         for inverse in (True, False):
-            with pytest.raises(InputError, match="lies in the input folder .*parts, of which it would become a part"):
+            with pytest.raises(
+                InputError, match="is inside the input folder .*parts and would become part of the input"
+            ):
                 plan(translator(), folder, target, Options(inverse=inverse))
 
 
@@ -592,7 +594,7 @@ def test_a_file_has_the_columns_that_its_address_names(
 def test_a_journal_that_cannot_be_written_says_so(interrupted: Path) -> None:
     with contextlib.closing(MigrationJournal(interrupted, create=False)) as log:
         log._db.execute(f"pragma max_page_count = {log._db.execute('pragma page_count').fetchone()[0]}")
-        with pytest.raises(InterlinguaError, match=r"journal\.sqlite cannot be written \(.*full\)\. Make room"):
+        with pytest.raises(InterlinguaError, match=r"journal\.sqlite cannot be written \(.*full\)\. Free space"):
             log.note(text="x" * 100_000)
         assert log.phase == "copying"
 

@@ -88,7 +88,7 @@ def test_its_options_and_secrets_are_checked_like_those_of_the_others() -> None:
 
 @pytest.mark.usefixtures("shelf")
 def test_an_unknown_scheme_is_refused_with_all_names() -> None:
-    with pytest.raises(InputError, match="self:// is no store interlingua knows; known are file, .*, shelf"):
+    with pytest.raises(InputError, match="self:// is not a store that interlingua knows; it knows file, .*, shelf"):
         open_store("self://a#c")
 
 

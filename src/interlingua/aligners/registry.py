@@ -354,7 +354,7 @@ def _check_card(settings: Mapping[str, Any], name: str) -> None:
             json.dumps({setting: value}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
-                f"{name}: JSON has no form for the setting {shown(setting)}, which is {shown(value)}, so no card can "
+                f"{name}: the setting {shown(setting)} is {shown(value)}, which JSON cannot store, so no card can "
                 "hold it. Use plain values; or leave it out of the card with field(metadata={'local': True}), or with "
                 "a method settings_for_card."
             ) from error

@@ -80,7 +80,7 @@ def read_settings(path: str | Path, method: str) -> dict[str, Any]:
     kinds = {setting.name: setting.type for setting in describe_settings(method)}
     for name in texts:
         if kinds[name] not in TYPES:
-            raise InputError(f"{path}: {name} is {kinds[name]}, which no text expresses; give it in Python.")
+            raise InputError(f"{path}: {name} is {kinds[name]}, which cannot be written in a file; set it in Python.")
     return {name: parse_setting(f"{path}: {name}", text, TYPES[kinds[name]]) for name, text in texts.items()}
 
 

@@ -143,7 +143,7 @@ class VectorBuilder:
         model = self.models.get(name) or MODELS.get(name)
         if model is None:
             raise InputError(
-                f"There is no encoder {name!r}; known are {', '.join(MODELS)}. Define it with --model {name}=MODEL."
+                f"There is no encoder {name!r}; choose from {', '.join(MODELS)}. Define it with --model {name}=MODEL."
             )
         model, _, revision = model.partition("@")
         return sentence_encoder(
@@ -170,7 +170,7 @@ def hub_texts(corpus: str, limit: int) -> list[str]:
 def _hub_records(corpus: str, remedy: str) -> Iterator[dict[str, Any]]:
     """Yield texts and labels of a corpus of the hub; ``remedy`` ends messages."""
     if corpus not in DATASETS:
-        raise InputError(f"There is no corpus {corpus!r}; known are {', '.join(DATASETS)}. {remedy}")
+        raise InputError(f"There is no corpus {corpus!r}; choose from {', '.join(DATASETS)}. {remedy}")
     dataset = DATASETS[corpus]
     module = require("datasets", "bench")
     try:

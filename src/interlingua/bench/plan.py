@@ -186,17 +186,24 @@ class Plan:
             state = f"the corpora there are: {has}" if self.vectors.path.is_dir() else "that folder does not exist"
             raise InputError(
                 f"The corpus {self.corpus} has vectors under {found} in {self.vectors.path}, looked for as "
-                f"{self.corpus}.ENCODER.npy; two encoders are needed, and {state}. Either put such files there, [n, d] "
-                "with the same text in row i under every encoder, and name the folder with --vectors and the corpus "
-                f"with --corpus; or compute them with `interlingua bench {self.table} --encode` (extra: bench), with "
-                "--encoder for encoders, --model for those of your own and --text for texts of your own."
+                f"{self.corpus}.ENCODER.npy; two encoders are needed, and {state}.",
+                "Either put such files there, [n, d] with the same text in row i under every encoder, and name the "
+                "folder with {vectors=DIR} and the corpus with {corpus=NAME}; or compute them with "
+                f"`interlingua bench {self.table} --encode` (extra: bench), with --encoder for encoders, --model for "
+                "those of your own and --text for texts of your own.",
             )
         if self.table == "clip" and _CLIP not in self.encoders:
             raise InputError(f"The table clip needs an encoder called {_CLIP}; there are {', '.join(self.encoders)}.")
         if self.table in ELSEWHERE and not self.on:
-            raise InputError(f"The table {self.table} is measured on other corpora than the fit's; name them with on.")
+            raise InputError(
+                f"The table {self.table} needs other corpora than that of the fit, and none was given.",
+                "Name them with {on=CORPUS}.",
+            )
         if self.table == "data-efficiency" and not self.rows:
-            raise InputError("The table data-efficiency needs the numbers of source rows; give rows.")
+            raise InputError(
+                "The table data-efficiency needs the numbers of source rows, and none was given.",
+                "Name them with {rows=N}.",
+            )
         if self.table != "data-efficiency" and len(self.rows) > 1:
             raise InputError(f"The table {self.table} takes one number of rows and got {len(self.rows)}.")
         if not self.seeds:

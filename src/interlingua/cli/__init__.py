@@ -49,6 +49,23 @@ _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 # Options whose values are free text, even if they look like an address.
 _FREE_TEXT = ("--where", "--set", "--authorized-by")
 
+# What is needed, by the kind of the error that pydantic raises, with which typer checks values from version 0.29 on.
+_NEEDED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
@@ -114,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _check_no_secrets(typed)
             code = app(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
+            error.message = _usage_message(error.message, error.__cause__)
             error.show()
             return _fail(error.format_message(), 2, as_json=as_json, shown=True)
         except SpaceMismatchError as error:
@@ -127,6 +145,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _fail(f"Memory ran out ({error}); read fewer rows.", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _usage_message(message: str, cause: object) -> str:
+    """Return the message of a usage error; of a value that pydantic refused, what was given and what is needed.
+
+    Args:
+        message: the message of the parser.
+        cause: the exception behind it, a ``ValidationError`` if pydantic refused a value.
+    """
+    if not hasattr(cause, "errors"):
+        return message
+    first = cause.errors()[0]
+    facts = first.get("ctx", {})
+    if first["type"] == "value_error":
+        return str(facts["error"])
+    if first["type"] not in _NEEDED:
+        return message
+    return f"{first['input'] or 'Nothing'} was given; {_NEEDED[first['type']].format(**facts)} is needed."
 
 
 def _check_no_secrets(typed: Sequence[str]) -> None:

@@ -135,7 +135,10 @@ def audit(
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not (authorized_by or "").strip() and not demo_data:
-        raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
+        raise InputError(
+            "An audit needs --authorized-by WHO, the person or body that authorized it. "
+            "The name is written into the report."
+        )
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
     if translator:

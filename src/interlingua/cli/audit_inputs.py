@@ -181,7 +181,10 @@ def _read_corpus(
     else:
         raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
     if len(rows) != len(public):
-        raise InputError(f"{texts} has {len(public)} texts and there are {len(rows)} vectors; one each is needed.")
+        raise InputError(
+            f"{texts} has {len(public)} texts and there are {len(rows)} vectors; "
+            "there must be one vector for each text."
+        )
     return PublicCorpus(rows, public, None if stand_in is None else _vectors(stand_in))
 
 
@@ -217,7 +220,10 @@ def _read_labels(
         return Labels(labels, embed_labels(encode, labels))
     rows = _vectors(vectors)  # type: ignore[arg-type]
     if len(rows) != len(labels):
-        raise InputError(f"{names} names {len(labels)} labels and there are {len(rows)} vectors; one each is needed.")
+        raise InputError(
+            f"{names} names {len(labels)} labels and there are {len(rows)} vectors; "
+            "there must be one vector for each label."
+        )
     if not corpus.has_texts:
         return Labels.of_corpus(rows, labels, min_documents=1)
     return Labels(labels, rows)
@@ -297,7 +303,10 @@ def read_second(
         raise InputError(f"{vectors} has {len(rows)} rows; at least {MIN_ROWS} are needed to link rows of two leaks.")
     true = None if texts is None else read_texts(texts, column)
     if true is not None and len(true) != len(rows):
-        raise InputError(f"{texts} has {len(true)} texts and {vectors} {len(rows)} vectors; one each is needed.")
+        raise InputError(
+            f"{texts} has {len(true)} texts and {vectors} has {len(rows)} vectors; "
+            "there must be one text for each vector."
+        )
     return rows, true
 
 
@@ -322,7 +331,7 @@ def demo_inputs(data: DemoData) -> AuditInputs:
         corpus=PublicCorpus(public, texts["target"], vocabulary=Vocabulary.of(texts["target"], max_share=_DEMO_SHARE)),
         labels=Labels.of_corpus(public, labels["target"]),
         truth=GroundTruth(texts["source"], labels["source"]),
-        vectors_name=f"the demo's vectors. {data.what.partition(':')[0].removesuffix('.')}",
+        vectors_name=f"Vectors of the demo: the {data.name}",
         corpus_name="names of other Debian packages",
         encoder_name=data.encoder("target"),
     )

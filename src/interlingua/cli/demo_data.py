@@ -26,6 +26,7 @@ class DemoData:
     """Two embedding spaces with held-out pairs.
 
     Attributes:
+        name: a short name of the data.
         what: one sentence about the data, for those who read its figures.
         report: where the report is written by default.
         source: vectors [n, d_source]; no row has the text of a row of ``target``.
@@ -38,6 +39,7 @@ class DemoData:
         eval_names: names of the held-out rows, where the data has them.
     """
 
+    name: str
     what: str
     report: Path
     source: FloatArray
@@ -85,9 +87,9 @@ def read_folder(folder: Path) -> DemoData:
     eval_names = list(_parse(held_out)) if held_out.is_file() else None
     labels = _labels(sections, folder / "sections.json")
     source, target, source_eval, target_eval = (open_vectors(folder / name).vectors() for name in FILES)
-    what = f"The data of {folder}."
     return DemoData(
-        what=what,
+        name=f"data of {folder}",
+        what=f"The data of {folder}.",
         report=folder.parent / "report.html",
         source=source,
         target=target,
@@ -113,6 +115,7 @@ def read_packaged() -> DemoData:
     )
     labels = _labels(sections, Path("demo.npz"))
     return DemoData(
+        name="small data of the package",
         what=what,
         report=Path("interlingua-demo.html"),
         source=source,

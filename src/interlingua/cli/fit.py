@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -308,8 +309,10 @@ def fit(
     if as_json:
         console.emit_json({**result, **used, "written": written})
     else:
-        tables.print_verdict(console.stdout(), result)
+        tables.print_verdict(console.stdout(), result, explain=False)
         tables.print_notes(console.stdout(), card)
+        if result["evidence"] and not failed:
+            console.note(f"`interlingua inspect {shlex.quote(str(out))}` explains each measurement.")
         console.note(f"{alignment.method}, {alignment.seconds:.1f} s")
     for path in written.values():
         console.note(f"Wrote {path}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -64,6 +66,12 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+# Choices and ranges as typer and click write them.
+_CHOICES = re.compile(r"<([\w|-]+\|[\w|-]+)>")
+_RANGE = re.compile(r"(?<=[ \[])(?:([\d.]+)<=)?x([<>]=)([\d.]+)(?=\])")
+_FIRST_COLUMN, _GAP, _SHORTEST = 30, 2, 10
+
+
 def groups_of(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
     """Return the arguments and options of a command, with their help, by the name of their group.
 
@@ -77,11 +85,12 @@ def groups_of(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
         record = param.get_help_record(ctx)
         if record is None:
             continue
+        name, text = _CHOICES.sub(r"\1", record[0]), _plain_range(record[1])
         if param.param_type_name == "argument":
             # The name of an argument already says what it is; its type would repeat it.
-            groups["Arguments"].append((param.metavar or param.name.upper(), record[1]))
+            groups["Arguments"].append((param.metavar or param.name.upper(), text))
         else:
-            groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
+            groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append((name, text))
     return {name: records for name, records in groups.items() if records}
 
 
@@ -101,11 +110,49 @@ class Command(TyperCommand):
         """Write arguments and options in groups, in the order of the function's parameters."""
         for name, records in groups_of(self, ctx).items():
             with formatter.section(name):
-                formatter.write_dl(records)
+                _write_list(formatter, records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples, one per line and never wrapped, so that they can be copied."""
+        """Write the examples, continued with a backslash where a line is too long, so that they can be copied."""
         examples = EXAMPLES.get(self.name or "", ())
         if examples:
             formatter.write_paragraph()
-            formatter.write("Examples:\n" + "".join(f"  {example}\n" for example in examples))
+            lines = (_continued(example, formatter.width - _GAP) for example in examples)
+            formatter.write("Examples:\n" + "".join(f"  {line}\n" for line in lines))
+
+
+def _plain_range(text: str) -> str:
+    """Return a help text with ranges in words: ``[x>=2]`` as ``[at least 2]``."""
+
+    def worded(found: re.Match[str]) -> str:
+        low, sign, bound = found.groups()
+        return f"{low} to {bound}" if low else f"{'at least' if sign == '>=' else 'at most'} {bound}"
+
+    return _RANGE.sub(worded, text)
+
+
+def _write_list(formatter: Any, records: list[tuple[str, str]]) -> None:
+    """Write names and texts in two columns. Unlike click's own, a line never ends inside a hyphenated word."""
+    indent = " " * formatter.current_indent
+    column = min(max(len(name) for name, _ in records), _FIRST_COLUMN) + _GAP
+    width = max(formatter.width - formatter.current_indent - column, _SHORTEST)
+    for name, text in records:
+        lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+        if len(name) > column - _GAP:
+            lines.insert(0, "")
+        first = f"{name:{column}}{lines[0]}".rstrip()
+        rest = [" " * column + line for line in lines[1:]]
+        formatter.write("".join(f"{indent}{line}\n" for line in (first, *rest)))
+
+
+def _continued(example: str, width: int) -> str:
+    """Return a command on as few lines as fit the width, broken before options."""
+    pieces = re.split(r" (?=--?[a-z])", example)
+    lines = [pieces[0]]
+    for piece in pieces[1:]:
+        if len(lines[-1]) + len(piece) + 3 > width:
+            lines[-1] += " \\"
+            lines.append("    " + piece)
+        else:
+            lines[-1] += " " + piece
+    return "\n  ".join(lines)

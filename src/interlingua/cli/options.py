@@ -35,9 +35,7 @@ STORE_ADDRESSES = "the address of a store, as migrate takes it"
 
 TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]
 Inverse = Annotated[bool, typer.Option("--inverse", help="Translate from the target space back to the source space.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Seed = Annotated[
     int,
     typer.Option(metavar="N", min=0, help="Random seed. On one machine the same seed gives the same result."),

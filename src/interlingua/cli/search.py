@@ -200,7 +200,7 @@ def search(
 def _check_options(query: Path | None, text: Sequence[str] | None, encoder: str | None, rerank: str | None) -> None:
     """Refuse queries that are missing or given twice, and two models."""
     if (query is None) == (not text):
-        raise InputError("--query FILE or --text TEXT is needed, and not both.")
+        raise InputError("Give the queries with --query FILE or with --text TEXT, and not with both.")
     if text and not (encoder or rerank):
         raise InputError("--text needs --encoder, the model of the query space.")
     if not text:

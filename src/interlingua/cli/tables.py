@@ -24,10 +24,15 @@ _LEGEND = (
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
-def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
+def print_verdict(out: Console, verdict: Mapping[str, Any], *, explain: bool = True) -> None:
     """Print status, score, reasons and, if there is any, the evidence with the limit of each measurement.
 
     A reason that is a measurement in words is not printed beside the row of that measurement.
+
+    Args:
+        out: where to print.
+        verdict: as `Verdict.to_dict` returns it.
+        explain: explain all measurements; otherwise those that did not pass, so that a good fit takes one screen.
     """
     status = str(verdict["status"])
     out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
@@ -49,7 +54,7 @@ def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
     for line in _LEGEND:
         out.print(Text(line))
     for item in evidence:
-        if not any(item["meaning"] in reason for reason in reasons):
+        if (explain or not item["passed"]) and not any(item["meaning"] in reason for reason in reasons):
             out.print(Text(f"{item['name'].replace('_', ' ')}: {item['meaning']}"))
 
 

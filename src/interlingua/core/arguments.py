@@ -259,7 +259,7 @@ def class_bounds(kind: type) -> Bounds:
     for name, limits in bounds.items():
         if name not in known:
             raise InputError(
-                f"{kind.__name__}.bounds names {shown(name)}, which is no setting; choose from {', '.join(known)}."
+                f"{kind.__name__}.bounds names {shown(name)}, which is not a setting; choose from {', '.join(known)}."
             )
         for limit, number in limits.items():
             if limit not in _LIMITS:

@@ -34,7 +34,7 @@ def download(name: str, **options: Any) -> Path:
     try:
         return Path(hub.snapshot_download(name, allow_patterns=list(_FILES), **options))
     except TypeError as error:
-        raise InputError(f"These options are not those of a download: {error}.") from error
+        raise InputError(f"A download does not take these options: {error}.") from error
     except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError) as error:
         raise InputError(
             f"{name} is neither a local folder nor a Hub repository that can be fetched ({error}). "

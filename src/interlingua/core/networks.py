@@ -114,7 +114,7 @@ class Network:
             tuple(check_number(value, "norms", above=0, maximum=LARGEST_NORM) for value in settings["norms"]),
         )
         if len(network.widths) != len(settings["spaces"]) or len(network.norms) not in (0, len(network.widths)):
-            raise ValueError("its spaces or norms do not go together")
+            raise ValueError("its spaces or norms do not match")
         for name, width in network.widths.items():
             with np.errstate(invalid="ignore", over="ignore"):
                 rows = network.decode(network.encode(np.eye(2, width, dtype=np.float32), name), name)

@@ -102,7 +102,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         raise InputError(
             f"{folder} is not a translator: a folder with {CARD} and {WEIGHTS} is needed.",
-            "Fit a translator and save it to a folder.",
+            "Make one with `interlingua fit`, or with Translator.save.",
         )
     try:
         card = json.loads((folder / CARD).read_text("utf-8-sig"))

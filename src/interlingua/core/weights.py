@@ -166,7 +166,7 @@ def restore_calibration(about: Mapping[str, Any] | None, tensors: Mapping[str, A
         return None
     quantiles, (n, m) = tensors[_QUANTILES], about["rows"]
     if quantiles.ndim != 2 or len(quantiles) != len(SCORE_KINDS) or quantiles.shape[1] < 2:
-        raise ValueError("the calibration of scores has another shape")
+        raise ValueError("the calibration of scores has the wrong shape")
     return ScoreCalibration(quantiles, (int(n), int(m)), bool(about["paired"]))
 
 

@@ -145,7 +145,7 @@ class _Encoder:
                     if known[key] != d:
                         raise InputError(
                             f"{self.folder} gives vectors of width {known[key]} and width {d} is needed. "
-                            "Is it the other model, or the other direction?"
+                            "Is this another model, or the wrong direction?"
                         )
                     return
 

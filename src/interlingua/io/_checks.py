@@ -87,7 +87,10 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
     """
     for source in inputs:
         if source.is_dir() and source.resolve() in path.resolve().parents:
-            raise InputError(f"{path} lies in the input folder {source}, of which it would become a part. Move it.")
+            raise InputError(
+                f"{path} is inside the input folder {source} and would become part "
+                "of the input. Choose a path outside it."
+            )
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path} is the input {source} itself, which is never overwritten. Choose another name.")
 

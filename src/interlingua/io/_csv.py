@@ -194,7 +194,8 @@ def _column(
         if None in values and not skip_bad:
             bad = row + values.index(None)
             raise UnusableRowError(
-                f"{path}: row {bad} of column {name!r} is no list of numbers. Write vectors as JSON, for example with "
+                f"{path}: row {bad} of column {name!r} is not a list of numbers. "
+                "Write vectors as JSON, for example with "
                 "json.dumps; printed arrays are abbreviated."
             )
         return pa.array(values, pa.list_(pa.float32()))
@@ -207,7 +208,7 @@ def _column(
             if skip_bad or None not in rows:
                 return pa.array(rows, pa.list_(pa.float32()))
             raise UnusableRowError(
-                f"{path}: row {row + rows.index(None)} has a value that is no number in one of the columns "
+                f"{path}: row {row + rows.index(None)} has a value that is not a number in one of the columns "
                 f"{layout.wide[0]!r} to {layout.wide[-1]!r}. Correct or drop such rows."
             ) from error
         vectors = to_column(np.stack(numbers, axis=1))

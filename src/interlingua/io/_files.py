@@ -136,7 +136,7 @@ class VectorFile:
         if size < 1 or not 0 <= start <= stop <= self.n:
             raise InputError(
                 f"{self.path}: rows {start} to {stop} in batches of {size} were requested; "
-                f"needed are 0 <= start <= stop <= {self.n} and size >= 1."
+                f"0 <= start <= stop <= {self.n} and size >= 1 are needed."
             )
         return self._batches(size, start, stop, others=True)
 

@@ -214,5 +214,8 @@ def _extension(path: Path) -> str:
     extensions = sorted(_MODULES | _READ_ONLY)
     extension = next((extension for extension in extensions if path.name.lower().endswith(extension)), None)
     if extension is None:
-        raise InputError(f"{path}: unknown extension; known are {', '.join(extensions)}. Convert or rename the file.")
+        raise InputError(
+            f"{path}: unknown extension; the supported extensions are {', '.join(extensions)}. "
+            "Convert or rename the file."
+        )
     return extension

@@ -59,7 +59,9 @@ def open_source(path: Path, request: Request) -> Hdf5Source:
 
 def _stored(path: Path, name: str, dataset: Any, *, is_text: bool) -> StoredArray:
     if dataset.is_virtual or dataset.external:
-        raise InputError(f"{path}: dataset {name!r} lies in other files, which are not read. Copy it into one file.")
+        raise InputError(
+            f"{path}: dataset {name!r} is stored in external files, which are not read. Copy it into the file itself."
+        )
     stored = dataset.id.get_storage_size()
     if dataset.nbytes > _MOST_COMPRESSION * stored + _SMALL:
         raise InputError(

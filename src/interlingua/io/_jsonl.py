@@ -248,7 +248,7 @@ def json_lines(path: Path, skipped: Collection[int] = ()) -> Iterator[tuple[int,
     """Yield (line number, object) of every line whose number is not among those to leave out.
 
     Raises:
-        InputError: a line that is no object, is too long, or cannot be unpacked.
+        InputError: a line that is not an object, is too long, or cannot be unpacked.
     """
     with open_lines(path) as file:
         for line in numbered_lines(path, file, _MAX_LINE):

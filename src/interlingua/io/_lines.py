@@ -42,7 +42,7 @@ class LineSource(Source):
         contents: as its lines describe them.
         marks: offset and number of the line of every `MARK_ROWS`-th row.
         longest: limit of the bytes in a line.
-        skipped: numbers of lines that are no rows.
+        skipped: numbers of lines that are not rows.
     """
 
     def __init__(

@@ -136,7 +136,8 @@ def _member_header(
     if info.file_size > _MOST_COMPRESSION * max(info.compress_size, 1) + _COPY_BYTES:
         raise InputError(
             f"{path}: {info.filename} claims {info.file_size} bytes packed into {info.compress_size}, "
-            "which no honest archive does. Nothing was unpacked; do not use this file."
+            "a ratio that arrays of vectors do not reach. It was not unpacked, because it "
+            "could fill the memory; do not use this file."
         )
     with archive.open(info) as file:
         shape, fortran, dtype = read_header(file, info.file_size, path, info.filename[:-4])

@@ -39,7 +39,7 @@ class WordSource(LineSource):
             return word.decode(), np.array(values, np.float64).astype(np.float32)
         except ValueError as error:
             raise UnusableRowError(
-                f"{self._path}: line {line.number} is no word in UTF-8 with {d} numbers ({error}). "
+                f"{self._path}: line {line.number} is not a word in UTF-8 followed by {d} numbers ({error}). "
                 "The file is damaged, or its words contain tabs or line breaks."
             ) from error
 

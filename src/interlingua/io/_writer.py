@@ -238,7 +238,9 @@ class VectorWriter:
         if not columns:
             return None
         if any(len(column) != rows for column in columns):
-            raise InputError(f"{self.path}: {rows} vectors came with {len(columns[0])} ids; one each is needed.")
+            raise InputError(
+                f"{self.path}: {rows} vectors came with {len(columns[0])} ids; there must be one id for each vector."
+            )
         table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
         if self._names is None:
             self._schema = self._keep(table.schema, self._id_name if batch.ids is not None else None)

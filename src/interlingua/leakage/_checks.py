@@ -24,7 +24,7 @@ __all__ = [
 def check_one_each(count: int, what: str, needed: int, of: str) -> None:
     """Refuse ``count`` things where there has to be one for each of ``needed`` others."""
     if count != needed:
-        raise InputError(f"There are {count} {what} for {needed} {of}; one each is needed.")
+        raise InputError(f"There are {count} {what} for {needed} {of}; there must be one for each.")
 
 
 def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatArray, list[str]]:
@@ -32,7 +32,9 @@ def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatA
     rows = check_matrix(vectors, "the corpus", min_rows=min_rows).astype(np.float32)
     texts = check_texts(texts, "texts")
     if len(texts) != len(rows):
-        raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
+        raise InputError(
+            f"The corpus has {len(rows)} vectors and {len(texts)} texts; there must be one vector for each text."
+        )
     return unit_rows(rows), texts
 
 

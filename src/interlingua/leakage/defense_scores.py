@@ -250,7 +250,7 @@ def reconstruct(
         picked: indices of the rows to reconstruct [p].
 
     Raises:
-        InputError: not one row of ``rows`` for each protected one, or indices that are no integers.
+        InputError: not one row of ``rows`` for each protected one, or indices that are not integers.
     """
     before, after = float_rows(protected), float_rows(rows)
     check_one_each(len(after), "rows", len(before), "protected rows")

@@ -237,7 +237,7 @@ class Audit:
             InputError: the collection has no texts.
         """
         if self.word_findings is None:
-            raise InputError("This audit is of rows without texts and has no figures of words; see its identities.")
+            raise InputError("This audit is of rows without texts, so no words were recovered; see its identities.")
         return self.word_findings
 
     @property

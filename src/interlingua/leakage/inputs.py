@@ -168,7 +168,8 @@ class Labels:
         min_documents = check_count(min_documents, "min_documents", minimum=1)
         if len(label_rows) != len(rows):
             raise InputError(
-                f"The corpus has {len(rows)} vectors and {len(label_rows)} rows of labels; one each is needed."
+                f"The corpus has {len(rows)} vectors and {len(label_rows)} rows of "
+                "labels; there must be one for each vector."
             )
         counts = Counter(name for row in label_rows for name in set(row))
         names = tuple(sorted(name for name, count in counts.items() if count >= min_documents))

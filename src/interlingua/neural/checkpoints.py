@@ -29,8 +29,8 @@ def write(folder: Path, state: dict[str, Any]) -> None:
             # The message of torch names neither the file nor the full disk.
             free = shutil.disk_usage(folder).free
             raise OSError(
-                f"{folder / _FILE} could not be written; {free:,} bytes are free there. The checkpoint before it, if "
-                "there was one, is whole."
+                f"{folder / _FILE} could not be written; {free:,} bytes are free there. The previous checkpoint, if "
+                "there is one, is intact."
             ) from error
 
 

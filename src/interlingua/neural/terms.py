@@ -183,7 +183,7 @@ def check_terms(terms: Sequence[Any]) -> tuple[LossTerm, ...]:
     """Return the whole table: the paper's terms and ours, then a caller's.
 
     Raises:
-        InputError: a term is no `LossTerm`, or its name is taken.
+        InputError: a term is not a `LossTerm`, or its name is taken.
     """
     taken = {term.name for term in TERMS} | _RESERVED
     for term in terms:

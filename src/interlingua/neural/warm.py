@@ -59,7 +59,9 @@ def _set(module: nn.Module, affine: AffineMap) -> None:
     """Set a linear skip to a map of unit rows, before its outputs are normalized."""
     weight = np.ascontiguousarray(affine.matrix.T, np.float32)
     if not isinstance(module, Gated) or module.skip.weight.shape != weight.shape:
-        raise InputError(f"The alignment's map has shape {affine.matrix.shape}; the networks were built for another.")
+        raise InputError(
+            f"The alignment's map has shape {affine.matrix.shape}; the networks were built for another shape."
+        )
     with torch.no_grad():
         module.skip.weight.copy_(torch.as_tensor(weight))
         module.skip.bias.copy_(torch.as_tensor(affine.offset))

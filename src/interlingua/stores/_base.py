@@ -60,7 +60,7 @@ class Adapter(Store):
 
     @property
     def _new_column(self) -> str | None:
-        """The name of the column of vectors in a new collection; ``None`` where a vector is no column of the rows."""
+        """The column of vectors in a new collection; ``None`` where a vector is not a column of the rows."""
         return None
 
     def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:

@@ -82,7 +82,7 @@ class DistinctIds:
         if ids.type != self._kind:
             raise InputError(
                 f"{self._where}: ids are {self._kind} up to row {rows} and {ids.type} from id {ids[0].as_py()!r} on; "
-                "one type is needed. Migrate the rows of each kind on their own."
+                "one type is needed. Migrate the rows of each kind separately."
             )
         self._parts.append(_numbers(ids))
 
@@ -105,7 +105,7 @@ class DistinctIds:
             raise InputError(
                 f"{self._where}: ids are not unique: rows {first} and {second} both have the id {value!r}, and "
                 "each would get the vector of one of them. Name a column whose values are distinct, or make one of the "
-                "columns that are a key together."
+                "columns that together form a key."
             )
 
 

@@ -315,7 +315,8 @@ class MigrationJournal:
             self._rollback()
             if isinstance(error, sqlite3.DatabaseError):
                 raise InterlinguaError(
-                    f"{self.path} cannot be written ({error}). Make room or repair the disk, then go on.",
+                    f"{self.path} cannot be written ({error}).",
+                    "Free space or repair the disk, then repeat the rollback, or continue a migration with {resume}.",
                 ) from error
             raise
 

@@ -118,7 +118,7 @@ class PostgresTable(TableAdapter):
         named = f", for example ctid {positions[0][0]} and ctid {positions[1][0]}" if len(positions) == 2 else ""
         raise InputError(
             f"{self.url}: {', '.join(key.names)} is not unique: {count} rows have the id {value!r}{named}. Each "
-            "would get the vector of one of them. Name the columns that are a key together, ?id=COLUMN,COLUMN."
+            "would get the vector of one of them. Name the columns that together form a key: ?id=COLUMN,COLUMN."
         )
 
     def _id_field(self, key: catalog.Key) -> pa.Field:

@@ -157,7 +157,8 @@ class Run:
                 page = self.log.page(number)
                 if page is None or page.digest != self._digest(read):
                     raise InputError(
-                        f"{self.source.url} changed while it was migrated: page {number} is not what the survey read. "
+                        f"{self.source.url} changed while it was migrated: the rows of page "
+                        f"{number} differ from those read at the start. "
                         "Roll back, and migrate a snapshot."
                     )
                 records = self.conversion.usable(read)[0]

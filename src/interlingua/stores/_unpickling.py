@@ -39,7 +39,7 @@ class _Points(pickle.Unpickler):
             found = getattr(importlib.import_module(module), name, None)
             if isinstance(found, type) and issubclass(found, BaseModel | Enum):
                 return found
-        raise pickle.UnpicklingError(f"a point names {module}.{name}, which is no part of a point")
+        raise pickle.UnpicklingError(f"a point names {module}.{name}, which is not part of a point")
 
 
 class _Pickle:

@@ -172,7 +172,7 @@ def parse_url(text: str) -> StoreURL:
     options = _options(parts.query, kind)
     if may_hold_secret(text.split("?", 1)[0].split("#", 1)[0]) or "@" in parts.path + parts.query + parts.fragment:
         raise InputError(
-            f"The {scheme}:// address has @ in a place where it may end a password. A password belongs into "
+            f"The {scheme}:// address has @ in a place where it may end a password. Put a password into "
             f"{kind.secret or 'the environment'}; in a name, @ is written %40."
         )
     if re.search("[#?=&]", parts.fragment):
@@ -256,7 +256,7 @@ def _check_parts(url: StoreURL) -> StoreURL:
 
 def _unknown_scheme(scheme: str) -> InputError:
     shown = f"{scheme}://" if len(scheme) <= 20 else "The scheme of the address"
-    return InputError(f"{shown} is no store interlingua knows; known are {', '.join(store_names())}.")
+    return InputError(f"{shown} is not a store that interlingua knows; it knows {', '.join(store_names())}.")
 
 
 def _postgres(url: StoreURL) -> StoreURL:

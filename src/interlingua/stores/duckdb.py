@@ -80,7 +80,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         if total and not count:
             first_id = next(self.skipped(1))[0].as_py()
             raise InputError(
-                f"{self.url}: the row with id {first_id!r} of column {layout.vector!r} is null, as are all."
+                f"{self.url}: every value of column {layout.vector!r} is null, for example that of id {first_id!r}."
             )
         self._check_filled(count)
         nulls = self._rows(f"select count(*) from {self._table} {self._where_clause(layout.has_null)}")[0][0]
@@ -90,7 +90,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         first = next(self._pages(layout, f"{filled} order by {layout.id}", 256, limit=256))
         notes = []
         if len(layout.key) > 1:
-            notes.append(f"The ids are JSON arrays of the columns {', '.join(layout.key)}, which are a key together.")
+            notes.append(f"The ids are JSON arrays of the columns {', '.join(layout.key)}, which together form a key.")
         texts = [name for name, field in layout.payload.items() if field is not None and not is_json(field)]
         if texts:
             notes.append(

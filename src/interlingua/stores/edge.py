@@ -68,7 +68,7 @@ class EdgeStore(SharedClientStore, PointStore):
         super().check(spec)
         check_parent(self._folder)
         if self._folder.exists() and not self._shard_exists():
-            raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
+            raise OutputExistsError(f"{self._folder} exists and is not a shard; choose another name.")
 
     def is_taken(self, spec: Spec) -> bool:
         """Return whether the vector exists, or the shard where a new one is needed."""

@@ -224,7 +224,7 @@ class FaissStore(Adapter):
                 faiss.set_deserialization_vector_byte_limit(self._path.stat().st_size)
             return faiss.read_index(str(self._path), faiss.IO_FLAG_MMAP)
         except (RuntimeError, MemoryError) as error:
-            raise InputError(f"{self._path} is no index that FAISS can read; build or copy it again.") from error
+            raise InputError(f"{self._path} is not an index that FAISS can read; build or copy it again.") from error
         finally:
             if limit is not None:
                 faiss.set_deserialization_vector_byte_limit(limit)

@@ -136,7 +136,7 @@ def check_ranks(ranks: tuple[int, int]) -> None:
     for side, rank in zip(("source", "target"), ranks, strict=True):
         if rank < MIN_RANK:
             raise InputError(
-                f"{side} varies in {rank} directions only; without pairs at least {MIN_RANK} are needed. "
+                f"{side} varies in only {rank} directions; without pairs at least {MIN_RANK} are needed. "
                 "Give vectors of more varied texts, or known pairs with the method procrustes."
             )
 
