@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,21 @@ def test_vectors_of_other_texts_are_deleted(tmp_path: Path) -> None:
     assert (tmp_path / "public.jsonl").read_text("utf-8") == '{"text": "a note", "label": "Surgery"}\n'
     gone = {file for file in reports.VECTORS if not (tmp_path / file).exists()}
     assert gone == {"public.npy", "public-stand-in.npy"}
+
+
+def test_the_guide_quotes_the_recorded_tests_of_membership() -> None:
+    guide = " ".join((BENCHMARKS.parent / "docs" / "guides" / "audit.md").read_text("utf-8").split())
+    lines = (BENCHMARKS / "results" / "leakage-membership.jsonl").read_text("utf-8").splitlines()
+    found = [r for r in map(json.loads, lines) if r["key"].startswith("membership/") and r["verdict"] != "failed"]
+    assert {r["corpus"] for r in found} == {"clinc150", "medquad", "opentriviaqa"}
+    assert {r["members"] for r in found} == {4_000}
+
+    def span(name: str) -> tuple[float, float]:
+        values = [round(r[name][0], 2) for r in found]
+        return min(values), max(values)
+
+    assert (len(found), span("auc"), span("blind_auc")) == (6, (0.66, 0.75), (0.49, 0.51))
+    shares = [round(r["found"]["0.01"][0], 2) for r in found]
+    assert (min(shares), max(shares)) == (0.06, 0.18)
+    assert "In six recorded fits without pairs" in guide
+    assert "membership is .66 to .75, and .49 to .51 without the leak. At 1 % false alarms, 6 to 18 %" in guide

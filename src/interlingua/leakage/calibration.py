@@ -111,15 +111,15 @@ class CalibrationError(JsonRecord):
 MIN_CASES = 3
 ERRORS = {
     "corpus": {
-        "leak_rate": CalibrationError(-0.176, -0.062, -0.011, cases=14, corpora=5, pairs=5),
-        "precision": CalibrationError(-0.388, -0.222, -0.124, cases=14, corpora=5, pairs=5),
+        "leak_rate": CalibrationError(-0.176, -0.062, -0.01, cases=18, corpora=6, pairs=5),
+        "precision": CalibrationError(-0.388, -0.222, -0.111, cases=18, corpora=6, pairs=5),
     },
     "paired": {
-        "leak_rate": CalibrationError(-0.208, -0.033, 0.039, cases=17, corpora=5, pairs=6),
-        "precision": CalibrationError(-0.476, -0.149, 0.007, cases=17, corpora=5, pairs=6),
+        "leak_rate": CalibrationError(-0.208, -0.027, 0.039, cases=21, corpora=6, pairs=6),
+        "precision": CalibrationError(-0.476, -0.138, 0.007, cases=21, corpora=6, pairs=6),
     },
     "unpaired": {
-        "leak_rate": CalibrationError(-0.027, 0.014, 0.069, cases=9, corpora=4, pairs=5),
-        "precision": CalibrationError(-0.082, 0.006, 0.061, cases=9, corpora=4, pairs=5),
+        "leak_rate": CalibrationError(-0.027, 0.011, 0.084, cases=13, corpora=5, pairs=5),
+        "precision": CalibrationError(-0.11, 0.006, 0.061, cases=13, corpora=5, pairs=5),
     },
 }
