@@ -132,7 +132,7 @@ def measure(spaces: dict[str, dict[str, Rows]], count: int) -> Iterator[dict[str
         for rows in (fitted, 1_000):
             profile = SpaceProfile.of(reduce(own[:rows]))
             space = {"encoder": encoder, "corpus": corpus, "width": width, "centered": centered, "fit_rows": rows}
-            space |= {"looks_reduced": profile.looks_reduced, "blind": profile.is_blind}
+            space |= {"looks_reduced": profile.looks_reduced, "blind": profile.check == "none"}
             for size in SIZES:
                 kinds: dict[tuple[str, bool], list[Iterator[Rows]]] = {}
                 for kind, right, batches in batches_of(
