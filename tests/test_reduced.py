@@ -121,7 +121,10 @@ def test_a_saved_translator_keeps_the_clusters(translator: Translator, alignment
     for kept, own in zip(translator.profiles, alignment.profiles, strict=True):
         assert np.array_equal(kept.clusters, own.clusters)
     text = (translator.save(tmp_path / "t") / "README.md").read_text()
-    assert "- The source vectors look reduced by PCA. Vectors of another model of this width" in text
+    assert (
+        "- The source vectors look reduced by PCA. Most batches of 50 rows and more of another model of this width"
+        in text
+    )
 
 
 @pytest.mark.parametrize("copies", [1, 8, 100])
