@@ -6,8 +6,9 @@
 DIR is that of `benchmarks/foreign.py`. Mixtures hold 5, 20 and 50 % of rows of another model; the wider one is cut.
 Collections of one model are every corpus of 2,500 rows and more, and two corpora of one encoder together.
 
-`--more` appends mixtures of two models on one kind of text, where CORPUS.minilm.npy and CORPUS.paraphrase.npy are in
-DIR too, and collections of one model that were reduced by PCA to 128 columns, alone and two corpora together.
+A collection whose record is in the results is not measured again. `--more` adds mixtures of two
+models on one kind of text, where CORPUS.minilm.npy and CORPUS.paraphrase.npy are in DIR too, and collections of one
+model that were reduced by PCA to 128 columns, alone and two corpora together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from interlingua.identification import find_mixture
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "mixtures.jsonl"
 ROWS, SHARES = 5_000, (0.05, 0.2, 0.5)
+Case = tuple[tuple[str, float | None], Callable[[], dict[str, Any]]]
 # Corpora of mixtures within one corpus, and of collections that are reduced.
 ONE_KIND, REDUCED = ("nq-open", "opentriviaqa"), ("medquad", "opentriviaqa", "nq-open", "clickbait", "clinc150")
 # The larger part and the smaller part: encoder and corpus.
@@ -53,6 +57,11 @@ def together(first: Rows, second: Rows, share: float, rng: np.random.Generator) 
     return np.concatenate([part[:, :width] for part in parts])[order], (np.arange(n) >= n - few)[order]
 
 
+def case(name: str, rows: Rows, truth: Rows | None, **facts: Any) -> Case:
+    """Return the key of a collection and the function that measures it."""
+    return (name, facts.get("true_share")), partial(measure, name, rows, truth, **facts)
+
+
 def measure(name: str, rows: Rows, truth: Rows | None, **facts: Any) -> dict[str, Any]:
     """Return whether a mixture was found, and how well its rows were named."""
     started = time.process_time()
@@ -69,25 +78,25 @@ def measure(name: str, rows: Rows, truth: Rows | None, **facts: Any) -> dict[str
     return record
 
 
-def cases(spaces: Spaces) -> Iterator[dict[str, Any]]:
-    """Yield the records of all collections."""
+def cases(spaces: Spaces) -> Iterator[Case]:
+    """Yield all collections. Their rows are drawn also if a record exists, so that the other draws are the same."""
     rng = np.random.default_rng(0)
     for (first, first_corpus), (second, second_corpus) in PAIRS:
         for share in SHARES:
             rows, truth = together(spaces[first][first_corpus], spaces[second][second_corpus], share, rng)
             name = f"{first} {first_corpus} with {second} {second_corpus}"
-            yield measure(name, rows, truth, models=2, true_share=share)
+            yield case(name, rows, truth, models=2, true_share=share)
     for encoder, corpora in spaces.items():
         large = [corpus for corpus, rows in corpora.items() if len(rows) >= ROWS // 2]
         for corpus in large:
-            yield measure(f"{encoder} {corpus}", corpora[corpus][:ROWS], None, models=1)
+            yield case(f"{encoder} {corpus}", corpora[corpus][:ROWS], None, models=1)
         for first, second in list(combinations(large, 2))[::4]:
             rows, _ = together(corpora[first], corpora[second], 0.5, rng)
-            yield measure(f"{encoder} {first} and {second}", rows, None, models=1)
+            yield case(f"{encoder} {first} and {second}", rows, None, models=1)
 
 
-def more_cases(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of mixtures within one corpus, and of collections of one model that were reduced by PCA."""
+def more_cases(folder: Path) -> Iterator[Case]:
+    """Yield mixtures within one corpus, and collections of one model that were reduced by PCA."""
     rng = np.random.default_rng(0)
     read = lambda corpus, encoder: _units(np.load(folder / f"{corpus}.{encoder}.npy"))  # noqa: E731
     for first, second, corpus in product(*[("minilm", "paraphrase", "wordllama", "model2vec")] * 2, ONE_KIND):
@@ -99,17 +108,15 @@ def more_cases(folder: Path) -> Iterator[dict[str, Any]]:
         half = len(one) // 2
         for share in SHARES:
             rows, truth = together(one[:half], other[half:], share, rng)
-            yield measure(
-                f"{first} with {second}, both {corpus}", rows, truth, models=2, one_kind=True, true_share=share
-            )
+            yield case(f"{first} with {second}, both {corpus}", rows, truth, models=2, one_kind=True, true_share=share)
     for encoder in ("use", "wordllama"):
         spaces = {corpus: read(corpus, encoder) for corpus in REDUCED}
         reduce = reduction(np.concatenate([rows[:2_000] for rows in spaces.values()]), 128, centered=True)
         for corpus, rows in spaces.items():
-            yield measure(f"{encoder} {corpus}, 128 columns", reduce(rows[:ROWS]), None, models=1, reduced=True)
+            yield case(f"{encoder} {corpus}, 128 columns", reduce(rows[:ROWS]), None, models=1, reduced=True)
         for pair in combinations(REDUCED, 2):
             rows = np.concatenate([reduce(spaces[corpus][: ROWS // 2]) for corpus in pair])
-            yield measure(f"{encoder} {' and '.join(pair)}, 128 columns", rows, None, models=1, reduced=True)
+            yield case(f"{encoder} {' and '.join(pair)}, 128 columns", rows, None, models=1, reduced=True)
 
 
 def _units(rows: Rows) -> Rows:
@@ -121,25 +128,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=Path, default=HERE / "vectors")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--more", action="store_true", help="append one kind of text, and reduced collections")
+    parser.add_argument("--more", action="store_true", help="one kind of text, and reduced collections")
     arguments = parser.parse_args()
-    with OUT.open("a" if arguments.more else "w", encoding="utf-8") as stream:
-        found = (
-            more_cases(arguments.vectors) if arguments.more else cases(read_spaces(arguments.vectors, arguments.data))
-        )
-        for record in found:
-            stream.write(json.dumps(record) + "\n")
-            stream.flush()
-    records = [json.loads(line) for line in OUT.read_text("utf-8").splitlines()]
-    groups = {(r["models"], r.get("one_kind", False), r.get("reduced", False)) for r in records}
-    for models, one_kind, reduced in sorted(groups):
-        some = [
-            r
-            for r in records
-            if (r["models"], r.get("one_kind", False), r.get("reduced", False)) == (models, one_kind, reduced)
-        ]
-        kind = f"models: {models}, one kind of text: {one_kind}, reduced: {reduced}"
-        sys.stdout.write(f"{kind}; found {sum(r['found'] for r in some)} of {len(some)}\n")
+    collections = (
+        more_cases(arguments.vectors) if arguments.more else cases(read_spaces(arguments.vectors, arguments.data))
+    )
+    records = _records()
+    done = {(record["name"], record.get("true_share")) for record in records}
+    with OUT.open("a", encoding="utf-8") as stream:
+        for key, measured in collections:
+            if key not in done:
+                records.append(measured())
+                stream.write(json.dumps(records[-1]) + "\n")
+                stream.flush()
+    totals, found = Counter(map(kind_of, records)), Counter(kind_of(r) for r in records if r["found"])
+    for kind, total in sorted(totals.items()):
+        sys.stdout.write(f"{kind}; found {found[kind]} of {total}\n")
+
+
+def kind_of(record: dict[str, Any]) -> str:
+    """Return the kind of a collection for the summary."""
+    one_kind, reduced = record.get("one_kind", False), record.get("reduced", False)
+    return f"models: {record['models']}, one kind of text: {one_kind}, reduced: {reduced}"
+
+
+def _records() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in OUT.read_text("utf-8").splitlines()] if OUT.exists() else []
 
 
 if __name__ == "__main__":

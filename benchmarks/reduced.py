@@ -11,6 +11,8 @@ rows are compared with it:
 - of other models that were reduced to the same width by a PCA of their own; of the right model after a PCA of another
   corpus, with random signs of the columns, rotated, and with the opposite sign.
 
+An existing file of results is not overwritten.
+
 The limits in `interlingua.core.comparison` were chosen on fits of other corpora and models than these; some of the
 batches of other corpora were in view.
 """
@@ -132,7 +134,7 @@ def measure(spaces: dict[str, dict[str, Rows]], count: int) -> Iterator[dict[str
         for rows in (fitted, 1_000):
             profile = SpaceProfile.of(reduce(own[:rows]))
             space = {"encoder": encoder, "corpus": corpus, "width": width, "centered": centered, "fit_rows": rows}
-            space |= {"looks_reduced": profile.looks_reduced, "blind": profile.is_blind}
+            space |= {"looks_reduced": profile.looks_reduced, "blind": profile.check == "none"}
             for size in SIZES:
                 kinds: dict[tuple[str, bool], list[Iterator[Rows]]] = {}
                 for kind, right, batches in batches_of(
@@ -203,7 +205,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--batches", type=int, default=40, help="of the right model, for each corpus")
     arguments = parser.parse_args()
-    with OUT.open("w", encoding="utf-8") as stream:
+    if OUT.exists():
+        parser.error(f"{OUT} exists. Move it before a new measurement.")
+    with OUT.open("x", encoding="utf-8") as stream:
         for record in measure(read_spaces(arguments.vectors, arguments.data), arguments.batches):
             stream.write(json.dumps(record) + "\n")
             stream.flush()

@@ -303,9 +303,9 @@ def test_evaluate_says_that_rows_are_not_pairs(run: Run, folder: Path, saved: Pa
     assert ran.code == 0, ran.err
     assert "Warning: the right row ranks no better than by chance" in ran.err
     assert run("evaluate", saved, folder / "source.npy", folder / "shuffled.npy", "--json").json["is_chance"] is True
-    right = run("evaluate", saved, folder / "source.npy", folder / "target.npy", "--json")
-    assert right.json["is_chance"] is False
-    assert "by chance" not in right.err
+    right = "evaluate", saved, folder / "source.npy", folder / "target.npy"
+    assert run(*right, "--json").json["is_chance"] is False
+    assert "by chance" not in run(*right).err
 
 
 def test_evaluate_notices_swapped_sides(run: Run, folder: Path, saved: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_search_of_two_collections_says_why_its_scores_differ(run: Run, place:
     np.save("new.npy", rows)
     search = run("search", calibrated, "old.parquet", "new.npy", "--query", "target.npy", "-k", 3)
     assert search.code == 0, search.err
-    assert "A search of that collection alone has no such samples and uses that of the translator" in " ".join(
+    assert "A search of that collection alone uses the calibration of the translator, so the same hits" in " ".join(
         search.err.split()
     )
     single = run("search", calibrated, "old.parquet", "--query", "target.npy", "-k", 3)

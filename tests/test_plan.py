@@ -284,5 +284,24 @@ def test_a_plan_of_some_rows_says_so_in_its_commands(run: Run, tmp_path: Path) -
     assert run("identify", address, "--where", "kind = 'new'", "--json").json["rows"] == 100
     chosen = il.plan(address, address, where="kind = 'old'", target_where="kind = 'new'")
     assert "--target-where" in chosen.commands[0]
+    assert "The search commands read the whole collection, because a search takes no condition." in chosen.reasons
+    assert not any("read the whole collection" in reason for reason in il.plan(address).reasons)
     with pytest.raises(il.InputError, match=r"no target with rows to select. Name it, or leave target_where=... out"):
         il.plan(address, target_where="kind = 'new'")
+
+
+@pytest.mark.parametrize("command", ["plan", "fit", "evaluate", "calibrate"])
+def test_a_condition_for_a_target_that_cannot_select_rows_is_named(run: Run, tmp_path: Path, command: str) -> None:
+    address = f"file://{write(tmp_path / 'rows.parquet', old_rows(300))}?id=id"
+    first = () if command in ("plan", "fit") else (identity_folder(tmp_path),)
+    out = ("--out", tmp_path / "out") if command in ("fit", "calibrate") else ()
+    for option in ("--where", "--target-where"):
+        ran = run(command, *first, address, address, *out, option, "id > 1")
+        assert ran.code == 2, ran.out
+        assert f"cannot select rows. Leave {option} out." in " ".join(ran.err.split())
+
+
+def identity_folder(folder: Path) -> Path:
+    rows = old_rows(300)
+    fit = il.align(rows, rows, pairs=[[i, i] for i in range(300)], method="procrustes")
+    return Path(fit.translator(force=True).save(folder / "translator"))

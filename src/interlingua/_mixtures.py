@@ -51,8 +51,9 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
 
     Rows of one model have neighbors among each other and none among rows of another model. So the graph of mutual
     neighbors falls apart, and a part is of another model if it does not vary along the principal axes of the largest
-    part. Parts of other topics do. Two models with a common origin can be too similar to be told apart, and so are two
-    that were both reduced by PCA (`looks_reduced`), because both vary along the same axes.
+    part. Parts of other topics do. Two models with a common origin can be too similar to be distinguished. Two models
+    that were both reduced by PCA cannot be distinguished either (`looks_reduced`), because both vary along the same
+    axes.
 
     Args:
         vectors: [n, d]; two models are looked for among 5,000 rows, drawn at random, and then every row is assigned.
@@ -69,7 +70,6 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
     sample = np.unique(rows[drawn], axis=0)
     if len(sample) < 4 * MIN_BATCH:
         return None
-    reduced = looks_reduced(sample)
     links, cosines = nearest(sample, sample, _NEIGHBORS, metric="dot", exclude=np.arange(len(sample)))
     seen: IntArray | None = None
     for deviations in _LINKS:
@@ -80,7 +80,7 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
         if seen is not None and np.array_equal(parts, seen):
             continue
         seen = parts
-        found = _foreign_parts(sample, parts, reduced=reduced)
+        found = _foreign_parts(sample, parts)
         if found is not None:
             space, foreign = found
             other = SpaceProfile.of(sample[foreign], limits=False)
@@ -108,16 +108,15 @@ def looks_reduced(vectors: Any) -> bool:
     return SpaceProfile.of(np.asarray(rows, np.float32), limits=False).looks_reduced
 
 
-def _foreign_parts(
-    sample: FloatArray, parts: IntArray, *, reduced: bool
-) -> tuple[SpaceProfile, npt.NDArray[np.bool_]] | None:
+def _foreign_parts(sample: FloatArray, parts: IntArray) -> tuple[SpaceProfile, npt.NDArray[np.bool_]] | None:
     """Return the profile of the largest part, and for each row whether its part is of another model than that one.
+
+    If the largest part looks reduced by PCA, parts of other topics can be unrelated to its axes too, so a part must be
+    far from its clusters as well.
 
     Args:
         sample: [n, d].
         parts: [n], the part of each row.
-        reduced: whether the sample looks reduced by PCA. Then parts of other topics can be unrelated to the axes too,
-            so a part must be far from the clusters of the largest one as well.
 
     Returns:
         None if no part is of another model. Most collections have no second part of usable size, and then no profile
@@ -135,7 +134,7 @@ def _foreign_parts(
     # Only the limits tell whether the statistics of this space mean anything.
     space = space.with_limits(largest)
     compared = {part: space.compare(sample[parts == part]) for part in others}
-    if reduced:
+    if space.looks_reduced:
         different = [
             part for part, one in compared.items() if one.rows >= STRUCTURE_ROWS and one.structure < STRUCTURE_LIMIT
         ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua._routes import NEEDED_ROWS, RecordedSearches, Route, choose_route
-from interlingua.core.arguments import check_callable, check_count, check_text
+from interlingua.core.arguments import check_count, check_on_rows, check_text
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def plan(
     rows, seed = check_count(rows, "rows", minimum=identification.MIN_ROWS), check_count(seed, "seed")
     if target is None and target_where is not None:
         raise InputError("There is no target with rows to select.", "Name it, or leave {target_where=...} out.")
-    if on_rows is not None:
-        check_callable(on_rows, "on_rows", "a function of a phase and two numbers, or None,")
+    check_on_rows(on_rows)
     with open_source(check_text(source, "source")) as store:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
         info, address = store.info(), str(store.url)
@@ -159,7 +158,11 @@ def plan(
     width = available = None
     if target is not None:
         with open_source(check_text(target, "target")) as store:
-            store.restrict(where=target_where)
+            try:
+                store.restrict(where=target_where)
+            except InputError as error:
+                error.rename_argument("where", "target_where")
+                raise
             new = store.info()
             width, available = new.d, new.count
     model = identification.identify(vectors).model

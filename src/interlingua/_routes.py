@@ -27,7 +27,7 @@ _ENCODERS = {
 NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
 
 
-# What is said of a collection that looks reduced by PCA.
+# Shown for a collection that looks reduced by PCA.
 REDUCED_NOTE = (
     "The vectors look reduced by PCA. Vectors of another model that were reduced too vary along the same columns, so "
     "it is not known whether the collection holds two such models. Compare the dates of the rows with those of changes "
@@ -139,6 +139,8 @@ def choose_route(
             "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row. A few "
             "hundred that the fit has not seen are enough; without any, leave out the evaluation."
         )
+        if chosen_rows:
+            reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["unusable"]:
         reasons.append(
             f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "

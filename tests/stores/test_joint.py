@@ -146,7 +146,7 @@ def test_queries_are_searched_in_groups_with_the_same_hits(
     together = joint.search(queries, 3)
     monkeypatch.setattr("interlingua.stores.joint._CANDIDATES", 60)
     done: list[tuple[str, int, int]] = []
-    grouped = joint.search(queries, 3, on_rows=lambda *told: done.append(told))
+    grouped = joint.search(queries, 3, on_rows=lambda *step: done.append(step))
     # Two queries with thirty candidates each are a group.
     assert done == [("searching", n, 9) for n in (2, 4, 6, 8, 9)]
     assert [[(hit.store, hit.id) for hit in row] for row in grouped] == [

@@ -80,7 +80,9 @@ def calibrate(
 
     Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
     your own where they are of another kind than those of the fit, and with queries where queries are not like
-    documents. Up to 2,048 rows of each side, drawn at random, are read. The translator itself does not change.
+    documents. Up to 2,048 rows of each side, drawn at random, are used; a file or
+    collection at least as large as that of the fit is read once more to compare its rows with those of the fit. The
+    translator itself does not change.
     """
     from interlingua.core.calibration import MAX_ROWS
     from interlingua.core.storage import check_destination
@@ -96,7 +98,7 @@ def calibrate(
     with inputs.closing_sides(files), open_log(log, (*input_files(source, target), *queries.values())) as record:
         with console.show_progress("Reading", record=record, transient=True) as reading:
             inputs.check_widths(files, translator, paired=paired)
-            fitted = warn_of_fitted_rows(files, translator)
+            fitted = warn_of_fitted_rows(files, translator, reading.on_rows)
             given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
             if paired:
                 spaces = inputs.read_paired(files, with_ids=False, **given)

@@ -35,8 +35,8 @@ class Collection:
         nulls: number of rows without a vector, which are left out.
     """
 
-    def __init__(self, address: str, where: str | None = None) -> None:
-        self._store = open_rows(address, where)
+    def __init__(self, address: str, where: str | None = None, argument: str = "where") -> None:
+        self._store = open_rows(address, where, argument)
         try:
             info = self._store.info()
         except BaseException:
@@ -57,12 +57,13 @@ class Collection:
         self._store.close()
 
 
-def open_rows(address: str, where: str | None = None) -> Store:
+def open_rows(address: str, where: str | None = None, argument: str = "where") -> Store:
     """Open a store for reading without the rows that have no vector, if it can leave them out.
 
     Args:
         address: of the store.
         where: a condition that the rows have to meet, in the store's own language.
+        argument: the name under which the caller took the condition.
 
     Raises:
         InputError: the store cannot be opened, or cannot select rows by a condition.
@@ -72,6 +73,10 @@ def open_rows(address: str, where: str | None = None) -> Store:
     store = open_source(address)
     try:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects)
+    except InputError as error:
+        store.close()
+        error.rename_argument("where", argument)
+        raise
     except BaseException:
         store.close()
         raise

@@ -120,8 +120,8 @@ def fit_encoders(
     with console.working("Reading", record):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
         collections = [
-            _read_side(side, option, condition, seed)
-            for side, option, condition in zip(sides, ("--where", "--target-where"), where, strict=True)
+            _read_side(side, argument, condition, seed)
+            for side, argument, condition in zip(sides, ("where", "target_where"), where, strict=True)
         ]
     with console.working("Loading the encoders", record):
         pair = pairs.EncoderPair.of(
@@ -165,12 +165,14 @@ def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
     return read_texts(path, column or "text")
 
 
-def _read_side(address: str | None, option: str, where: str | None, seed: int) -> EmbeddingSpace | None:
+def _read_side(address: str | None, argument: str, where: str | None, seed: int) -> EmbeddingSpace | None:
     from interlingua._encoder_pairs import COMPARED_ROWS
 
     if address is None:
-        check_effect({option: where}, "selects rows of a collection, and none is given; leave it out.")
+        check_effect(
+            {f"--{argument.replace('_', '-')}": where}, "selects rows of a collection, and none is given; leave it out."
+        )
         return None
-    collection = Collection(address, where)
+    collection = Collection(address, where, argument)
     with inputs.closing_sides([collection]):
         return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)

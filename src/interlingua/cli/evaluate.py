@@ -68,8 +68,10 @@ def evaluate(
     """Measure a translator on paired rows.
 
     Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
-    are paired by their ids. Use rows that the fit has not seen. For both directions it prints how often the right row
-    comes first (top-1), its mean rank (1 is best), and the mean cosine between a translation and the real vector.
+    are paired by their ids. Use rows that the fit has not seen; a file or collection at least as large as that of the
+    fit is read twice, first to compare its rows with those of the fit. For both directions it prints how often the
+    right row comes first (top-1), its mean rank (1 is best), and the mean cosine between a translation and the real
+    vector.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
@@ -84,7 +86,7 @@ def evaluate(
     with inputs.closing_sides(files), open_log(log, input_files(source, target)) as record:
         with console.show_progress("Evaluating", record=record, transient=True) as progress:
             inputs.check_widths(files, translator)
-            fitted = warn_of_fitted_rows(files, translator)
+            fitted = warn_of_fitted_rows(files, translator, progress.on_rows)
             spaces = inputs.read_paired(
                 files,
                 rows=rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from interlingua.cli import console
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["warn_of_fitted_rows"]
 
 
-def warn_of_fitted_rows(files: Sequence[Side], translator: Translator) -> list[str]:
+def warn_of_fitted_rows(
+    files: Sequence[Side], translator: Translator, on_rows: Callable[[str, int, int], None]
+) -> list[str]:
     """Print a warning for each side that holds the fitted rows, and return these sides.
 
     A fit draws rows by its seed and keeps their number and fingerprint, so they are drawn again and compared. Fits on
@@ -23,6 +25,7 @@ def warn_of_fitted_rows(files: Sequence[Side], translator: Translator) -> list[s
     Args:
         files: source and target.
         translator: the translator.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
     """
     found = []
     for side, file in zip(SIDES, files, strict=True):
@@ -30,7 +33,7 @@ def warn_of_fitted_rows(files: Sequence[Side], translator: Translator) -> list[s
         n, fingerprint, seed = about.get("n"), about.get("fingerprint"), translator.card.get("seed")
         if not isinstance(n, int) or not isinstance(seed, int) or not 0 < n <= file.n:
             continue
-        if read_space(file, rows=n, seed=seed).fingerprint() != fingerprint:
+        if read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint() != fingerprint:
             continue
         found.append(side)
         rows = "the rows" if n == file.n else f"{n:,} of the {file.n:,} rows"

@@ -41,7 +41,7 @@ __all__ = [
     "without_comparison",
 ]
 
-SIDES = ("source", "target")
+SIDES, _WHERE = ("source", "target"), ("where", "target_where")
 
 Side = VectorFile | Collection
 _OnRows = Callable[[str, int, int], None]
@@ -72,8 +72,8 @@ def open_sides(
     names = zip(_for_both("--column", columns), _for_both("--key", keys), _for_both("--scale", scales), strict=True)
     opened: list[Side] = []
     try:
-        for address, chosen, condition in zip((source, target), names, where, strict=True):
-            opened.append(_open_side(address, *chosen, condition))
+        for i, (address, chosen) in enumerate(zip((source, target), names, strict=True)):
+            opened.append(_open_side(address, *chosen, where[i], _WHERE[i]))
         if not any(isinstance(side, VectorFile) for side in opened):
             given = {"--column": columns, "--key": keys, "--scale": scales}
             check_effect(given, "belongs to a file; name the column or vector of a store in its address.")
@@ -101,7 +101,7 @@ def open_all(
     files = [first, second]
     try:
         names = _for_both("--column", columns)[1], _for_both("--key", keys)[1], _for_both("--scale", scales)[1]
-        files += [_open_side(address, *names, where[1]) for address in targets[1:]]
+        files += [_open_side(address, *names, where[1], _WHERE[1]) for address in targets[1:]]
     except BaseException:
         close_sides(files)
         raise
@@ -117,14 +117,15 @@ def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
         close_sides(sides)
 
 
-def _open_side(address: str, column: str | None, key: str | None, scale: str | None, where: str | None) -> Side:
+def _open_side(
+    address: str, column: str | None, key: str | None, scale: str | None, where: str | None, argument: str
+) -> Side:
     path = file_of(address)
     if path is None:
-        return Collection(address, where)
+        return Collection(address, where, argument)
     if where is not None:
-        raise InputError(
-            f"{address} is a file, and rows of a file cannot be selected by a condition. Leave the condition out."
-        )
+        message = f"{address} is a file, and rows of a file cannot be selected by a condition."
+        raise InputError(message, f"Leave {{{argument}=...}} out.")
     return open_vectors(path, column=column, key=key, scale=_number(scale))
 
 

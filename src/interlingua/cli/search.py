@@ -272,11 +272,12 @@ def _explain(
         }[joint.calibration]
         lines.append(f"Hits of the {_other(space)} collection were translated; their cosine is {how}.")
         if joint.calibration == "collections":
-            single = "does not convert it" if translator.calibration is None else "uses that of the translator"
-            lines.append(
-                f"A search of that collection alone has no such samples and {single}, so its scores of the same hits "
-                "differ."
+            single = (
+                "leaves the cosine as it is"
+                if translator.calibration is None
+                else "uses the calibration of the translator"
             )
+            lines.append(f"A search of that collection alone {single}, so the same hits have other scores there.")
     if reranker is None and joint.calibration == "none" and translator.calibration is None:
         lines.append("This translator has no calibration of scores; fit again, or add one with interlingua calibrate.")
     return lines

@@ -26,6 +26,7 @@ __all__ = [
     "check_flag",
     "check_instance",
     "check_number",
+    "check_on_rows",
     "check_path",
     "check_settings",
     "check_text",
@@ -198,6 +199,16 @@ def check_callable(value: Any, name: str, needed: str, method: str = "__call__")
     """
     if isinstance(value, type) or not callable(getattr(value, method, None)):
         raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
+
+
+def check_on_rows(value: Any) -> None:
+    """Refuse an ``on_rows`` that is neither a function nor None.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if value is not None:
+        check_callable(value, "on_rows", "a function of a phase and two numbers, or None,")
 
 
 def keyword_names(function: Callable[..., Any]) -> list[str]:

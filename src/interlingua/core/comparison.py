@@ -25,7 +25,8 @@ MIN_BATCH = 50
 SPECTRUM_LIMIT, MEAN_LIMIT, DISTORTION_LIMIT = 0.08, -0.45, 0.7
 # A batch beyond these has unusual content at least. The first is a factor on the limit of the spectrum.
 _SPECTRUM_DOUBT, _MEAN_DOUBT, _DISTORTION_DOUBT = 1.5, -0.25, 0.6
-# Scores of structure below which a batch is refused, and below which it is doubtful, chosen in benchmarks/reduced.py.
+# Scores of structure below which a batch is refused or doubtful. They were chosen on other corpora and models than
+# those of benchmarks/reduced.py, which measures them.
 # Of few rows, and by a fit on few rows, only the opposite sign is refused, because one topic has low scores.
 STRUCTURE_LIMIT, STRUCTURE_LIMIT_OF_FEW = 1.0, -3.0
 STRUCTURE_ROWS, _STRUCTURE_DOUBT, _STRUCTURE_DOUBT_OF_FEW = 200, 4.0, 2.5
@@ -97,7 +98,8 @@ class Comparison:
                 self.distortion > DISTORTION_LIMIT
             ),
             f"{self.outside:.0%} of them are far from all of its rows": self.outside > OUTSIDE_LIMIT,
-            f"they are {self.structure:.1f} standard deviations nearer to its clusters than copies with random signs, "
-            f"and {self.needed_structure} are needed": self.structure < self.needed_structure,
+            f"their closeness to its clusters is {self.structure:.1f} standard deviations above that of copies with "
+            f"random signs of the axes, and at least {self.needed_structure:g} is needed": self.structure
+            < self.needed_structure,
         }
         return tuple(phrase for phrase, applies in phrases.items() if applies)

@@ -48,6 +48,10 @@ class InterlinguaError(Exception):
         remedy = _ARGUMENT.sub(lambda match: argument(match[1], match[2] or "True"), self.remedy)
         return f"{super().__str__()} {remedy}".strip()
 
+    def rename_argument(self, name: str, other: str) -> None:
+        """Write ``other`` for an argument in the remedy: the name by which a caller took the value it passed on."""
+        self.remedy = _ARGUMENT.sub(lambda m: m[0].replace(name, other, 1) if m[1] == name else m[0], self.remedy)
+
 
 class InputError(InterlinguaError, ValueError):
     """The data or an argument cannot be used; nothing was computed or written."""

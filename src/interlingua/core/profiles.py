@@ -106,7 +106,7 @@ class SpaceProfile:
     def looks_reduced(self) -> bool:
         """Whether rows of any model that were reduced by PCA would vary along the axes as rows of this space do.
 
-        So it is where the variance falls from column to column and the columns are not correlated.
+        This is the case if the variance decreases from column to column and the columns are not correlated.
         """
         order = np.argsort(np.argsort(-self.spread))
         if len(order) < _LEAST_COLUMNS or np.corrcoef(order, np.arange(len(order)))[0, 1] < _FALLING:
@@ -120,14 +120,11 @@ class SpaceProfile:
         return (spectrum - flat) / max(own - flat, _TINY) > _REDUCED
 
     @property
-    def is_blind(self) -> bool:
-        """Whether vectors of another model of this width, reduced by PCA, would pass for vectors of this space."""
-        return self.looks_reduced and not len(self.clusters)
-
-    @property
     def check(self) -> str:
         """What tells vectors of other models: ``axes``, or for vectors reduced by PCA ``clusters`` or ``none``."""
-        return "none" if self.is_blind else "clusters" if self.looks_reduced else "axes"
+        if not self.looks_reduced:
+            return "axes"
+        return "clusters" if len(self.clusters) else "none"
 
     @classmethod
     def of(cls, rows: FloatArray, *, limits: bool = True) -> SpaceProfile:
@@ -153,7 +150,7 @@ class SpaceProfile:
             return self
         first = self._measure(half)
         clusters = self.clusters
-        if first.looks_reduced and first._with_clusters(half)._has_clear_structure(held_out):
+        if self.looks_reduced and first._with_clusters(half)._has_clear_structure(held_out):
             clusters = self._with_clusters(rows).clusters
         return replace(self, limits=_f32(first._limits_for(held_out)), clusters=clusters)
 
@@ -175,6 +172,8 @@ class SpaceProfile:
     def _has_clear_structure(self, held_out: FloatArray) -> bool:
         """Return whether rows of this space, held out, score far above those of another model."""
         size = STRUCTURE_ROWS
+        if not len(self.clusters):
+            return False
         parts = [held_out[start : start + size] for start in range(0, min(len(held_out), 10 * size) - size + 1, size)]
         scores = [structure.structure_score(self._along(part), self.clusters) for part in parts]
         return bool(scores) and min(scores) > _CLEAR_STRUCTURE

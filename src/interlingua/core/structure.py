@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.digests import digest_matrix
 
 __all__ = ["MAX_AXES", "find_clusters", "structure_score"]
 
 # Axes along which clusters are measured.
 MAX_AXES = 128
-# Clusters at most, rows for each on average, and rows that one must have: the mean of few rows would reveal them.
+# Clusters at most, rows for each on average, and different rows that one must have: the mean of few would reveal them.
 _CLUSTERS, _ROWS_EACH, _LEAST_ROWS = 192, 12, 6
 _STEPS, _FITTED_ROWS = 5, 10_000
 # Copies with random signs, and rows of a batch that are compared.
@@ -26,19 +27,21 @@ _COPIES, _COMPARED_ROWS = 31, 512
 
 
 def find_clusters(rows: FloatArray) -> npt.NDArray[np.float32]:
-    """Return the means of clusters of rows and the share of the rows in each, as the last column [c, a + 1].
+    """Return the means of clusters of different rows and the share of these in each, as the last column [c, a + 1].
 
     Args:
         rows: [n, a], values along the axes, divided by their standard deviations.
 
     Returns:
-        Clusters by spherical k-means; those of fewer than six rows are left out, so that no row can be read from them.
+        Clusters by spherical k-means. Copies of a row count once, and clusters of fewer than six rows are left out, so
+        that no cluster is the mean of fewer than six different rows.
     """
     rng = np.random.default_rng(0)
     units = unit_rows(np.asarray(rows, np.float32))
+    units = units[np.sort(np.unique(digest_matrix(units), return_index=True)[1])]
     if len(units) > _FITTED_ROWS:
         units = units[rng.choice(len(units), _FITTED_ROWS, replace=False)]
-    count = min(_CLUSTERS, len(units) // _ROWS_EACH)
+    count = min(_CLUSTERS, max(len(units) // _ROWS_EACH, 1))
     centers = units[rng.choice(len(units), count, replace=False)]
     for _ in range(_STEPS):
         sums, sizes = _sums(units, (units @ centers.T).argmax(axis=1), count)

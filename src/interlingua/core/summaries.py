@@ -97,10 +97,11 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
     """Return a sentence for each space that looks reduced by PCA, by side, with what tells vectors of other models."""
-    others = "Vectors of another model of this width that were reduced too"
     sentences = {
-        "clusters": f"{others} are refused or warned of in batches of 50 rows and more.",
-        "none": f"{others} are not noticed. A fit on 2,000 rows or more notices them.",
+        "clusters": "Most batches of 50 rows and more of another model of this width that was reduced too are refused "
+        "or warned of.",
+        "none": "Vectors of another model of this width that were reduced too are not noticed, because the fit had too "
+        "few rows for this check.",
     }
     return [f"The {side} vectors look reduced by PCA. {sentences[check]}" for side, check in reduced.items()]
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_callable, check_count, shown
+from interlingua.core.arguments import check_count, check_on_rows, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import table_html
@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 RETRIEVALS = ("plain", "csls")
-# Ranks are above chance if their mean is so many standard deviations better; fewer rows cannot tell.
+# Ranks are above chance if their mean is better by this many standard deviations; with fewer rows the test has too
+# little power.
 _CHANCE_DEVIATIONS, _CHANCE_ROWS = 4, 20
 
 
@@ -224,8 +225,7 @@ def evaluate(
         )
     pool, ks, retrieval, bootstrap = _check_settings(pool, ks, retrieval, bootstrap)
     seed = check_count(seed, "seed")
-    if on_rows is not None:
-        check_callable(on_rows, "on_rows", "a function of a phase and two numbers, or None,")
+    check_on_rows(on_rows)
 
     pools = np.array_split(np.random.default_rng(seed).permutation(n), -(-n // pool))
     mean_source, mean_target = mean_unit_row(source), mean_unit_row(target)

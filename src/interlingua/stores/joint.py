@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance, check_on_rows
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
@@ -184,8 +184,7 @@ class JointSearch:
         if self._check_queries is not None:
             self._check_queries(units)
         check_flag(payload, "payload")
-        if on_rows is not None:
-            check_callable(on_rows, "on_rows", "a function of a phase and two numbers, or None,")
+        check_on_rows(on_rows)
         results: list[list[JointHit]] = []
         size = max(_CANDIDATES // (k * (1 if self._other is None else candidates)), 1)
         for start in range(0, len(units), size):
