@@ -492,12 +492,14 @@ def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_
     assert "1,000 leaked vectors were aligned with 7,000 similar public texts" in page
     assert "(top-1 .80, one fit, verdict doubtful)" in page
     small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
-    assert [r["verdict"] for r in small] == ["failed"] * 13
-    assert "500 leaked vectors against 8,000 public texts failed by the verdict in all 13 fits" in page
+    assert sorted(r["verdict"] for r in small) == ["doubtful"] * 2 + ["failed"] * 15
+    assert (
+        "Of 17 fits of 500 leaked vectors to 8,000 public texts, 15 failed by the verdict and two were doubtful" in page
+    )
     right = [r["forward"]["top1"] for r in small[5:] if r["forward"]["top1"] > 0.1]
-    assert (len(right), round(min(right), 2), round(max(right), 2)) == (6, 0.39, 0.53)
-    assert max(r["seconds"] for r in small[5:]) < 210
-    assert "six of the last eight had a top-1 of .39 to .53 after three minutes" in page
+    assert (len(right), len(small[5:]), round(min(right), 2), round(max(right), 2)) == (10, 12, 0.33, 0.53)
+    assert max(r["seconds"] for r in small[5:]) < 420
+    assert "ten of the last twelve had a top-1 of .33 to .53 after a few minutes" in page
     known = [r for r in curve if r["key"].startswith("500/100/linear/")]
     assert [round(r["forward"]["top1"], 2) for r in known] == [0.58]
     assert "With 100 known pairs among 500 vectors per side, top-1 was .58" in page
