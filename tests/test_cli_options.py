@@ -230,7 +230,7 @@ ALWAYS = {
     "export": "--to --out --json",
     "identify": "--rows --seed --log --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "
-    "--log --json --translator --kinds --halvings",
+    "--log --json --translator --kinds --halvings --key --scale",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
     "plan": "--rows --seed --log --json",
     "serve": "--port --max-mb --browser",

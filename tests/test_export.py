@@ -181,7 +181,7 @@ def test_the_bridge_translates_queries_and_not_documents(tmp_path: Path, st: Any
 
 def test_an_encoder_of_another_width_is_refused(tmp_path: Path) -> None:
     folder = fake_encoder(tmp_path, {"word_embedding_dimension": D_TARGET})
-    with pytest.raises(InputError, match="gives vectors of width 16 and width 24 is needed.*other direction"):
+    with pytest.raises(InputError, match="gives vectors of width 16 and width 24 is needed.*wrong direction"):
         to_sentence_transformers(linear(), tmp_path / "out", encoder=folder)
     assert not (tmp_path / "out").exists()
 
