@@ -43,7 +43,7 @@ VECTORS = {
     "others.npy": ("others", "minilm"),
     "second.npy": ("second", "wordllama"),
 }
-PACKAGES = "interlingua audit --demo --defenses quick --kinds --annex packages-annex.html --show-words"
+PACKAGES = "interlingua audit --demo --defenses quick --kinds --halvings 2 --annex packages-annex.html --show-words"
 NOTES = (
     "interlingua audit notes.npy --authorized-by 'nobody: the notes are public (CC0)' --corpus public.jsonl "
     "--corpus-vectors public.npy --stand-in public-stand-in.npy --label-column label --truth notes.jsonl "
