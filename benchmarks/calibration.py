@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records
 
 import interlingua as il
 from interlingua.cli.audit_fits import alignment_of
@@ -260,13 +261,11 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="print the tables and the errors of the records")
     arguments = parser.parse_args()
     if arguments.tables:
-        records = [json.loads(line) for line in arguments.out.read_text("utf-8").splitlines()]
+        records = read_records(arguments.out)
         sys.stdout.write(f"{summary(records)}\n\n{coverage(records)}\n\n{every_case(records)}\n")
         sys.stdout.write(f"\n{errors(records)}\n")
         return
-    done = set()
-    if arguments.out.exists():
-        done = {json.loads(line)["key"] for line in arguments.out.read_text("utf-8").splitlines()}
+    done = {record["key"] for record in read_records(arguments.out)}
     seeds = range(*map(int, arguments.seeds.split(":")))
     left = arguments.most
     for case in (Case(corpus, *triple, seed) for seed in seeds for triple in TRIPLES for corpus in CORPORA):

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from records import read_records
 from scipy.linalg import expm, logm
 
 from interlingua.aligners.frames import polar
@@ -210,7 +211,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out = Path(__file__).parent / "results" / f"neural-cold-{arguments.suite}.jsonl"
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    done = {record["key"] for record in read_records(out)}
     seeds = range(*map(int, arguments.seeds.split(":")))
     todo: dict[str, Callable[[], dict[str, Any]]]
     if arguments.suite == "signal":

@@ -6,7 +6,7 @@
 Texts of all corpora in random order: the source reads the first rows, the target the next ones, and 2,048 texts after
 them are held out. Each fit is made without the correction, which then follows as in a fit with it, so that both maps
 come from one rotation. ``--start pairs`` takes the rotation of 3,000 pairs, refined on neighbors without pairs as a
-fit ends, in the place of the search, which takes many times as long; whether a search succeeds is another question.
+fit ends, instead of the search, which takes many times as long; whether a search succeeds is another question.
 For each direction, the scores of the map without and with the correction, and of paired maps on as many pairs as rows.
 Appends to benchmarks/results/correction.jsonl.
 """
@@ -14,14 +14,13 @@ Appends to benchmarks/results/correction.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fidelity import scored, translated
+from records import append_and_print
 
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import polar
@@ -96,10 +95,7 @@ def main() -> None:
         ends = {"source": names[number], "target": names[1 - number]}
         scores = {name: scored(translated(map_, held[number]), held[1 - number]) for name, map_ in found.items()}
         record = {**ends, **common, **seconds, "shift": step[direction], "scores": scores}
-        with OUT.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-        sys.stdout.write(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        append_and_print(OUT, record)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ benchmarks/results/fidelity.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append_and_print
 from sklearn.cluster import KMeans
 
 import interlingua as il
@@ -249,10 +248,7 @@ def main() -> None:
         record = {"map": name, "weight": weight, "pairs": pairs, "rows": [n, n, len(held)], "suite": arguments.suite}
         record |= scored(rows, true) | evidence
         record["processor_seconds"] = round(time.process_time(), 1)
-        with OUT.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-        sys.stdout.write(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        append_and_print(OUT, record)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from calibration import fitted
+from records import read_records
 
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, GuidedDecoder, ngram_model
@@ -114,9 +115,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--tables", action="store_true", help="print the table of the records")
     arguments = parser.parse_args()
-    records = []
-    if arguments.out.exists():
-        records = [json.loads(line) for line in arguments.out.read_text("utf-8").splitlines()]
+    records = read_records(arguments.out)
     if arguments.tables:
         sys.stdout.write(f"{table(records)}\n")
         return

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import re
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append_and_print
 
 import interlingua as il
 
@@ -138,10 +137,7 @@ def main() -> None:
     fits += [lambda seed=seed: il.align(source, target, seed=seed) for seed in range(arguments.seeds)]
     for fit in fits:
         record = {**facts, **scored(fit(), held)}
-        with OUT.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-        sys.stdout.write(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        append_and_print(OUT, record)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from calibration import KEPT, thirds
+from records import read_records
 
 from interlingua.core.arrays import unit_rows
 from interlingua.core.translator import load
@@ -139,9 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--tables", action="store_true", help="print the tables of the records")
     arguments = parser.parse_args()
-    records = []
-    if arguments.out.exists():
-        records = [json.loads(line) for line in arguments.out.read_text("utf-8").splitlines()]
+    records = read_records(arguments.out)
     if arguments.tables:
         sys.stdout.write(f"{table(records)}\n")
         return

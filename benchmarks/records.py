@@ -25,6 +25,18 @@ def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
     return {"top1": float((rank == 1).mean()), "mean_rank": float(rank.mean())}
 
 
+def read_records(out: Path) -> list[dict[str, Any]]:
+    """Return the records of a file of JSON lines; none if it does not exist."""
+    return [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
+
+
+def append_and_print(out: Path, record: dict[str, Any]) -> None:
+    """Append a record to a file of JSON lines, and print it."""
+    _append(out, [record])
+    sys.stdout.write(json.dumps(record) + "\n")
+    sys.stdout.flush()
+
+
 def run_alone(script: str, *words: str, limit: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a script with these arguments in a process of its own with one thread.
 
@@ -89,7 +101,7 @@ def append_all_records(
 def _pending(arguments: argparse.Namespace, cases: Iterable[tuple[str, Case]]) -> Iterator[tuple[str, Case]]:
     """Yield the cases that were asked for and are not in the output yet."""
     out: Path = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    done = {record["key"] for record in read_records(out)}
     yield from ((key, case) for key, case in cases if key not in done and arguments.only in key)
 
 

@@ -229,10 +229,11 @@ def test_islands_are_unanimous_if_each_agrees_with_each_other_and_with_the_best(
     rows = rng.standard_normal((200, 40)).astype(np.float32)
     right, wrong = (polar(rng.standard_normal((40, 40)).astype(np.float32)) for _ in range(2))
     islands = [wrong, *(perturb(right, 0.85, rng) for _ in range(3)), perturb(wrong, 0.9, rng)]
-    assert [count_unanimous(rows, islands, best, 0.5) for best in (right, wrong, -right)] == [3, 2, 0]
+    mapped = [rows @ island for island in islands]
+    assert [count_unanimous(mapped, rows @ best, 0.5) for best in (right, wrong, -right)] == [3, 2, 0]
     # Each agrees with the best map, and two of them do not agree with each other.
     far = [perturb(right, 0.65, rng) for _ in range(2)]
-    assert count_unanimous(rows, [right, *far], right, 0.5) == 2
+    assert count_unanimous([rows @ island for island in (right, *far)], rows @ right, 0.5) == 2
 
 
 def test_islands_know_no_evaluation() -> None:

@@ -8,7 +8,15 @@ from typing import Any, Literal
 
 from interlingua.aligners.base import MIN_ROWS
 
-__all__ = ["NEEDED_ROWS", "REDUCED_NOTE", "RecordedSearches", "Route", "choose_route", "public_pairs_command"]
+__all__ = [
+    "NEEDED_ROWS",
+    "REDUCED_NOTE",
+    "RecordedSearches",
+    "Route",
+    "choose_route",
+    "public_pairs_command",
+    "row_options",
+]
 
 Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
 
@@ -76,8 +84,7 @@ def choose_route(
         available: number of these vectors.
     """
     source, new = quote(facts["source"]), quote(target or "NEW.parquet")
-    chosen_rows = "" if facts["where"] is None else f" --where {quote(facts['where'])}"
-    chosen_new = "" if target_where is None else f" --target-where {quote(target_where)}"
+    chosen_rows, chosen_new = row_options(facts["where"]), row_options(target_where, "--target-where")
     leave_out = " --skip-bad" if facts["unusable"] else " --skip-null" if facts["nulls"] else ""
     # Not the two collections: an evaluation needs the same texts on both sides.
     after = (
@@ -195,6 +202,11 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
         f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
         "by the new one. Stay with the old model if its hits are better."
     )
+
+
+def row_options(where: str | None, option: str = "--where") -> str:
+    """Return the option that selects rows by a condition, with a space before it; empty without a condition."""
+    return "" if where is None else f" {option} {quote(where)}"
 
 
 def public_pairs_command(source: str, model: str, target: str | None = None, *, rows: str = "") -> str:

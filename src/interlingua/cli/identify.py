@@ -13,7 +13,7 @@ from rich.table import Table
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import AsJson, Log, Seed, Where
+from interlingua.cli.options import AsJson, Log, SampleRows, Seed, Where
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
@@ -28,9 +28,7 @@ _SHOWN_IDS = 10
 
 def identify(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],
-    rows: Annotated[
-        int, typer.Option("--rows", "--sample", metavar="N", min=50, help="Size of the sample of rows.")
-    ] = 5_000,
+    rows: SampleRows = 5_000,
     where: Where = None,
     seed: Seed = 0,
     log: Log = None,
@@ -42,10 +40,8 @@ def identify(
     The answer may be "unknown". It is always unknown for vectors that were rotated or centered. A collection that holds
     vectors of two models of the same width is noticed, and the rows of the smaller part are named by their ids.
     """
-    from shlex import quote
-
     from interlingua import identification
-    from interlingua._routes import REDUCED_NOTE, public_pairs_command
+    from interlingua._routes import REDUCED_NOTE, public_pairs_command, row_options
 
     with open_log(log, input_files(source)) as record:
         collection = Collection(source, where)
@@ -63,9 +59,7 @@ def identify(
         record("done", model=result.model, mixed_share=0.0 if mixture is None else round(mixture.share, 4))
     parts = None if mixture is None else _describe(mixture, vectors, ids)
     known = parts is None and result.model != identification.UNKNOWN
-    command = (
-        public_pairs_command(source, result.model, rows=f" --where {quote(where)}" if where else "") if known else None
-    )
+    command = public_pairs_command(source, result.model, rows=row_options(where)) if known else None
     if as_json:
         console.emit_json(asdict(result) | {"reduced": reduced, "mixture": parts, "command": command})
         return

@@ -20,6 +20,7 @@ __all__ = [
     "Keys",
     "Log",
     "Scales",
+    "SampleRows",
     "Seed",
     "Show",
     "TargetWhere",
@@ -40,6 +41,7 @@ Seed = Annotated[
     int,
     typer.Option(metavar="N", min=0, help="Random seed. On one machine the same seed gives the same result."),
 ]
+SampleRows = Annotated[int, typer.Option("--rows", "--sample", metavar="N", min=50, help="Size of the sample of rows.")]
 AllowForeign = Annotated[
     bool,
     typer.Option("--allow-foreign", help="Go on although the vectors do not look like those of the fit."),

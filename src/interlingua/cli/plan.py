@@ -8,7 +8,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import AsJson, Log, Seed, TargetWhere, Where
+from interlingua.cli.options import AsJson, Log, SampleRows, Seed, TargetWhere, Where
 from interlingua.core.wording import count_of, duration_of, size_of
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
@@ -21,9 +21,7 @@ def plan(
     target: Annotated[
         str | None, typer.Argument(metavar="TARGET", help="Vectors of the new model, if there are some.")
     ] = None,
-    rows: Annotated[
-        int, typer.Option("--rows", "--sample", metavar="N", min=50, help="Size of the sample of rows.")
-    ] = 5_000,
+    rows: SampleRows = 5_000,
     where: Where = None,
     target_where: TargetWhere = None,
     seed: Seed = 0,

@@ -121,7 +121,7 @@ class SpaceProfile:
 
     @property
     def check(self) -> str:
-        """What tells vectors of other models: ``axes``, or for vectors reduced by PCA ``clusters`` or ``none``."""
+        """How other models are recognized: by ``axes``, or for vectors reduced by PCA by ``clusters`` or ``none``."""
         if not self.looks_reduced:
             return "axes"
         return "clusters" if len(self.clusters) else "none"

@@ -1,4 +1,4 @@
-"""Whether rows are distributed like those of a fitted space, where their variances do not tell.
+"""Whether rows are distributed like those of a fitted space where variances cannot show it.
 
 Vectors that were reduced by PCA vary most along their first columns, whatever model made them. So the variance along
 the principal axes of such a space says nothing about the model. What differs is how the values along several axes go

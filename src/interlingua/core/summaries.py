@@ -96,7 +96,7 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each space that looks reduced by PCA, by side, with what tells vectors of other models."""
+    """Return a sentence for each space that looks reduced by PCA, by side, and what is noticed there."""
     sentences = {
         "clusters": "Most batches of 50 rows and more of another model of this width that was reduced too are refused "
         "or warned of.",

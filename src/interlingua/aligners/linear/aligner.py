@@ -249,7 +249,7 @@ class Linear:
         to_map = leveled_affine_map if self.nonorthogonal else affine_map
         maps = to_map(x, y, forward), to_map(y, x, backward)
         shifts: tuple[float | None, float | None] = (None, None)
-        # It starts from translations of that stage. What it does to maps that known pairs have refined is not measured.
+        # It starts from translations of that stage. Its effect on maps refined with known pairs was not measured.
         if self.correction and self.nonorthogonal and pairs is None and min(map(len, problem.rows)) >= MIN_ROWS:
             rng = np.random.default_rng([seed, _CORRECTION_STREAM])
             maps, step = correct_maps(maps, problem.rows, rng=rng, device=device)

@@ -37,7 +37,7 @@ _RIDGE = 1.0
 _BATCH = 8_000
 # The rows that decide whether a correction is kept take no part in it: one of this many, and at most this number.
 _ONE_OF, _MOST = 5, 2_000
-# The share of mutual neighbors may fall by so much: about the standard error of the change between 2,000 rows.
+# The share of mutual neighbors may fall by this: about the standard error of the change between 2,000 rows.
 _LOSS = 0.01
 
 
@@ -89,9 +89,8 @@ def correct_maps(
 ) -> tuple[tuple[AffineMap, AffineMap], dict[str, Any]]:
     """Correct the map of each direction where rows that take no part in the correction keep their mutual neighbors.
 
-    Errors of a map, and hubs, make the nearest target row of a translation one whose own nearest translation is
-    another. The share of translations for which it is not may fall by at most 0.01. The largest shift that passes is
-    taken.
+    Of some translations, the nearest target row has another translation as its own nearest; errors of a map, and hubs,
+    cause this. The share of the other translations may fall by at most 0.01. The largest shift that passes is taken.
 
     Args:
         maps: from source to target, and from target to source.
@@ -145,7 +144,7 @@ def _rotated(mapping: AffineMap, x: FloatArray, y: FloatArray, device: str) -> t
 
 
 def _mutual_share(mapping: AffineMap, x: FloatArray, y: FloatArray) -> float:
-    """Return for how many rows [n, d_source] the nearest of y [m, d_target] has its nearest translation in theirs."""
+    """Return the share of rows [n, d_source] that are mutual neighbors of a row of y [m, d_target] when translated."""
     translated = unit_rows(mapping(x))
     of_rows = nearest(translated, y, 1, metric="dot").indices[:, 0]
     of_y = nearest(y, translated, 1, metric="dot").indices[:, 0]

@@ -26,7 +26,7 @@ _ONE_OF, _MOST = 5, 2_048
 # Each step replaces the rotation by one that the rows it reads determine. After two steps, little is left of what the
 # held-out rows had determined.
 _NEIGHBORS = (50, 50)
-# One round on so many rows changes scores as the correction of the fit does, in a small part of its time.
+# One round on 4,000 rows changes scores as the correction of the fit does, in a small part of its time.
 _CORRECTION_BATCH = 4_000
 # Keeps these draws apart from those of a fit with the same seed.
 _STREAM = 3

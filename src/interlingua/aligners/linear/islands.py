@@ -337,22 +337,24 @@ def _is_repeated(run: _Run) -> bool:
 
 def _agreement(run: _Run, maps: Sequence[ScoredMap]) -> float:
     """Return the mean cosine of rows under the two maps that agree most; 0 where there is one map only."""
+    return max((agreement(a, b) for a, b in combinations(_mapped(run, maps), 2)), default=0.0)
+
+
+def _mapped(run: _Run, maps: Sequence[ScoredMap]) -> list[FloatArray]:
+    """Return the rows that maps are compared on under each map."""
     rows = np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS]))
-    mapped = [rows @ scored.matrix for scored in maps]
-    return max((agreement(a, b) for a, b in combinations(mapped, 2)), default=0.0)
+    return [rows @ scored.matrix for scored in maps]
 
 
-def count_unanimous(rows: FloatArray, islands: Sequence[FloatArray], best: FloatArray, least: float) -> int:
+def count_unanimous(islands: Sequence[FloatArray], best: FloatArray, least: float) -> int:
     """Return the size of the largest set of islands that agree with the best map and with each other.
 
     Args:
-        rows: [n, w_source], of which the maps are compared.
-        islands: maps [w_source, w_target].
-        best: [w_source, w_target].
-        least: mean cosine of rows under two maps from which on they agree.
+        islands: the same rows [n, w_target] under the map of each island.
+        best: these rows under the best map.
+        least: the mean cosine from which on two maps agree.
     """
-    mapped = [rows @ island for island in islands]
-    mapped = [own for own in mapped if agreement(own, rows @ best) >= least]
+    mapped = [own for own in islands if agreement(own, best) >= least]
     numbers = range(len(mapped))
     agree = {(i, j) for i, j in combinations(numbers, 2) if agreement(mapped[i], mapped[j]) >= least}
     sets = (chosen for size in range(len(mapped), 0, -1) for chosen in combinations(numbers, size))
@@ -370,12 +372,7 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
         islands=run.islands,
         merges=run.merges,
         agreement=_agreement(run, run.merges[: run.settings.groups]),
-        unanimous=count_unanimous(
-            np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS])),
-            [island.matrix for island in run.islands],
-            best.matrix,
-            run.settings.unanimous,
-        ),
+        unanimous=count_unanimous(_mapped(run, run.islands), _mapped(run, [best])[0], run.settings.unanimous),
         null=null,
         null_spread=spread,
         seconds=run.seconds,

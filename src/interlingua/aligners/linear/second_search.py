@@ -30,7 +30,7 @@ INTERRUPTED = "The second search was interrupted; this is the best map up to the
 _LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
 # Islands of the one group by default. About half of all islands reach a right map, and three that agree are evidence.
 _ISLANDS = 6
-# With fewer rows, refits on halves do not agree even where the map is right. There, so many islands that agree are
+# With fewer rows, refits on halves do not agree even where the map is right. There, three islands that agree are
 # evidence instead. Four of seven useful maps have it, and none of seven wrong ones (benchmarks/notes/fits.md).
 _FEW_ROWS, _UNANIMOUS = 1_000, 3
 _REFITS = {"refit_agreement", "cycle"}
