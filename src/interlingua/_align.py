@@ -20,6 +20,7 @@ from interlingua.aligners import (
     method_name,
     pair_use,
     settings_of,
+    view_use,
 )
 from interlingua.aligners.base import (
     Fit,
@@ -28,6 +29,7 @@ from interlingua.aligners.base import (
     check_known_pairs,
     check_no_labels,
     check_no_pairs,
+    check_no_views,
     check_on_step,
     ignore_step,
     insufficient_rows_reason,
@@ -76,6 +78,7 @@ def align(
     *,
     pairs: npt.ArrayLike | None = None,
     labels: tuple[Any, Any] | None = None,
+    views: Mapping[str, Any] | Sequence[Any] | None = None,
     method: str | Aligner = "auto",
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
@@ -97,6 +100,10 @@ def align(
         labels: categories of the source rows [n_source] and of the target rows [n_target], if any are known: strings or
             whole numbers with the same meaning on both sides, None or NaN where one is missing. Categories of one side
             only are ignored and counted in the trace. Only ``"linear"`` uses them, with one target.
+        views: vectors [n_target, d] of the target rows by further models, where their texts are at hand: a mapping of
+            names to vectors, or a list of matrices, each with the rows in the order of the target. They take part in
+            the search only, and the fit succeeds with fewer rows. Only ``"linear"`` uses them, with one target and
+            without pairs.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed
@@ -138,12 +145,13 @@ def align(
         aligner: Aligner
         fit: Fit
         if candidates is None:
-            problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
+            problem = Problem.of(source, target, pairs=pairs, labels=labels, views=views, max_rows=max_rows, seed=seed)
             aligner = _aligner_for(problem, method, settings)
             fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
             tried: tuple[Mapping[str, Any], ...] = ()
         else:
-            aligner = linear = linear_for_candidates(method, pairs, labels, settings, keyword_names(align))
+            others = {"labels": labels, "views": views}
+            aligner = linear = linear_for_candidates(method, pairs, others, settings, keyword_names(align))
             problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
             # Only this fit records candidates: a method of the caller's may have steps of the same name.
             tried = tuple(step for step in fit.trace if step.get("step") == "candidate")
@@ -234,8 +242,8 @@ def _aligner_for(problem: Problem, method: str | Aligner, settings: Mapping[str,
     """Return the method that was asked for, with its settings, for a problem that it can use whole.
 
     Raises:
-        InputError: no such method or setting, pairs or labels that the method would ignore, or no pairs where the
-            method needs them.
+        InputError: no such method or setting, pairs, labels or views that the method would ignore, or no pairs where
+            the method needs them.
     """
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
     check_known_settings(chosen, settings, keyword_names(align))
@@ -246,6 +254,8 @@ def _aligner_for(problem: Problem, method: str | Aligner, settings: Mapping[str,
         check_known_pairs(problem, method_name(aligner), at_least=1)
     if label_use(aligner) == "unused":
         check_no_labels(problem, method_name(aligner))
+    if view_use(aligner) == "unused":
+        check_no_views(problem, method_name(aligner))
     return aligner
 
 

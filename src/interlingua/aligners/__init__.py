@@ -16,6 +16,7 @@ from interlingua.aligners.registry import (
     method_name,
     pair_use,
     settings_of,
+    view_use,
 )
 from interlingua.aligners.setting_files import read_settings
 
@@ -40,4 +41,5 @@ __all__ = [
     "pair_use",
     "read_settings",
     "settings_of",
+    "view_use",
 ]

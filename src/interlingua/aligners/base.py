@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners.frames import Frame
-from interlingua.aligners.side_information import NO_PAIRS, check_pairs, distinct_pairs, shared_categories
+from interlingua.aligners.side_information import (
+    NO_PAIRS,
+    check_pairs,
+    check_views,
+    distinct_pairs,
+    shared_categories,
+)
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import check_callable
 from interlingua.core.arrays import FloatArray, IntArray, read_only
@@ -30,9 +36,11 @@ __all__ = [
     "PairUse",
     "Problem",
     "StepLog",
+    "ViewUse",
     "check_known_pairs",
     "check_no_labels",
     "check_no_pairs",
+    "check_no_views",
     "check_on_step",
     "ignore_step",
     "insufficient_rows_reason",
@@ -43,6 +51,7 @@ __all__ = [
 OnStep = Callable[[dict[str, Any]], None]
 PairUse = Literal["unused", "optional", "required"]
 LabelUse = Literal["unused", "optional"]
+ViewUse = Literal["unused", "optional"]
 
 # Below these sizes label-free evidence has no power to separate a right map from a wrong one.
 MIN_ROWS, MIN_WIDTH = 100, 8
@@ -78,7 +87,9 @@ class Problem:
         known: rows [p, d_source] and [p, d_target] of known pairs in float32, or None. No two pairs share a row.
         labels: the category of each of the `rows`, [n_source] and [n_target], as numbers from 0 that both sides share,
             -1 for none; or None.
-        counts: what became of pairs and labels, as steps for the trace.
+        views: vectors of further models of the same target rows, [n_target, d] each; row i belongs to row i of the
+            target in `rows`.
+        counts: what became of pairs, labels and views, as steps for the trace.
     """
 
     source: EmbeddingSpace
@@ -86,13 +97,14 @@ class Problem:
     rows: tuple[FloatArray, FloatArray]
     known: tuple[FloatArray, FloatArray] | None = None
     labels: tuple[IntArray, IntArray] | None = None
+    views: tuple[FloatArray, ...] = ()
     counts: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Make all arrays read-only."""
         for name in ("source", "target"):
             object.__setattr__(self, name, getattr(self, name).read_only())
-        for name in ("rows", "known", "labels"):
+        for name in ("rows", "known", "labels", "views"):
             if (sides := getattr(self, name)) is not None:
                 object.__setattr__(self, name, tuple(map(read_only, sides)))
 
@@ -104,6 +116,7 @@ class Problem:
         *,
         pairs: npt.ArrayLike | None = None,
         labels: Any = None,
+        views: Any = None,
         max_rows: int | None = None,
         seed: int = 0,
     ) -> Problem:
@@ -116,15 +129,18 @@ class Problem:
                 one, become one pair of the means of their rows.
             labels: categories of the source rows [n_source] and of the target rows [n_target]: strings or whole
                 numbers, None or NaN where one is missing. None for no labels.
+            views: vectors [n_target, d] of the target rows by further models, as a mapping of names or a sequence; or
+                None. They are of use without pairs only.
             max_rows: most rows per side in `rows`, drawn at random; None for all.
             seed: decides which rows are drawn.
 
         Raises:
-            InputError: vectors, pairs or labels that cannot be used.
+            InputError: vectors, pairs, labels or views that cannot be used.
         """
         source, target = as_space(source, "source"), as_space(target, "target")
         index = check_pairs(pairs, source, target)
         codes, counted = (None, []) if labels is None else shared_categories(labels, source, target)
+        seen, described = check_views(views, target, has_pairs=index is not None)
         rng = np.random.default_rng(seed)
         picked = source.sample(max_rows, rng), target.sample(max_rows, rng)
         rows = source.take(picked[0]), target.take(picked[1])
@@ -132,7 +148,9 @@ class Problem:
         if index is not None:
             known, merged = distinct_pairs(index, source, target)
         sampled_codes = None if codes is None else (codes[0][picked[0]], codes[1][picked[1]])
-        return cls(source, target, rows, known, sampled_codes, (*merged, *counted))
+        sampled_views = tuple(view.take(picked[1]) for view in seen)
+        counts = (*merged, *counted, *described)
+        return cls(source, target, rows, known, sampled_codes, sampled_views, counts)
 
     @cached_property
     def frames(self) -> tuple[Frame, Frame]:
@@ -178,6 +196,7 @@ class Aligner(Protocol):
     * ``name``: the method's name in cards and reports; the class name by default.
     * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
     * ``labels``: ``"unused"`` (the default: labels are refused) or ``"optional"``.
+    * ``views``: ``"unused"`` (the default: views of the target are refused) or ``"optional"``.
     * ``bounds``: limits of number settings by name, such as ``{"alpha": {"above": 0}}``, which
       :func:`interlingua.core.arguments.check_settings` enforces and :func:`interlingua.describe_settings` shows.
 
@@ -277,6 +296,16 @@ def check_no_labels(problem: Problem, method: str) -> None:
     """
     if problem.labels is not None:
         raise InputError(f"labels were given and {method} uses none. Leave labels out, or choose the method linear.")
+
+
+def check_no_views(problem: Problem, method: str) -> None:
+    """Refuse views that a method would silently ignore.
+
+    Raises:
+        InputError: the problem has views.
+    """
+    if problem.views:
+        raise InputError(f"views were given and {method} uses none. Leave views out, or choose the method linear.")
 
 
 def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:

@@ -152,22 +152,23 @@ def fit_candidates(
 
 
 def linear_for_candidates(
-    method: Any, pairs: Any, labels: Any, settings: Mapping[str, Any], keywords: Iterable[str]
+    method: Any, pairs: Any, others: Mapping[str, Any], settings: Mapping[str, Any], keywords: Iterable[str]
 ) -> Linear:
     """Return the linear method for several candidate targets, or refuse what cannot be combined with them.
 
     Args:
         method: as :func:`interlingua.align` takes it; ``"auto"`` is the linear method.
         pairs: must be None.
-        labels: must be None.
+        others: labels and views by the name of the argument; must be None.
         settings: of the method.
         keywords: of `align`, which a misspelled setting may stand for.
 
     Raises:
-        InputError: known pairs or labels, another method, or an unknown setting.
+        InputError: known pairs, labels or views, another method, or an unknown setting.
     """
-    if labels is not None:
-        raise InputError("labels cannot be used with several targets; give one target, or leave labels out.")
+    given = next((name for name, value in others.items() if value is not None), None)
+    if given is not None:
+        raise InputError(f"{given} cannot be used with several targets; give one target, or leave {given} out.")
     if pairs is not None:
         raise InputError(
             "pairs were given with several candidate targets; the rows of a pair belong to one target. Pass that "

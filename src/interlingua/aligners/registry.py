@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from interlingua.aligners.base import Aligner, LabelUse, PairUse
+from interlingua.aligners.base import Aligner, LabelUse, PairUse, ViewUse
 from interlingua.core.arguments import (
     Bounds,
     check_bounds,
@@ -41,6 +41,7 @@ __all__ = [
     "method_name",
     "pair_use",
     "settings_of",
+    "view_use",
 ]
 
 _PATHS = MappingProxyType(
@@ -266,6 +267,12 @@ def label_use(aligner: Aligner) -> LabelUse:
     return use
 
 
+def view_use(aligner: Aligner) -> ViewUse:
+    """Return whether an aligner refuses or accepts views of the target."""
+    use: ViewUse = getattr(aligner, "views", "unused")
+    return use
+
+
 def settings_of(aligner: Any) -> dict[str, Any]:
     """Return the settings of an aligner for a card, without callables and without what belongs to one machine.
 
@@ -325,6 +332,7 @@ def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:
         raise InputError(f"{kind}.name is {shown(name)}; a name in one line is needed, for cards and reports.")
     check_choice(pair_use(aligner), f"{name}.pairs", get_args(PairUse))
     check_choice(label_use(aligner), f"{name}.labels", get_args(LabelUse))
+    check_choice(view_use(aligner), f"{name}.views", get_args(ViewUse))
     _check_signature(aligner, name)
     check_bounds(aligner)
     _check_card(settings_of(aligner), name)

@@ -1,8 +1,8 @@
-"""Known pairs and categories of rows as users give them: checked, counted, and without repetitions."""
+"""Known pairs, categories of rows and views of the target as users give them: checked and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -12,13 +12,17 @@ import numpy.typing as npt
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.neighbors import neighbor_overlap
+from interlingua.core.spaces import EmbeddingSpace, as_space
 
-__all__ = ["NO_PAIRS", "check_pairs", "distinct_pairs", "shared_categories"]
+__all__ = ["NO_PAIRS", "check_pairs", "check_views", "distinct_pairs", "shared_categories"]
 
 # A row with more partners than this is refused if it is also in more than half of all pairs.
 _MAX_PARTNERS = 10
 _MIN_CATEGORIES = 2
+# Nearest neighbors that show whether a view belongs to the target row by row, and rows that are compared. In shuffled
+# rows, neighbors overlap by chance; a copy of the target, also a rotated one, has the same neighbors.
+_NEIGHBORS, _COMPARED_ROWS, _TIMES_CHANCE, _COPY = 10, 2_000, 2.0, 0.999
 # The step of the trace for an empty list of pairs.
 NO_PAIRS: Mapping[str, Any] = MappingProxyType(
     {"step": "pairs", "given": 0, "repeated": 0, "sharing_rows": 0, "used": 0}
@@ -136,6 +140,65 @@ def shared_categories(
         step[f"{name}_missing"] = sum(value is None for value in side)
         step[f"categories_of_{name}_only"] = len(own) - len(shared)
     return (codes[0], codes[1]), [step]
+
+
+def check_views(
+    views: Any, target: EmbeddingSpace, *, has_pairs: bool = False
+) -> tuple[list[EmbeddingSpace], list[dict[str, Any]]]:
+    """Return the views of a target, and a step of the trace for each of them.
+
+    Args:
+        views: a mapping of names to vectors [n_target, d], a sequence of such vectors, or None.
+        target: the rows they belong to.
+        has_pairs: whether pairs are known.
+
+    Raises:
+        InputError: no vectors for every target row, rows in another order than the target, a copy of the target, or
+            views beside pairs.
+    """
+    if views is None:
+        return [], []
+    if isinstance(views, Mapping):
+        named = {f"views[{name!r}]": value for name, value in views.items()}
+    elif isinstance(views, Sequence) and not isinstance(views, str | bytes):
+        named = {f"views[{number}]": value for number, value in enumerate(views)}
+    else:
+        raise InputError(
+            f"views is {shown(views)}; a list of matrices, or a mapping of names to matrices, is needed. Each holds "
+            "vectors of all target rows by another model."
+        )
+    if named and has_pairs:
+        raise InputError("views are of use without pairs only, and both were given. Leave one of them out.")
+    spaces, steps = [], []
+    for label, vectors in named.items():
+        space = as_space(vectors, label)
+        if space.n != target.n:
+            raise InputError(
+                f"{label} has {space.n} rows and the target {target.n}; a view has one row for each target row, in the "
+                "same order."
+            )
+        overlap, chance = _overlap(space, target)
+        if overlap < _TIMES_CHANCE * chance:
+            raise InputError(
+                f"{label} does not belong to the target row by row: {overlap:.1%} of the nearest neighbors of a row "
+                f"are the same in both, and {chance:.1%} would be in shuffled rows. Give the rows of a view in "
+                "the order of the target."
+            )
+        if overlap > _COPY:
+            raise InputError(
+                f"{label} has the same nearest neighbors as the target, so it adds nothing. Give vectors by another "
+                "model."
+            )
+        spaces.append(space.read_only())
+        steps.append({"step": "view", "name": label, "columns": space.d, "neighbor_overlap": overlap})
+    return spaces, steps
+
+
+def _overlap(view: EmbeddingSpace, target: EmbeddingSpace) -> tuple[float, float]:
+    """Return the share of nearest neighbors that a view has in common with the target, and that of shuffled rows."""
+    rows = np.sort(np.random.default_rng(0).permutation(target.n)[:_COMPARED_ROWS])
+    k = min(_NEIGHBORS, max(1, len(rows) // 10))
+    return float(neighbor_overlap(target.take(rows), view.take(rows), k).mean()), k / max(1, len(rows) - 1)
 
 
 def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:

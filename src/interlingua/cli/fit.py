@@ -29,6 +29,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
+from interlingua.cli.views import Views, read_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -36,7 +37,6 @@ from interlingua.stores import input_files
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
-    from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["fit"]
@@ -103,6 +103,7 @@ def fit(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    views: Views = None,
     where: Where = None,
     target_where: TargetWhere = None,
     show: Show = None,
@@ -201,7 +202,7 @@ def fit(
         "--text-column": text_column,
     }
     without_effect: dict[str, object] = {
-        **{"--pairs": pairs, "--labels": labels, "--target": targets, "--show": show},
+        **{"--pairs": pairs, "--labels": labels, "--target": targets, "--view": views, "--show": show},
         **{"--column": columns, "--key": keys, "--scale": scales},
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
     }
@@ -236,11 +237,17 @@ def fit(
                 "--texts, which make pairs of public texts."
             )
         paths = [target, *(targets or [])]
+        if views:
+            check_effect(
+                {"--pairs": pairs, "--target": targets}, "cannot be combined with --view; leave one of them out."
+            )
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
         # Names of columns and keys that are given twice belong to the source and to all targets.
-        files = inputs.open_all(source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where))
-        with inputs.closing_sides(files):
+        addresses, where_sides = [*paths, *(views or [])], (where, target_where)
+        opened = inputs.open_all(source, addresses, columns=columns, keys=keys, scales=scales, where=where_sides)
+        with inputs.closing_sides(opened):
+            files, view_files = opened[: 1 + len(paths)], opened[1 + len(paths) :]
             sides = inputs.side_names(files)
             # A whole table of a database would be read for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
@@ -250,7 +257,7 @@ def fit(
             label_columns = inputs.side_columns("--labels", labels)
             if label_columns is not None and len(paths) > 1:
                 raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
-            chosen = _method_settings(
+            chosen = methods.fit_settings(
                 method,
                 known,
                 assignments or (),
@@ -261,7 +268,7 @@ def fit(
                 folder=None if run is None else str(run),
                 resume=resume or None,
             )
-            with open_log(log, (*input_files(source, *paths), pairs)) as record:
+            with open_log(log, (*input_files(source, *addresses), pairs)) as record:
                 with console.show_progress("Reading", record=record, transient=True) as reading:
                     categories = (
                         None
@@ -283,6 +290,7 @@ def fit(
                         )
                         for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
                     ]
+                    seen = read_views(view_files, files[1], rows=drawn_rows[1], seed=seed)
                 used = {
                     side: {"rows": space.n, "of": file.n}
                     for side, space, file in zip(sides, spaces, files, strict=True)
@@ -293,7 +301,7 @@ def fit(
                 # The limit of `align` itself would cut what --rows asks for.
                 limit = {} if rows is None else {"max_rows": rows}
                 candidates = dict(zip(sides[1:], spaces[1:], strict=True))
-                given = {"pairs": known, "labels": categories, **chosen, **limit}
+                given = {"pairs": known, "labels": categories, "views": seen, **chosen, **limit}
                 alignment = _align(spaces[0], candidates, method, seed, record, given)
                 drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
                 failed, written = write(alignment, drawn, record)
@@ -329,24 +337,6 @@ def _check_destinations(out: Path, report: Path | None, *, force: bool) -> None:
     check_destination(out, overwrite=force)
     if report is not None:
         reports.check_report(report, force=force)
-
-
-def _method_settings(
-    method: str, pairs: IntArray | None, assignments: Sequence[str], file: Path | None, **options: Any
-) -> dict[str, Any]:
-    """Return the settings of the method; without pairs, auto is the linear method."""
-    given = [name for name, value in options.items() if value is not None]
-    given += ["set"] * bool(assignments) + ["settings"] * (file is not None)
-    if method == "auto" and not given:
-        return {}
-    if method == "auto" and pairs is not None:
-        raise InputError(
-            f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
-            "number of pairs, and their settings differ."
-        )
-    return methods.method_settings(
-        "linear" if method == "auto" else method, assignments, options, file=file, named=method
-    )
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
 
-__all__ = ["check_method", "complete_method", "method_settings"]
+if TYPE_CHECKING:
+    from interlingua.core.arrays import IntArray
+
+__all__ = ["check_method", "complete_method", "fit_settings", "method_settings"]
 
 
 def check_method(name: str) -> None:
@@ -80,6 +83,33 @@ def method_settings(
     if hasattr(aligner, "resolve_settings"):
         aligner.resolve_settings()
     return values
+
+
+def fit_settings(
+    method: str, pairs: IntArray | None, assignments: Sequence[str], file: Path | None, **options: Any
+) -> dict[str, Any]:
+    """Return the settings of the method of ``interlingua fit``; without pairs, auto is the linear method.
+
+    Args:
+        method: of ``--method``.
+        pairs: known pairs, if any.
+        assignments: of ``--set``.
+        file: of ``--settings``.
+        options: settings that have options of their own, None where they are not given.
+
+    Raises:
+        InputError: settings of a method that is chosen by the number of pairs, or such as `method_settings` refuses.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    given += ["set"] * bool(assignments) + ["settings"] * (file is not None)
+    if method == "auto" and not given:
+        return {}
+    if method == "auto" and pairs is not None:
+        raise InputError(
+            f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
+            "number of pairs, and their settings differ."
+        )
+    return method_settings("linear" if method == "auto" else method, assignments, options, file=file, named=method)
 
 
 def _unknown(name: str, method: str, known: Sequence[str]) -> str:

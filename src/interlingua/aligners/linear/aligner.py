@@ -14,6 +14,7 @@ from interlingua.aligners.base import (
     PairUse,
     Problem,
     StepLog,
+    ViewUse,
     ignore_step,
 )
 from interlingua.aligners.coarse import CoarseSpaces
@@ -30,6 +31,7 @@ from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import helps, limit_verdict, search_further
 from interlingua.aligners.linear.starts import SearchContext
+from interlingua.aligners.linear.views import joined_views, rotate_to_target
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import judge_rotation
 from interlingua.core.alignment import Verdict
@@ -52,7 +54,7 @@ class LinearFit(Fit):
     Attributes:
         verdict: from label-free evidence.
         rotation: [d_source, d_target], the rotation between the frames, before the non-orthogonal stage.
-        null: maps from random starts on the same rows.
+        null: maps from random starts on the same rows; with views, into the joined space.
         start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1. For a map of the
             second search, agreement of two groups of islands, or None if there was time for one group only.
         problem: the rows of the fit, with copies merged.
@@ -73,7 +75,7 @@ class LinearFit(Fit):
 
 @dataclass(frozen=True)
 class Linear:
-    """The unpaired linear solver. Known pairs and categories of rows are optional help.
+    """The unpaired linear solver. Known pairs, categories of rows and views of the target are optional help.
 
     Attributes:
         rounds: most rounds of component starts. More rounds solve harder problems and take longer to give up.
@@ -99,6 +101,7 @@ class Linear:
     name: ClassVar[str] = "linear"
     pairs: ClassVar[PairUse] = "optional"
     labels: ClassVar[LabelUse] = "optional"
+    views: ClassVar[ViewUse] = "optional"
     bounds: ClassVar[Bounds] = {"budget": {"minimum": 0}}
 
     def __post_init__(self) -> None:
@@ -168,8 +171,10 @@ class Linear:
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
         known_rng = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        orders = [order.permutation(len(frame.rows)) for frame in problem.frames]
-        a, b = (frame.rows[drawn] for frame, drawn in zip(problem.frames, orders, strict=True))
+        # With views, all steps up to the rotation are those of a fit into the joined space.
+        frames = problem.frames if not problem.views else (problem.frames[0], joined_views(problem))
+        orders = [order.permutation(len(frame.rows)) for frame in frames]
+        a, b = (frame.rows[drawn] for frame, drawn in zip(frames, orders, strict=True))
         spaces = CoarseSpaces.of(a, b, device=self.device)
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed)
@@ -197,6 +202,9 @@ class Linear:
         else:
             rotation, ambiguity = _widen_and_exchange((a, b), matrices, spaces, pairs, width, groups, log)
         judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
+        if problem.views:
+            own = problem.frames[1].rows[orders[1]]
+            rotation, b = rotate_to_target(a, b, rotation, own, device=self.device), own
         fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
         if guided is not None:
@@ -229,7 +237,7 @@ class Linear:
             rows: those of the frames in random order.
             rotation: [d_source, d_target] between the frames.
             judged: the rotation that refits and transport are measured on; the same, unless known pairs took part in
-                the other.
+                the other, or there are views, with which it leads into the joined space.
             null: maps from random starts on the same rows.
             pairs: rows of known pairs, if any.
             halves: draws the batches of refits on halves of the rows.

@@ -15,7 +15,7 @@ from interlingua.aligners.refine import polish
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
 
-__all__ = ["polish_rotation", "widen"]
+__all__ = ["neighbors_for_rows", "polish_rotation", "widen"]
 
 # With as many rows as collections usually have, maps in more coordinates would follow noise. Polishing on the neighbors
 # of all rows determines the other coordinates.
@@ -124,22 +124,24 @@ def polish_rotation(
         x: [n_source, d_source], centered unit rows.
         y: [n_target, d_target], centered unit rows.
         matrix: [d_source, d_target], where to start.
-        neighbors: of each step. They are raised to 80,000,000 divided by the square of the rows, and lowered to a
-            fortieth of the rows.
+        neighbors: of each step, which `neighbors_for_rows` adapts to the rows.
         rng: draws the batches.
         batch: most rows per side and step, 6,000 by default.
         pairs: rows of known pairs, if any.
         device: where it is computed.
         on_part: called after each step.
     """
-    rows = min(len(x), len(y))
-    least, most = _LEAST_NEIGHBORS_TIMES_ROWS_SQUARED // rows**2, max(2, rows // _ROWS_PER_NEIGHBOR)
     polished = polish(
         *(to_device(z, device) for z in (x, y, matrix)),
-        neighbors=[min(max(k, least), most) for k in neighbors],
+        neighbors=[neighbors_for_rows(k, min(len(x), len(y))) for k in neighbors],
         batch=_POLISH_ROWS if batch is None else batch,
         rng=rng,
         prior=None if pairs is None else to_device(pair_covariance(pairs), device),
         on_part=on_part,
     )
     return np.asarray(to_numpy(polished))
+
+
+def neighbors_for_rows(neighbors: int, rows: int) -> int:
+    """Return a number of neighbors raised to 80,000,000 / rows² where there are few rows, and at most rows / 40."""
+    return min(max(neighbors, _LEAST_NEIGHBORS_TIMES_ROWS_SQUARED // rows**2), max(2, rows // _ROWS_PER_NEIGHBOR))
