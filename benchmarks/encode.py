@@ -31,15 +31,18 @@ CORPORA = (
     *("nq-open", "wiki-split", "clickbait", "medquad", "mtsamples", "tweettopicXL"),
     *("opentriviaqa", "ag_news_test", "clinc150", "banking77", "enron1"),
 )
-# Made by dictionaries.py and encoded only with --only.
-DICTIONARIES = ("wordnet", "foldoc")
+# Encoded only with --only: those that dictionaries.py makes, and the texts of the vectors in ../spaces, in their order.
+DICTIONARIES, QUERIES = ("wordnet", "foldoc"), "beir-queries"
 LABELLED = ("tweettopicXL", "mtsamples")
 ROWS, SEED, MIN_LENGTH, NOTE_WORDS = 12_000, 20_261_123, 8, 60
 log = logging.getLogger(__name__)
 
 
 def texts(folder: Path, corpus: str) -> list[str]:
-    """Return distinct texts of a corpus in a fixed random order; of a medical note its first words."""
+    """Return distinct texts of a corpus in a fixed random order, or all of the queries; of a note its first words."""
+    if corpus == QUERIES:
+        with gzip.open(folder.parent / "spaces" / f"{QUERIES}.texts.jsonl.gz", "rt", encoding="utf-8") as stream:
+            return [json.loads(line)["text"] for line in stream]
     found = [_text(record) for record in _records(folder, corpus)]
     distinct = list({text.lower(): text for text in reversed(found) if len(text) >= MIN_LENGTH}.values())[::-1]
     return [distinct[i] for i in np.random.default_rng(SEED).permutation(len(distinct))[:ROWS]]
@@ -73,9 +76,9 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=(*CORPORA, *DICTIONARIES),
+        choices=(*CORPORA, *DICTIONARIES, QUERIES),
         default=CORPORA,
-        help=f"encode these corpora; by default all but {' and '.join(DICTIONARIES)}",
+        help=f"encode these corpora; by default all but {', '.join((*DICTIONARIES, QUERIES))}",
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()

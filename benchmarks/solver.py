@@ -5,6 +5,11 @@
 BGE -> MiniLM on BEIR queries. Source, target and the 2,048 held-out texts are disjoint; the fit sees no pair. ``NxM``
 has N source and M target rows. ``copies-of-20`` replaces half of the rows of each side by copies of 20 texts,
 ``four-times`` repeats each of 1,000 rows four times, ``boilerplate`` makes 40 % of the rows one text.
+
+    python benchmarks/solver.py --data ../shared/data --seeds 10:13 --only 1000x1000 --views use wordllama model2vec
+
+``--views`` gives the fit vectors of the target rows by further models, from ``beir-queries.MODEL.npy`` in the folder
+``--vectors``, which ``encode.py --only beir-queries`` writes.
 """
 
 from __future__ import annotations
@@ -21,11 +26,14 @@ import numpy as np
 from records import append_records, arguments_of, scores
 
 import interlingua
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arrays import IntArray
 
 POOL = 2048
 SPACES = ("bge-base-en-v1.5", "all-MiniLM-L6-v2")
-SIZES = ((500, 8000), (8000, 500), (2000, 2000), (1000, 7000), (7000, 1000), (1000, 1000), (500, 2000))
+SIZES = (
+    *((500, 8000), (8000, 500), (2000, 2000), (1000, 7000), (7000, 1000)),
+    *((1000, 1000), (500, 2000), (250, 8000), (4398, 4398)),
+)
 REPEATED = ("copies-of-20", "four-times", "boilerplate")
 # Steps of the trace that say what both searches did.
 STEPS = ("copies", "second search", "full width", "interrupted")
@@ -33,30 +41,34 @@ STEPS = ("copies", "second search", "full width", "interrupted")
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows per side, how rows repeat, the seed of split and fit, and the budget in seconds, if any."""
+    """One fit: rows per side, how rows repeat, the seed of split and fit, the budget in seconds, if any, and views."""
 
     source: int
     target: int
     repeated: str
     seed: int
     budget: float | None
+    views: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """What tells this case from all others."""
         budget = "default" if self.budget is None else f"{self.budget:g}"
-        return f"{self.repeated or f'{self.source}x{self.target}'}/{self.seed}/{budget}"
+        sizes = self.repeated or f"{self.source}x{self.target}"
+        return "/".join([sizes, str(self.seed), budget, *(["+".join(self.views)] if self.views else [])])
 
 
-def cases(seeds: range, budget: float | None) -> Iterator[Case]:
-    """Yield all cases of a seed before those of the next."""
+def cases(seeds: range, budget: float | None, views: tuple[str, ...]) -> Iterator[Case]:
+    """Yield all cases of a seed before those of the next; with views, those without repeated rows."""
     for seed in seeds:
-        yield from (Case(n, m, "", seed, budget) for n, m in SIZES)
+        yield from (Case(n, m, "", seed, budget, views) for n, m in SIZES)
+        if views:
+            continue
         yield from (Case(1000 if kind == "four-times" else 4000, 4000, kind, seed, budget) for kind in REPEATED)
 
 
-def repeat(rows: FloatArray, kind: str, rng: np.random.Generator) -> FloatArray:
-    """Return rows [n, d] with some of them repeated."""
+def repeat(rows: IntArray, kind: str, rng: np.random.Generator) -> IntArray:
+    """Return row numbers [n] in random order, with some of them repeated."""
     n = len(rows)
     if kind == "copies-of-20":
         rows = np.concatenate([rows[: n // 2], rows[rng.integers(20, size=n - n // 2)]])
@@ -67,16 +79,18 @@ def repeat(rows: FloatArray, kind: str, rng: np.random.Generator) -> FloatArray:
     return rows[rng.permutation(len(rows))]
 
 
-def fit(case: Case, data: Path) -> dict[str, Any]:
+def fit(case: Case, data: Path, vectors: Path) -> dict[str, Any]:
     """Fit one case and measure its translator."""
     source, target = (np.load(data / "spaces" / f"beir-queries.{name}.npy").astype(np.float32) for name in SPACES)
     order = np.random.default_rng(case.seed).permutation(len(source))
     held, rest = order[:POOL], order[POOL:]
     rng = np.random.default_rng([case.seed, 1])
-    x = repeat(source[rest[: case.source]], case.repeated, rng)
-    y = repeat(target[rest[case.source :][: case.target]], case.repeated, rng)
+    of_source, of_target = rest[: case.source], rest[case.source :][: case.target]
+    x, of_target = source[repeat(of_source, case.repeated, rng)], repeat(of_target, case.repeated, rng)
+    y = target[of_target]
+    views = {name: np.load(vectors / f"beir-queries.{name}.npy")[of_target] for name in case.views}
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(x, y, method="linear", budget=case.budget, seed=case.seed)
+    alignment = interlingua.align(x, y, views=views, method="linear", budget=case.budget, seed=case.seed)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     verdict = alignment.verdict
     return {
@@ -86,6 +100,7 @@ def fit(case: Case, data: Path) -> dict[str, Any]:
         "repeated": case.repeated,
         "seed": case.seed,
         "budget": case.budget,
+        "views": list(case.views),
         "forward": scores(alignment.forward(source[held]), target[held]),
         "backward": scores(alignment.backward(target[held]), source[held]),
         "verdict": str(verdict.status),
@@ -103,11 +118,12 @@ def main() -> None:
     parser = arguments_of(__doc__, "solver.jsonl", "10:13")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--budget", type=float, help="seconds of the second search; 0 for none")
+    parser.add_argument("--views", nargs="*", default=[], metavar="MODEL", help="models of the views; none by default")
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     seeds = range(*map(int, arguments.seeds.split(":")))
-    append_records(
-        arguments, ((case.key, partial(fit, case, arguments.data)) for case in cases(seeds, arguments.budget))
-    )
+    every = cases(seeds, arguments.budget, tuple(arguments.views))
+    append_records(arguments, ((case.key, partial(fit, case, arguments.data, arguments.vectors)) for case in every))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
-from interlingua.cli.views import Views, read_views
+from interlingua.cli.views import Views, check_views, read_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -169,7 +169,7 @@ def fit(
             min=0,
             help="Most seconds for a second search by --method linear, where its fast search finds no evidence for a "
             "map; 0 for none. By default, there is one, without a limit of time, if one side has 250 to 999 rows and "
-            "the other 4,000 or more.",
+            "the other 4,000 or more, or with --view, if one side has 250 to 1,999 rows.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -237,10 +237,7 @@ def fit(
                 "--texts, which make pairs of public texts."
             )
         paths = [target, *(targets or [])]
-        if views:
-            check_effect(
-                {"--pairs": pairs, "--target": targets}, "cannot be combined with --view; leave one of them out."
-            )
+        check_views(views, target, {"--pairs": pairs, "--target": targets})
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
         # Names of columns and keys that are given twice belong to the source and to all targets.

@@ -28,6 +28,9 @@ INTERRUPTED = "The second search was interrupted; this is the best map up to the
 # benchmarks/results/solver.jsonl it finds a useful map in most fits of 500 rows against 8,000 and in none of 8,000
 # against 500. Other sizes were not measured; with more rows on the smaller side it helps less often.
 _LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
+# With views of the target, it finds one for 1,000 rows on both sides as well. With more rows than this, the fast search
+# found one.
+_MOST_ROWS_WITH_VIEWS = 2_000
 # Islands of the one group by default. About half of all islands reach a right map, and three that agree are evidence.
 _ISLANDS = 6
 # With fewer rows, refits on halves do not agree even where the map is right. There, three islands that agree are
@@ -57,8 +60,16 @@ class SecondResult:
     interrupted: bool
 
 
-def helps(smaller: int, larger: int) -> bool:
-    """Return whether a second search is made by default, given the rows of the smaller and of the larger side."""
+def helps(smaller: int, larger: int, *, has_views: bool = False) -> bool:
+    """Return whether a second search is made by default.
+
+    Args:
+        smaller: rows of the smaller side.
+        larger: rows of the larger side.
+        has_views: whether there are views of the target.
+    """
+    if has_views:
+        return _LEAST_ROWS <= smaller < _MOST_ROWS_WITH_VIEWS
     return _LEAST_ROWS <= smaller < _FEW_ROWS and larger >= _LEAST_ROWS_BESIDE
 
 

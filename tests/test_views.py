@@ -1,0 +1,199 @@
+"""Views of the target: vectors of its rows by further models, as they are read, joined and used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import interlingua as il
+from interlingua._align import align
+from interlingua.aligners.base import Problem
+from interlingua.aligners.frames import polar
+from interlingua.aligners.linear.repeats import merge_copies
+from interlingua.aligners.linear.views import joined_views, rotate_to_target
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from planted import encode, rotation, topics
+
+N, M = 120, 200
+
+
+@pytest.fixture(scope="module")
+def spaces() -> dict[str, Any]:
+    """Source rows of some texts, and target rows of others under three models that differ by noise."""
+    rng = np.random.default_rng(0)
+    content = topics(N + M, 10, rng)
+    source = encode(content, 14, rng, noise=0.2)[:N]
+    target, first, second = (encode(content, d, rng, noise=0.4)[N:] for d in (12, 16, 9))
+    return {"source": source, "target": target, "views": {"first": first, "second": second}}
+
+
+def test_views_are_read_by_name_or_number_and_described_in_the_trace(spaces: Any) -> None:
+    named = Problem.of(spaces["source"], spaces["target"], views=spaces["views"])
+    listed = Problem.of(spaces["source"], spaces["target"], views=list(spaces["views"].values()))
+    for problem, names in ((named, ["views['first']", "views['second']"]), (listed, ["views[0]", "views[1]"])):
+        assert [step["name"] for step in problem.counts] == names
+        assert [step["columns"] for step in problem.counts] == [16, 9]
+        assert all(0.1 < step["neighbor_overlap"] < 0.9 for step in problem.counts)
+        np.testing.assert_array_equal(problem.views[1], spaces["views"]["second"])
+
+
+def test_rows_of_views_are_drawn_with_those_of_the_target(spaces: Any) -> None:
+    problem = Problem.of(spaces["source"], spaces["target"], views=spaces["views"], max_rows=110)
+    drawn = [int(np.flatnonzero((spaces["target"] == row).all(axis=1))[0]) for row in problem.rows[1]]
+    np.testing.assert_array_equal(problem.views[0], spaces["views"]["first"][drawn])
+
+
+def test_views_of_copies_are_merged_with_the_copies(spaces: Any) -> None:
+    twice = np.concatenate([spaces["target"], spaces["target"][:5]])
+    other = np.concatenate([spaces["views"]["first"], spaces["views"]["first"][5:10]])
+    merged = merge_copies(Problem.of(spaces["source"], twice, views=[other]))
+    assert len(merged.rows[1]) == len(merged.views[0]) == M
+    pairs = unit_rows(other[:5]) + unit_rows(other[M:])
+    np.testing.assert_allclose(merged.views[0][:5], unit_rows(pairs), rtol=1e-5, atol=1e-6)
+
+
+def shuffled(rows: Any) -> Any:
+    return rows[np.random.default_rng(1).permutation(len(rows))]
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (lambda s: [s["views"]["first"][:-1]], r"views\[0\] has 199 rows and the target 200; a view has one row for"),
+        (lambda s: {"b": shuffled(s["views"]["first"])}, r"views\['b'\] does not belong to the target row by row: .*%"),
+        (lambda s: [s["target"]], r"views\[0\] has the same nearest neighbors as the target, so it adds nothing"),
+        (lambda s: [3 * s["target"] @ rotation(12, 20, np.random.default_rng(2))], "the same nearest neighbors"),
+        (lambda s: s["views"]["first"], "views is .*; a list of matrices, or a mapping of names to matrices"),
+        (lambda _: "first", "views is 'first'; a list of matrices"),
+        (lambda s: [s["views"]["first"] * np.nan], r"views\[0\].*NaN"),
+    ],
+)
+def test_what_is_no_view_of_the_target_is_refused(spaces: Any, views: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        il.align(spaces["source"], spaces["target"], views=views(spaces))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"pairs": [[i, i] for i in range(40)]}, "views are of use without pairs only, and both were given"),
+        ({"method": "mini-vec2vec"}, "views were given and mini-vec2vec uses none"),
+        ({"method": "adversarial"}, "views were given and adversarial uses none"),
+    ],
+)
+def test_views_are_refused_where_they_would_be_ignored(spaces: Any, keywords: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        il.align(spaces["source"], spaces["target"], views=spaces["views"], **keywords)
+
+
+def test_views_are_refused_with_several_targets(spaces: Any) -> None:
+    with pytest.raises(InputError, match="views cannot be used with several targets; give one target, or leave views"):
+        il.align(spaces["source"], {"a": spaces["target"], "b": spaces["target"][:150]}, views=spaces["views"])
+
+
+def test_no_views_are_as_if_none_were_given(spaces: Any) -> None:
+    assert Problem.of(spaces["source"], spaces["target"], views={}).views == ()
+    with_pairs = Problem.of(spaces["source"], spaces["target"], views=[], pairs=[[0, 0]])
+    assert with_pairs.known is not None
+
+
+def test_the_joined_space_weighs_all_views_alike_and_is_closer_to_the_content() -> None:
+    rng = np.random.default_rng(3)
+    content = topics(400, 10, rng)
+    rows = [encode(content, d, rng, noise=1.0) for d in (12, 30, 20)]
+    # The length of the vectors of a view has no influence.
+    problems = [Problem.of(content, rows[0], views=[scale * rows[1], rows[2]]) for scale in (1, 100)]
+    first, second = (joined_views(problem).rows for problem in problems)
+    np.testing.assert_allclose(first @ first.T, second @ second.T, atol=1e-4)
+
+    def likeness(z: Any) -> float:
+        """Correlation of the cosines between rows with those of the content."""
+        cosines = [unit_rows(each - each.mean(axis=0)) for each in (z, content)]
+        return float(np.corrcoef(*((c @ c.T).ravel() for c in cosines))[0, 1])
+
+    assert likeness(first) > max(map(likeness, rows)) + 0.1
+
+
+def test_a_rotation_into_the_joined_space_gives_one_into_the_target() -> None:
+    rng = np.random.default_rng(4)
+    content = topics(1000, 10, rng)
+    x, y, other = (encode(content, d, rng, noise=0.2) for d in (14, 12, 16))
+    problem = Problem.of(x[:500], y[500:], views=[other[500:]])
+    a, own, joined = problem.frames[0].rows, problem.frames[1].rows, joined_views(problem)
+    # The right rotation into the joined space, by pairs that the function under test does not get.
+    known = Problem.of(x, y, views=[other])
+    right = polar(known.frames[0].rows[500:].T @ joined.rows)
+    found = rotate_to_target(a, joined.rows, right, own)
+    truth = polar(known.frames[0].rows.T @ known.frames[1].rows)
+    np.testing.assert_allclose(
+        found @ found.T if found.shape[0] < found.shape[1] else found.T @ found, np.eye(12), atol=1e-4
+    )
+    assert float((unit_rows(a @ found) * unit_rows(a @ truth)).sum(axis=1).mean()) > 0.9
+
+
+def files_of(folder: Path, spaces: Any) -> dict[str, Path]:
+    """Write the spaces as files with ids."""
+    paths = {}
+    rows = {"source": spaces["source"], "target": spaces["target"], **spaces["views"]}
+    for name, vectors in rows.items():
+        paths[name] = folder / f"{name}.parquet"
+        column = pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(vectors).ravel(), vectors.shape[1])
+        pq.write_table(
+            pa.table({"id": [f"{name == 'source'}-{i}" for i in range(len(vectors))], "vector": column}), paths[name]
+        )
+    return paths
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
+    seen: dict[str, Any] = {}
+
+    def recorded(source: Any, target: Any, **keywords: Any) -> Any:
+        seen.update(keywords, sides=(source, target))
+        return align(source, target, **(keywords | {"rounds": 0}))
+
+    monkeypatch.setattr("interlingua.align", recorded)
+    return seen
+
+
+def test_fit_reads_the_rows_of_views_that_it_draws_of_the_target(
+    run: Any, spaces: Any, given: Any, tmp_path: Path
+) -> None:
+    paths = files_of(tmp_path, spaces)
+    views = ("--view", paths["first"], "--view", paths["second"])
+    options = ("--rows", 110, "--seed", 3, "--allow-failed", "--out", tmp_path / "t")
+    ran = run("fit", paths["source"], paths["target"], *views, *options)
+    assert ran.code == 0, ran.err
+    drawn = [int(np.flatnonzero((spaces["target"] == row).all(axis=1))[0]) for row in given["sides"][1].vectors]
+    assert len(drawn) == 110
+    for name in ("first", "second"):
+        np.testing.assert_array_equal(given["views"][str(paths[name])].vectors, spaces["views"][name][drawn])
+
+
+def test_fit_refuses_views_that_it_could_not_use(run: Any, spaces: Any, tmp_path: Path) -> None:
+    paths = files_of(tmp_path, spaces)
+    fit = ("fit", paths["source"], paths["target"], "--out", tmp_path / "t")
+    np.save(tmp_path / "pairs.npy", np.array([[0, 0], [1, 1]]))
+    np.save(tmp_path / "short.npy", spaces["views"]["first"][:-1])
+    reordered = pq.read_table(paths["first"]).take(list(range(M))[::-1])
+    pq.write_table(reordered, tmp_path / "reordered.parquet")
+    for options, message in (
+        (("--view", paths["first"], "--pairs", tmp_path / "pairs.npy"), "--pairs cannot be combined with --view"),
+        (("--view", paths["first"], "--target", paths["second"]), "--target cannot be combined with --view"),
+        (("--view", tmp_path / "short.npy"), "short.npy has 199 rows and TARGET 200; one row for each row of TARGET"),
+        (("--view", tmp_path / "reordered.parquet"), "row i of both must be the same text"),
+        (("--view", paths["first"], "--view", paths["first"]), "was given twice; give each view once"),
+        (("--view", "duckdb://x.duckdb#items.other"), "is in a store, whose rows have no order of their own"),
+        (("--view", paths["first"], "--method", "mini-vec2vec"), "views were given and mini-vec2vec uses none"),
+    ):
+        ran = run(*fit, *options)
+        assert ran.code == 2, options
+        assert message in " ".join(ran.err.split()), (options, ran.err)
+    assert not (tmp_path / "t").exists()
