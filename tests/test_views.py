@@ -82,7 +82,8 @@ def test_what_is_no_view_of_the_target_is_refused(spaces: Any, views: Any, messa
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"pairs": [[i, i] for i in range(40)]}, "views are of use without pairs only, and both were given"),
+        ({"pairs": [[i, i] for i in range(40)]}, "views cannot be combined with pairs, and both were given"),
+        ({"labels": (["a", "b"] * 60, ["a", "b"] * 100)}, "views cannot be combined with labels, and both were given"),
         ({"method": "mini-vec2vec"}, "views were given and mini-vec2vec uses none"),
         ({"method": "adversarial"}, "views were given and adversarial uses none"),
     ],
@@ -114,8 +115,8 @@ def test_the_joined_space_weighs_all_views_alike_and_is_closer_to_the_content() 
 
     def likeness(z: Any) -> float:
         """Correlation of the cosines between rows with those of the content."""
-        cosines = [unit_rows(each - each.mean(axis=0)) for each in (z, content)]
-        return float(np.corrcoef(*((c @ c.T).ravel() for c in cosines))[0, 1])
+        first, second = (unit_rows(each - each.mean(axis=0)) for each in (z, content))
+        return float(np.corrcoef((first @ first.T).ravel(), (second @ second.T).ravel())[0, 1])
 
     assert likeness(first) > max(map(likeness, rows)) + 0.1
 
@@ -135,6 +136,28 @@ def test_a_rotation_into_the_joined_space_gives_one_into_the_target() -> None:
         found @ found.T if found.shape[0] < found.shape[1] else found.T @ found, np.eye(12), atol=1e-4
     )
     assert float((unit_rows(a @ found) * unit_rows(a @ truth)).sum(axis=1).mean()) > 0.9
+
+
+def distorted(content: Any, d: int, rng: np.random.Generator, *, share: float) -> Any:
+    """Embed content in d dimensions after a random linear change of its geometry, as a model makes one."""
+    k = content.shape[1]
+    change = np.eye(k) + share * rng.standard_normal((k, k)) / np.sqrt(k)
+    return encode((content @ change).astype(np.float32), d, rng, noise=0.1)
+
+
+def test_views_find_a_map_that_the_target_alone_does_not_show() -> None:
+    cosines: dict[bool, list[float]] = {False: [], True: []}
+    for seed in (0, 1):
+        rng = np.random.default_rng(seed)
+        content = topics(900, 10, rng)
+        x = distorted(content, 20, rng, share=0.3)
+        y, *others = (distorted(content, d, rng, share=0.8) for d in (18, 24, 20, 22, 19))
+        for with_views, found in cosines.items():
+            views = [view[300:600] for view in others] if with_views else None
+            fit = il.align(x[:300], y[300:600], views=views, seed=0, budget=0, rounds=3)
+            translated, true = (unit_rows(rows) for rows in (fit.forward(x[600:]), y[600:]))
+            found.append(float((translated * true).sum(axis=1).mean()))
+    assert min(np.subtract(cosines[True], cosines[False])) > 0.15
 
 
 def files_of(folder: Path, spaces: Any) -> dict[str, Path]:
@@ -186,6 +209,7 @@ def test_fit_refuses_views_that_it_could_not_use(run: Any, spaces: Any, tmp_path
     pq.write_table(reordered, tmp_path / "reordered.parquet")
     for options, message in (
         (("--view", paths["first"], "--pairs", tmp_path / "pairs.npy"), "--pairs cannot be combined with --view"),
+        (("--view", paths["first"], "--labels", "id"), "--labels cannot be combined with --view"),
         (("--view", paths["first"], "--target", paths["second"]), "--target cannot be combined with --view"),
         (("--view", tmp_path / "short.npy"), "short.npy has 199 rows and TARGET 200; one row for each row of TARGET"),
         (("--view", tmp_path / "reordered.parquet"), "row i of both must be the same text"),

@@ -103,7 +103,7 @@ def align(
         views: vectors [n_target, d] of the target rows by further models, where their texts are at hand: a mapping of
             names to vectors, or a list of matrices, each with the rows in the order of the target. They take part in
             the search only, and the fit succeeds with fewer rows. Only ``"linear"`` uses them, with one target and
-            without pairs.
+            without pairs and labels.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed

@@ -130,7 +130,7 @@ class Problem:
             labels: categories of the source rows [n_source] and of the target rows [n_target]: strings or whole
                 numbers, None or NaN where one is missing. None for no labels.
             views: vectors [n_target, d] of the target rows by further models, as a mapping of names or a sequence; or
-                None. They are of use without pairs only.
+                None. They cannot be combined with pairs or labels.
             max_rows: most rows per side in `rows`, drawn at random; None for all.
             seed: decides which rows are drawn.
 
@@ -140,7 +140,7 @@ class Problem:
         source, target = as_space(source, "source"), as_space(target, "target")
         index = check_pairs(pairs, source, target)
         codes, counted = (None, []) if labels is None else shared_categories(labels, source, target)
-        seen, described = check_views(views, target, has_pairs=index is not None)
+        seen, described = check_views(views, target, others={"pairs": index is not None, "labels": codes is not None})
         rng = np.random.default_rng(seed)
         picked = source.sample(max_rows, rng), target.sample(max_rows, rng)
         rows = source.take(picked[0]), target.take(picked[1])

@@ -143,7 +143,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
             "few rows",
             f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
             f"Give at least {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)}, or "
-            "a few known pairs.",
+            "a few known pairs. If you have the texts of the target, give views: their vectors by further models.",
             max(_shortage(side) for side in few),
         )
 

@@ -143,18 +143,18 @@ def shared_categories(
 
 
 def check_views(
-    views: Any, target: EmbeddingSpace, *, has_pairs: bool = False
+    views: Any, target: EmbeddingSpace, *, others: Mapping[str, bool]
 ) -> tuple[list[EmbeddingSpace], list[dict[str, Any]]]:
     """Return the views of a target, and a step of the trace for each of them.
 
     Args:
         views: a mapping of names to vectors [n_target, d], a sequence of such vectors, or None.
         target: the rows they belong to.
-        has_pairs: whether pairs are known.
+        others: whether pairs and labels are given, by name.
 
     Raises:
         InputError: no vectors for every target row, rows in another order than the target, a copy of the target, or
-            views beside pairs.
+            views beside pairs or labels.
     """
     if views is None:
         return [], []
@@ -167,8 +167,9 @@ def check_views(
             f"views is {shown(views)}; a list of matrices, or a mapping of names to matrices, is needed. Each holds "
             "vectors of all target rows by another model."
         )
-    if named and has_pairs:
-        raise InputError("views are of use without pairs only, and both were given. Leave one of them out.")
+    given = next((name for name, is_given in others.items() if is_given), None)
+    if named and given:
+        raise InputError(f"views cannot be combined with {given}, and both were given. Leave one of them out.")
     spaces, steps = [], []
     for label, vectors in named.items():
         space = as_space(vectors, label)

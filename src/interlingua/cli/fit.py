@@ -237,7 +237,7 @@ def fit(
                 "--texts, which make pairs of public texts."
             )
         paths = [target, *(targets or [])]
-        check_views(views, target, {"--pairs": pairs, "--target": targets})
+        check_views(views, target, {"--pairs": pairs, "--labels": labels, "--target": targets})
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
         # Names of columns and keys that are given twice belong to the source and to all targets.

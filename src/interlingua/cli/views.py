@@ -24,7 +24,7 @@ Views = Annotated[
         "--view",
         metavar="FILE",
         help="Vectors of the same rows as TARGET, in the same order, by another model; may be repeated. The fit then "
-        "needs fewer rows. Of use where you have the texts of TARGET, and without --pairs.",
+        "needs fewer rows. Of use where you have the texts of TARGET; not with --pairs, --labels or --target.",
         rich_help_panel="Input",
     ),
 ]

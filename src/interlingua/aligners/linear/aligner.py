@@ -54,7 +54,7 @@ class LinearFit(Fit):
     Attributes:
         verdict: from label-free evidence.
         rotation: [d_source, d_target], the rotation between the frames, before the non-orthogonal stage.
-        null: maps from random starts on the same rows; with views, into the joined space.
+        null: maps from random starts on the same rows.
         start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1. For a map of the
             second search, agreement of two groups of islands, or None if there was time for one group only.
         problem: the rows of the fit, with copies merged.
@@ -173,7 +173,7 @@ class Linear:
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
         known_rng = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        # With views, all steps up to the rotation are those of a fit into the joined space.
+        # With views, the rotation is searched for into the joined space.
         frames = problem.frames if not problem.views else (problem.frames[0], joined_views(problem))
         orders = [order.permutation(len(frame.rows)) for frame in frames]
         a, b = (frame.rows[drawn] for frame, drawn in zip(frames, orders, strict=True))
@@ -205,8 +205,10 @@ class Linear:
             rotation, ambiguity = _widen_and_exchange((a, b), matrices, spaces, pairs, width, groups, log)
         judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
         if problem.views:
-            own = problem.frames[1].rows[orders[1]]
-            rotation, b = rotate_to_target(a, b, rotation, own, device=self.device), own
+            # The map into the target is judged, and not the one into the joined space, which may be much better.
+            joined, b = b, problem.frames[1].rows[orders[1]]
+            rotation = judged = rotate_to_target(a, joined, rotation, b, device=self.device)
+            null = NullMaps.sample(CoarseSpaces.of(a, b, device=self.device), seed=seed)
         fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
         if guided is not None:
@@ -239,7 +241,7 @@ class Linear:
             rows: those of the frames in random order.
             rotation: [d_source, d_target] between the frames.
             judged: the rotation that refits and transport are measured on; the same, unless known pairs took part in
-                the other, or there are views, with which it leads into the joined space.
+                the other.
             null: maps from random starts on the same rows.
             pairs: rows of known pairs, if any.
             halves: draws the batches of refits on halves of the rows.
