@@ -146,18 +146,16 @@ def distorted(content: Any, d: int, rng: np.random.Generator, *, share: float) -
 
 
 def test_views_find_a_map_that_the_target_alone_does_not_show() -> None:
-    cosines: dict[bool, list[float]] = {False: [], True: []}
-    for seed in (0, 1):
-        rng = np.random.default_rng(seed)
-        content = topics(900, 10, rng)
-        x = distorted(content, 20, rng, share=0.3)
-        y, *others = (distorted(content, d, rng, share=0.8) for d in (18, 24, 20, 22, 19))
-        for with_views, found in cosines.items():
-            views = [view[300:600] for view in others] if with_views else None
-            fit = il.align(x[:300], y[300:600], views=views, seed=0, budget=0, rounds=3)
-            translated, true = (unit_rows(rows) for rows in (fit.forward(x[600:]), y[600:]))
-            found.append(float((translated * true).sum(axis=1).mean()))
-    assert min(np.subtract(cosines[True], cosines[False])) > 0.15
+    rng = np.random.default_rng(0)
+    content = topics(900, 10, rng)
+    x = distorted(content, 20, rng, share=0.3)
+    y, *others = (distorted(content, d, rng, share=0.8) for d in (18, 24, 20, 22, 19))
+    cosines = []
+    for views in (None, [view[300:600] for view in others]):
+        fit = il.align(x[:300], y[300:600], views=views, seed=0, budget=0, rounds=3)
+        translated, true = (unit_rows(rows) for rows in (fit.forward(x[600:]), y[600:]))
+        cosines.append(float((translated * true).sum(axis=1).mean()))
+    assert cosines[1] > cosines[0] + 0.2
 
 
 def files_of(folder: Path, spaces: Any) -> dict[str, Path]:
