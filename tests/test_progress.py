@@ -317,8 +317,14 @@ def test_a_function_gets_the_same_steps_as_the_log(planted: tuple[Rows, Rows]) -
     il.align(*planted, pairs=[[i, i] for i in range(100)], on_step=steps.append)
     assert steps[-1]["step"] == "verdict"
     assert all("elapsed" in step for step in steps)
-    # The fit is repeated without some pairs for the verdict, and without others for the scales of scores.
-    assert [step["without"] for step in steps if step["step"] == "second fit"] == [20, 20]
+
+
+def test_fits_that_pairs_are_held_out_of_are_told(rng: np.random.Generator) -> None:
+    """One for the verdict and one for the scales of scores."""
+    x, turn = rng.standard_normal((1_000, 8)), np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    steps: Events = []
+    il.align(x, x @ turn, pairs=np.stack([np.arange(1_000)] * 2, axis=1), on_step=steps.append)
+    assert [step["without"] for step in steps if step["step"] == "second fit"] == [200, 200]
 
 
 def test_a_command_tells_how_many_texts_it_has_embedded() -> None:
