@@ -184,7 +184,8 @@ def journey() -> str:
     record = _records(path)[-1]
     cores = "one core" if record["cores"] == 1 else f"{record['cores']} cores"
     return f"""A recorded run of all steps on {record["items"]:,} rows, with {record["new_model"]:,} vectors of the new
-model, on {cores} with a load of {record["load_before"]} by other work (`benchmarks/journey.py`):
+model, on {cores}. Other work on the machine made a load of {record["load_before"]} at the beginning and {record["load_after"]} at
+the end, so seconds are several times those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
 
