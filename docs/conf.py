@@ -28,7 +28,7 @@ exclude_patterns = ["_build", "jupyter_execute", "examples"] + [
     f"_generated/{name}.md"
     for name in (
         *("foreign", "stores", "retrieval-judged", "retrieval-own", "cascade"),
-        *("score-calibration", "journey", "estimates"),
+        *("score-calibration", "journey", "estimates", "public-pairs"),
     )
 ]
 autodoc_typehints = "signature"

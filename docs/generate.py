@@ -34,6 +34,7 @@ def write(folder: Path) -> None:
     (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "foreign.md").write_text(foreign(), "utf-8")
     (folder / "reduced.md").write_text(reduced(), "utf-8")
+    (folder / "public-pairs.md").write_text(public_pairs(), "utf-8")
     for name, page in benchmarks().items():
         (folder / f"{name}.md").write_text(page, "utf-8")
     (folder / "estimates.md").write_text(estimates(), "utf-8")
@@ -166,18 +167,30 @@ def reduced() -> str:
     return str(table(_records(RESULTS / "reduced.jsonl")))
 
 
+def public_pairs() -> str:
+    """Return the table of fits on public texts beside fits without pairs."""
+    from public_pairs import table
+
+    return str(table(_records(RESULTS / "public-pairs.jsonl")))
+
+
 def journey() -> str:
     """Return the last recorded journey through the guide, or nothing while there is none."""
-    from journey import table
+    from journey import estimate, table
 
     path = RESULTS / "journey.jsonl"
     if not path.is_file():
         return ""
     record = _records(path)[-1]
+    cores = "one core" if record["cores"] == 1 else f"{record['cores']} cores"
     return f"""A recorded run of all steps on {record["items"]:,} rows, with {record["new_model"]:,} vectors of the new
-model, on {record["cores"]} cores with a load of {record["load_before"]} by other work (`benchmarks/journey.py`):
+model, on {cores}. Other work on the machine made a load of {record["load_before"]} at the beginning and {record["load_after"]} at
+the end, so seconds are several times those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
+
+Before that, `plan` said: {estimate(record)}. It estimates a fit that reads up to 20,000 rows of each side; that of the
+guide draws 6,000.
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from command_line import Run
 from interlingua.bench import PAPER, TABLES, Plan, Vectors, comma_separated, page, picture, run
-from interlingua.bench.encode import DATASETS, MODELS, VectorBuilder
+from interlingua.bench.encode import DATASETS, MODELS, VectorBuilder, hub_texts
 from interlingua.bench.paper import cell, span
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.evaluation import evaluate
@@ -190,7 +190,8 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
             "seeds",
             {"encoders": ()},
             r"under no encoder in .*vectors, looked for as news\.ENCODER\.npy; .* the corpora there are: mail, news\. "
-            r"Either put such files there, \[n, d\].* vectors=DIR .*corpus=NAME; or .*bench seeds --encode",
+            r"Either put such files there, \[n, d\].* vectors=DIR .*corpus=NAME; or .*VectorBuilder, "
+            r"or on the command line with `interlingua bench --encode`, where models=\.\.\. and files=\.\.\. add",
         ),
         ("clip", {}, "needs an encoder called clip; there are red, green"),
         ("attributes", {}, "needs other corpora than that of the fit.* Name them with on=CORPUS"),
@@ -207,7 +208,10 @@ def test_a_plan_without_a_cell_is_refused(folder: Path, table: str, changes: dic
 
 def test_missing_vectors_are_named(folder: Path) -> None:
     out = folder.parent / "out"
-    wanted = r"needs news\.black\.npy, news\.white\.npy in .*ENCODER\.npy holds vectors .* the same text.*--encode"
+    wanted = (
+        r"needs news\.black\.npy, news\.white\.npy in .*ENCODER\.npy holds vectors .* the same text.*\. Add them, "
+        r"choose encoders and corpora that are there with encoders=NAME and on=CORPUS, or compute them with .*Builder"
+    )
     with pytest.raises(InputError, match=wanted):
         run(plan(folder, "seeds", encoders=("red", "black", "white")))
     (folder / "mail.labels.red.npy").unlink()
@@ -216,6 +220,8 @@ def test_missing_vectors_are_named(folder: Path) -> None:
     with pytest.raises(InputError, match=wanted):
         run(plan(folder, "attributes", on=("mail",)))
     assert not out.exists()
+    with pytest.raises(InputError, match=r"mail\.texts\.jsonl does not exist; .* or compute it with .*VectorBuilder"):
+        Vectors(folder).texts("mail")
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -322,10 +328,10 @@ def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("corpus", "encoder", "message"),
     [
-        ("mimic", "gtr", "There is no corpus 'mimic'; choose from nq.*--text mimic=FILE"),
-        ("nq", "bert", "There is no encoder 'bert'; choose from gtr.*--model bert=MODEL"),
+        ("mimic", "gtr", r"There is no corpus 'mimic'; choose from nq.* with files=\.\.\., as mimic=FILE"),
+        ("nq", "bert", r"There is no encoder 'bert'; choose from gtr.* with models=\.\.\., as bert=MODEL"),
         ("nq", "absent", r"The encoder absent cannot be loaded \(no such model\)"),
-        ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).*--text enron=FILE"),
+        ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).* with files=\.\.\., as enron=FILE"),
     ],
 )
 def test_unknown_encoders_and_corpora_are_refused(
@@ -335,6 +341,12 @@ def test_unknown_encoders_and_corpora_are_refused(
     with pytest.raises(InputError, match=message):
         VectorBuilder(Vectors(tmp_path), {"absent": "absent"}).make(corpus, encoder)
     assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob(".tmp.*"))
+
+
+def test_texts_of_the_hub_that_cannot_be_loaded_need_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch)
+    with pytest.raises(InputError, match=r"enron .* cannot be loaded \(no network\)\. Give a file of texts instead"):
+        hub_texts("enron", 3)
 
 
 def test_without_the_extra_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,9 +376,16 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
         (("--seeds", "2:2"), "write FIRST:END"),
         (("--encode", "--model", "mine"), "write NAME=VALUE"),
         (("--encoder", "red", "--encoder", "black"), "needs news.black.npy in"),
+        (("--encoder", "red", "--encoder", "black"), "are there with --encoder NAME and --on CORPUS, or compute them"),
+        (("--encoder", "red"), "`interlingua bench --encode`, where --model and --text add encoders and texts"),
+        (("--encode", "--encoder", "black"), "Define it with --model, as black=MODEL."),
+        (("--encode", "--corpus", "mimic"), "Give its texts with --text, as mimic=FILE."),
     ],
 )
-def test_the_command_refuses(run: Run, folder: Path, options: tuple[str, ...], message: str) -> None:
+def test_the_command_refuses(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    hub(monkeypatch)
     ran = run("bench", "seeds", "--vectors", folder, "--out", folder.parent / "out", "--corpus", "news", *options)
     assert ran.code == 2
     assert message in ran.err.replace("\n", " ")

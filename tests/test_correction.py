@@ -69,8 +69,12 @@ def top1(translated: Array, truth: Array) -> float:
 
 
 def test_a_wrong_rotation_and_a_wrong_offset_come_nearer_to_held_out_texts(planted: Planted, maps: Maps) -> None:
-    found, step = corrected(planted, maps)
+    parts: list[dict[str, Any]] = []
+    rows = planted.source, planted.target
+    found, step = correct_maps(maps, rows, rng=np.random.default_rng(1), on_part=parts.append)
     assert step == {"step": "correction", "forward": 0.25, "backward": 0.25}
+    # A round and a test of each direction.
+    assert parts == [{"step": "correcting", "at": at, "of": 4} for at in range(5)]
     ends = (planted.source_eval, planted.target_eval), (planted.target_eval, planted.source_eval)
     for before, after, (rows, truth) in zip(maps, found, ends, strict=True):
         assert 1 - agreement(after(rows), truth) < 0.7 * (1 - agreement(before(rows), truth))

@@ -309,6 +309,33 @@ def test_where_pairs_win_is_what_the_records_say(generate: ModuleType) -> None:
     )
 
 
+def test_how_many_public_texts_equal_none_is_what_the_records_say(generate: ModuleType) -> None:
+    """The sentences below the table of fits on public texts in the guide to migrations."""
+    p = importlib.import_module("public_pairs")  # the fixture has put benchmarks on the path
+    fits = [
+        r
+        for r in records_of(generate, "public-pairs.jsonl")
+        if r["kind"] == "fit" and r["encoders"] == ["use", "minilm"] and r["method"] == p.method_for(r["pairs"])
+    ]
+
+    def recalls(collection: str, pairs: int, *, own: bool = False) -> list[float]:
+        found = [r for r in fits if (r["collection"], r["pairs"]) == (collection, pairs)]
+        return [r["recall10"] for r in found if not pairs or (r["texts"] == collection) == own]
+
+    for collection in p.COLLECTIONS:
+        (unpaired,) = recalls(collection, 0)
+        assert max(recalls(collection, 300)) < unpaired < min(recalls(collection, 10_000))
+        if collection == "wiki-split":
+            assert unpaired < min(recalls(collection, 1_000))
+        else:
+            assert min(recalls(collection, 3_000)) - 0.005 < unpaired <= max(recalls(collection, 3_000))
+        as_good = 3_000 if collection == "wiki-split" else 10_000
+        assert min(recalls(collection, as_good)) - 0.005 < recalls(collection, 1_000, own=True)[0]
+        spans = [max(found) - min(found) for found in (recalls(collection, pairs) for pairs in p.COUNTS[1:])]
+        assert max(spans) < 0.05
+    assert "| none: unpaired | 0.32 (0.81) | 0.21 (0.80) | 0.32 (0.91) |" in generate.public_pairs()
+
+
 def test_how_many_pairs_beat_none_is_what_the_records_say(generate: ModuleType) -> None:
     peers = importlib.import_module("peers_paired")  # the fixture has put benchmarks on the path
     records = [

@@ -299,11 +299,32 @@ def test_a_counted_step_gets_the_time_that_is_left() -> None:
     assert all(step["elapsed"] >= 0 for step in steps)
 
 
+def test_a_count_that_begins_again_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now))
+    steps: Events = []
+    timed = Timed(steps.append)
+    for _ in range(2):
+        for at in range(4):
+            timed({"step": "polishing", "at": at, "of": 3})
+            now += 2
+        now += 100  # other work
+    assert [step.get("seconds_left") for step in steps] == 2 * [None, 4.0, 2.0, 0.0]
+
+
 def test_a_function_gets_the_same_steps_as_the_log(planted: tuple[Rows, Rows]) -> None:
     steps: Events = []
     il.align(*planted, pairs=[[i, i] for i in range(100)], on_step=steps.append)
     assert steps[-1]["step"] == "verdict"
     assert all("elapsed" in step for step in steps)
+
+
+def test_fits_that_pairs_are_held_out_of_are_told(rng: np.random.Generator) -> None:
+    """One for the verdict and one for the scales of scores."""
+    x, turn = rng.standard_normal((1_000, 8)), np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    steps: Events = []
+    il.align(x, x @ turn, pairs=np.stack([np.arange(1_000)] * 2, axis=1), on_step=steps.append)
+    assert [step["without"] for step in steps if step["step"] == "second fit"] == [200, 200]
 
 
 def test_a_command_tells_how_many_texts_it_has_embedded() -> None:

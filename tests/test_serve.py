@@ -307,7 +307,7 @@ def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Ro
     [
         ("a.npy", b"no array", r"a\.npy"),
         ("a.exe", b"MZ", r"a\.exe: unknown extension; the supported extensions are"),
-        ("a.npy", b"0" * (LIMIT + 1), "larger than 0 MiB; start with a larger --max-mb"),
+        ("a.npy", b"0" * (LIMIT + 1), "larger than 0 MiB; start `interlingua serve` with a larger --max-mb"),
         ("../../etc/passwd", b"x", "passwd"),
     ],
 )

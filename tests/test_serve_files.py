@@ -409,6 +409,14 @@ def test_progress_has_share_and_time_left(tmp_path: Path) -> None:
     log.follow(500)
     assert log.progress(500) == {"share": 0.55, "seconds_left": 409}
     assert log.steps() == ["refining the map", "fitting the non-orthogonal map"]
+    # A count replaces itself, and the newest is the last even if a map was refined before.
+    for at in (0, 1):
+        add(json.dumps({"event": "progress", "step": "fine"}) + "\n")
+        add(json.dumps({"event": "progress", "step": "nonorthogonal stage", "at": at, "of": 6}) + "\n")
+        add(json.dumps({"event": "progress", "step": "nonorthogonal stage", "at": at + 1, "of": 6}) + "\n")
+    log.follow(600)
+    counted = ["refining the map", "fitting the non-orthogonal map, {} of 6 steps done"]
+    assert [words.format(*done) for done in ((1,), (2,)) for words in counted] == log.steps()[2:]
 
 
 def test_progress_of_training_follows_its_steps(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ SOURCE = Path(interlingua.__file__).parent
 
 
 def reported_steps() -> set[str]:
-    """Return every constant that is the value of ``"step"`` in a dict of the source."""
+    """Return every constant of the source that is the value of ``"step"`` in a dict, or the name of counted parts."""
     names = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -23,6 +23,8 @@ def reported_steps() -> set[str]:
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "step" and isinstance(value, ast.Constant):
                         names.add(str(value.value))
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "report_parts":
+                names.add(ast.literal_eval(node.args[0]))
     return names
 
 
@@ -42,7 +44,9 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
 @pytest.mark.parametrize(
     ("step", "text"),
     [
-        ({"step": "copies", "source_exact": 3}, "search round 1"),
+        ({"step": "copies", "source_exact": 3}, "reducing both sides to their main directions"),
+        ({"step": "null", "at": 1, "of": 2}, "refining maps from random starts for comparison, 1 of 2 steps done"),
+        ({"step": "null", "at": 2, "of": 2}, "search round 1"),
         (
             {"step": "round", "round": 1, "of": 10, "candidates": 4, "excess": 7.25},
             "continuing after search round 2 of at most 10, best map 7.2 deviations above random ones",
@@ -75,7 +79,16 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
         ({"step": "fine", "similarity": 0.9}, "refining the map"),
         ({"step": "polish"}, "fitting the non-orthogonal map"),
         ({"step": "full width", "refinement": "polished"}, "fitting the non-orthogonal map"),
-        ({"step": "nonorthogonal"}, "finishing the map and measuring the evidence for the verdict"),
+        ({"step": "polishing", "at": 3, "of": 7}, "refining the map, 3 of 7 steps done"),
+        ({"step": "nonorthogonal stage", "at": 0, "of": 6}, "fitting the non-orthogonal map, 0 of 6 steps done"),
+        ({"step": "nonorthogonal"}, "finishing the map"),
+        ({"step": "correcting", "at": 2, "of": 4}, "correcting the map, 2 of 4 steps done"),
+        (
+            {"step": "judging", "at": 4, "of": 5, "seconds_left": 9.6},
+            "measuring the evidence for the verdict, 4 of 5 steps done, 10 s left",
+        ),
+        ({"step": "second fit", "without": 1000}, "fitting again without 1,000 pairs"),
+        ({"step": "calibrating", "at": 1, "of": 3}, "measuring the scales of scores, 1 of 3 steps done"),
         ({"step": "correction", "forward": 0.25, "backward": None}, "measuring the evidence for the verdict"),
         ({"step": "failed start", "from": "a", "to": "b"}, "continuing without the failed alignment of a and b"),
         ({"step": "refit", "at": 3, "of": 40}, "refit 4 of 40"),

@@ -155,11 +155,11 @@ def align(
             problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
             # Only this fit records candidates: a method of the caller's may have steps of the same name.
             tried = tuple(step for step in fit.trace if step.get("step") == "candidate")
-        verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
+        verdict = fit.verdict or judge(aligner, problem, fit, seed=seed, on_step=report)
         verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
         sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
         fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
-        alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried)
+        alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried, on_step=report)
         report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
         return alignment
 
@@ -232,9 +232,9 @@ def align_spaces(
             forward = NetworkMap(trained, a, b)
             fit = Fit(forward, NetworkMap(trained, b, a), trace)
             problem = Problem(spaces[a], spaces[b], (rows[a], rows[b]))
-            verdict = apply_criteria(verdict_of(forward, rows, starts, seed), criteria, problem, fit, seed=seed)
+            verdict = apply_criteria(verdict_of(forward, rows, starts, seed, report), criteria, problem, fit, seed=seed)
             report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
-            alignments[a, b] = _assemble(aligner, problem, fit, verdict, seed, max_rows, started)
+            alignments[a, b] = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, on_step=report)
         return alignments
 
 
@@ -268,6 +268,8 @@ def _assemble(
     max_rows: int | None,
     started: float,
     candidates: tuple[Mapping[str, Any], ...] = (),
+    *,
+    on_step: OnStep,
 ) -> Alignment:
     """Return the alignment of a judged fit."""
     from interlingua.aligners.diagnosis import diagnose
@@ -283,7 +285,7 @@ def _assemble(
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
-        calibration=_calibrate(aligner, problem, fit, seed),
+        calibration=_calibrate(aligner, problem, fit, seed, on_step),
         candidates=candidates,
         diagnoses=diagnose(problem, fit) if is_diagnosed else None,
         trace=fit.trace,
@@ -293,7 +295,7 @@ def _assemble(
     )
 
 
-def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> ScoreCalibration | None:
+def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int, on_step: OnStep) -> ScoreCalibration | None:
     """Measure the scales of scores on rows or pairs that a second fit, or a second refinement, has not seen."""
     from interlingua.aligners.linear.aligner import LinearFit
     from interlingua.aligners.linear.held_out import fit_held_out_maps
@@ -303,12 +305,13 @@ def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> Score
         held, rest = np.split(np.random.default_rng(seed).permutation(len(known[0])), [len(known[0]) // _HELD_OUT])
         if len(held) < MIN_ROWS:
             return None
+        on_step({"step": "second fit", "without": len(held)})
         second = aligner.fit(problem.with_known((known[0][rest], known[1][rest])), seed=seed, on_step=ignore_step)
         return ScoreCalibration.fit((second.forward, second.backward), known[0][held], known[1][held], paired=True)
     if isinstance(fit, LinearFit) and min(map(len, problem.rows)) >= _HELD_OUT * MIN_ROWS:
         device = resolve_device(str(settings_of(aligner).get("device", "cpu")))
         stages = fit.nonorthogonal, fit.shifts
-        unseen = fit_held_out_maps(fit.problem, fit.rotation, *stages, seed=seed, device=device)
+        unseen = fit_held_out_maps(fit.problem, fit.rotation, *stages, seed=seed, device=device, on_part=on_step)
         return ScoreCalibration.fit(unseen.maps, *unseen.rows)
     return None
 

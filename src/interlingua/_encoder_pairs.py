@@ -20,7 +20,7 @@ from interlingua.encoders import Encode, embed_texts, encoder_title, open_encode
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
 
-__all__ = ["COMPARED_ROWS", "METHODS", "SAMPLE", "EncoderPair", "align_encoders", "check_method"]
+__all__ = ["COMPARED_ROWS", "METHODS", "RIDGE_PAIRS", "SAMPLE", "EncoderPair", "align_encoders", "check_method"]
 
 # Texts that are embedded by default: between 3,000 and 10,000, where recall at 10 grows by at most 0.04
 # (benchmarks/results/public-pairs.jsonl).
@@ -36,7 +36,7 @@ COMPARED_ROWS = 2_000
 _MIN_SPECTRUM, _SPECTRUM_TEXTS = 0.27, 2_000
 METHODS = ("auto", "ridge", "procrustes")
 # From so many pairs on, ridge keeps more of the nearest neighbors than a rotation does (same records).
-_RIDGE_PAIRS = 2_000
+RIDGE_PAIRS = 2_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ class EncoderPair:
     ) -> Alignment:
         """Align two spaces whose rows i are the same text; ``steps`` come first in the trace."""
         if method == "auto":
-            method = "ridge" if len(self.texts) >= _RIDGE_PAIRS else "procrustes"
+            method = "ridge" if len(self.texts) >= RIDGE_PAIRS else "procrustes"
         pairs = np.stack([np.arange(len(self.texts))] * 2, axis=1)
         alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=None, on_step=on_step, **settings)
         return replace(alignment, trace=(*steps, *alignment.trace))

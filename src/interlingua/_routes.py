@@ -151,7 +151,8 @@ def choose_route(
     if facts["unusable"]:
         reasons.append(
             f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
-            "such rows, so fit on a copy of the collection without them. migrate leaves them out with --skip-bad."
+            "such rows, so fit on a copy of the collection without them. A migration leaves them out if it is asked to "
+            "(`skip_bad`)."
         )
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)

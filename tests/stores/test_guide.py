@@ -48,6 +48,7 @@ def test_every_command_of_the_guide_works(journey: ModuleType, postgres: str, tm
     assert f"{counts['items']:,} rows of width 512" in plan
     assert "route: public pairs" in plan  # the encoder is one that anybody can run
     assert "interlingua fit" in plan
+    assert "for an unpaired fit" in journey.estimate({"steps": [{"printed": plan}]})
     assert "models" in identified
     assert "Verdict: aligned" in fitted
     assert f"{counts['reembedded']:,} paired rows" in evaluated

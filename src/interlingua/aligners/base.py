@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -44,6 +45,7 @@ __all__ = [
     "check_on_step",
     "ignore_step",
     "insufficient_rows_reason",
+    "report_parts",
     "single_step_fit",
 ]
 
@@ -239,6 +241,24 @@ class StepLog:
     def show(self, step: dict[str, Any]) -> None:
         """Report progress inside a step, without recording it in the trace."""
         self.on_step(step)
+
+
+def report_parts(name: str, count: int, on_step: OnStep) -> Callable[[], None]:
+    """Report that work of several parts begins, and return the function to call after each part.
+
+    Args:
+        name: of the step that is reported, with the parts done (``at``) and their number (``of``).
+        count: number of parts.
+        on_step: called now and after each part. The trace of a fit keeps the end of the work only, so it is
+            :meth:`StepLog.show` there.
+    """
+    done = itertools.count()
+
+    def report() -> None:
+        on_step({"step": name, "at": next(done), "of": count})
+
+    report()
+    return report
 
 
 def single_step_fit(

@@ -6,10 +6,12 @@ same refinement makes of random rotations.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep, ignore_step, report_parts
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import polar
 from interlingua.core.arrays import FloatArray
@@ -44,14 +46,15 @@ class NullMaps:
     scores: FloatArray
 
     @classmethod
-    def sample(cls, spaces: CoarseSpaces, *, seed: int) -> NullMaps:
+    def sample(cls, spaces: CoarseSpaces, *, seed: int, on_part: OnStep = ignore_step) -> NullMaps:
         """Refine random rotations as a search refines its starts, without known pairs.
 
         Args:
             spaces: the rows.
             seed: seeds the null's own random generator.
+            on_part: called before and after each of two parts.
         """
-        return cls._draw(spaces, _COUNT, np.random.default_rng([seed, _STREAM]))
+        return cls._draw(spaces, _COUNT, np.random.default_rng([seed, _STREAM]), report_parts("null", 2, on_part))
 
     def with_more(self, *, seed: int) -> NullMaps:
         """Return these null maps and twelve more.
@@ -65,10 +68,19 @@ class NullMaps:
         )
 
     @classmethod
-    def _draw(cls, spaces: CoarseSpaces, count: int, rng: np.random.Generator) -> NullMaps:
+    def _draw(
+        cls,
+        spaces: CoarseSpaces,
+        count: int,
+        rng: np.random.Generator,
+        report_part: Callable[[], None] = lambda: None,
+    ) -> NullMaps:
         widths = [axes.shape[1] for axes in spaces.axes]
         starts = polar(rng.standard_normal((count, *widths)).astype(np.float32))
-        maps = settle(spaces, anneal(spaces, starts, rng), rng)
+        maps = anneal(spaces, starts, rng)
+        report_part()
+        maps = settle(spaces, maps, rng)
+        report_part()
         return cls(spaces, maps, spaces.similarity(maps))
 
     def excess(self, score: float) -> float:

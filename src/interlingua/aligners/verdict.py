@@ -18,13 +18,13 @@ confusion table ``benchmarks/tables.py`` prints. The combination of these measur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step
+from interlingua.aligners.base import Aligner, Fit, OnStep, Problem, ignore_step, report_parts
 from interlingua.aligners.coarse import CoarseSpaces, refit
 from interlingua.aligners.conclusion import (
     MAX_FAILED_SCORE,
@@ -128,6 +128,7 @@ def judge_rotation(
     seed: int,
     start_agreement: float | None = None,
     checks: Sequence[Check] = (),
+    on_part: OnStep = ignore_step,
 ) -> Verdict:
     """Measure a fit and conclude. The same arguments give the same numbers, however often they are measured.
 
@@ -139,16 +140,20 @@ def judge_rotation(
         seed: seeds a generator of the verdict's own.
         start_agreement: agreement of the best independent start with the map, or None where it was not searched for.
         checks: further measurements of the same fit.
+        on_part: called before and after each part: the transport, three refits and the sanity checks.
     """
+    report_part = report_parts("judging", 5, on_part)
     rng = np.random.default_rng([seed, _STREAM])
     spaces = null.spaces
     with single_threaded_blas():
         coarse = spaces.reduce(rotation)
         transport = _transport(null, coarse, seed)
-        measured = [transport, *_refits(null, coarse, rng)]
+        report_part()
+        measured = [transport, *_refits(null, coarse, rng, report_part)]
         if start_agreement is not None:
             measured.append(_start_agreement(null, start_agreement, transport.evidence.value))
         measured += _sanity_checks(translated, target, rng)
+        report_part()
     return conclude([*measured, *checks])
 
 
@@ -175,7 +180,7 @@ def correct_for_tries(verdict: Verdict, tries: int) -> Verdict:
     return at_most_doubtful(corrected, str(after)) if before.passed and not after.passed else corrected
 
 
-def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict:
+def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int, on_step: OnStep = ignore_step) -> Verdict:
     """Judge a fit whose method returned no verdict of its own.
 
     A method that requires pairs is judged on pairs held out of a second fit, every other method by label-free
@@ -186,13 +191,14 @@ def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict
         problem: what was aligned.
         fit: the result.
         seed: decides the random draws of the measurements.
+        on_step: called with the progress, and before a second fit.
     """
     if pair_use(aligner) == "required" and problem.known is not None:
-        return _judge_held_out(aligner, problem, problem.known, seed)
+        return _judge_held_out(aligner, problem, problem.known, seed, on_step)
     reason = problem.insufficient_rows_reason()
     if reason:
         return Verdict(Status.FAILED, 0.0, (f"{reason} With so few, nothing confirms the map.",))
-    return judge_map(problem.frames, problem.rows[0], fit.forward, fit.backward, seed=seed)
+    return judge_map(problem.frames, problem.rows[0], fit.forward, fit.backward, seed=seed, on_part=on_step)
 
 
 def judge_map(
@@ -204,6 +210,7 @@ def judge_map(
     seed: int,
     null: NullMaps | None = None,
     start_agreement: float | None = None,
+    on_part: OnStep = ignore_step,
 ) -> Verdict:
     """Judge any pair of maps by label-free measurements.
 
@@ -219,6 +226,7 @@ def judge_map(
         seed: decides the random draws.
         null: maps from random starts on these rows; None samples them.
         start_agreement: see `judge_rotation`.
+        on_part: called before and after each part of the null and of the measurements.
     """
     x, y = frames
     rng = np.random.default_rng([seed, _STREAM, 1])
@@ -231,9 +239,16 @@ def judge_map(
         if null is None:
             # Some measurements read the first rows only.
             shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
-            null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed)
+            null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed, on_part=on_part)
         return judge_rotation(
-            null, rotation, translated, y.rows, seed=seed, start_agreement=start_agreement, checks=checks
+            null,
+            rotation,
+            translated,
+            y.rows,
+            seed=seed,
+            start_agreement=start_agreement,
+            checks=checks,
+            on_part=on_part,
         )
 
 
@@ -249,7 +264,9 @@ def _round_trip(x: Frame, returned: FloatArray, rng: np.random.Generator) -> Che
     return at_least("round_trip", agreement(x.rows, returned), null, ROUND_TRIP_LIMITS, meaning, _SHUFFLED_ROWS)
 
 
-def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:
+def _judge_held_out(
+    aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int, on_step: OnStep
+) -> Verdict:
     """Judge a fit on known pairs by pairs [p, d_source], [p, d_target] that a second fit did not see."""
     if len(known[0]) < _MIN_PAIRS:
         reason = f"{len(known[0])} pairs are known, too few to hold any out; at least {_MIN_PAIRS} can confirm a map."
@@ -261,6 +278,7 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
     if len(fitted) < _MIN_PAIRS // 2:
         reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
         return Verdict(Status.FAILED, 0.0, (reason,))
+    on_step({"step": "second fit", "without": len(held)})
     second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
     rows = unit_rows(known[1])
     mean = rows[fitted].mean(axis=0)
@@ -286,7 +304,9 @@ def _transport(null: NullMaps, coarse: FloatArray, seed: int) -> Check:
     return at_least("transport_excess", excess, null.excess_of_null(), EXCESS_LIMITS, meaning, _RANDOM_STARTS)
 
 
-def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> list[Check]:
+def _refits(
+    null: NullMaps, coarse: FloatArray, rng: np.random.Generator, report_part: Callable[[], None]
+) -> list[Check]:
     """Refit the map and the null maps on disjoint halves, forward on both and backward on the second."""
     spaces = null.spaces
     maps = np.concatenate([coarse[None], null.maps])
@@ -294,8 +314,11 @@ def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> lis
     first_half, second_half = (
         tuple(take(rows, order[i::2]) for rows, order in zip(spaces.rows, orders, strict=True)) for i in (0, 1)
     )
-    first, second = (refit(spaces, maps, (half[0], half[1]), rng) for half in (first_half, second_half))
-    back = refit(spaces, np.swapaxes(maps, 1, 2), (second_half[1], second_half[0]), rng)
+    samples, refitted = (first_half, second_half, second_half[::-1]), []
+    for starts, (a, b) in zip((maps, maps, np.swapaxes(maps, 1, 2)), samples, strict=True):
+        refitted.append(refit(spaces, starts, (a, b), rng))
+        report_part()
+    first, second, back = refitted
     rows = to_numpy(spaces.rows[0][:_ROWS])
     translated = [(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
     agreements = [agreement(*pair) for pair in translated]

@@ -137,13 +137,14 @@ class VectorBuilder:
                 labels = None
             yield from ({"text": text, **more} for text, more in zip(texts, labels or [{}] * len(texts), strict=True))
             return
-        yield from _hub_records(corpus, f"Give its texts: --text {corpus}=FILE.")
+        yield from _hub_records(corpus, f"Give its texts with {{files=...}}, as {corpus}=FILE.")
 
     def _encoder(self, name: str) -> Encode:
         model = self.models.get(name) or MODELS.get(name)
         if model is None:
             raise InputError(
-                f"There is no encoder {name!r}; choose from {', '.join(MODELS)}. Define it with --model {name}=MODEL."
+                f"There is no encoder {name!r}; choose from {', '.join(MODELS)}.",
+                f"Define it with {{models=...}}, as {name}=MODEL.",
             )
         model, _, revision = model.partition("@")
         return sentence_encoder(
@@ -168,18 +169,16 @@ def hub_texts(corpus: str, limit: int) -> list[str]:
 
 
 def _hub_records(corpus: str, remedy: str) -> Iterator[dict[str, Any]]:
-    """Yield texts and labels of a corpus of the hub; ``remedy`` ends messages."""
+    """Yield texts and labels of a corpus of the hub; ``remedy`` is that of its errors."""
     if corpus not in DATASETS:
-        raise InputError(f"There is no corpus {corpus!r}; choose from {', '.join(DATASETS)}. {remedy}")
+        raise InputError(f"There is no corpus {corpus!r}; choose from {', '.join(DATASETS)}.", remedy)
     dataset = DATASETS[corpus]
     module = require("datasets", "bench")
     try:
         loaded = module.load_dataset(dataset.name, dataset.config, split=dataset.split, streaming=True)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise InputError(
-            f"The corpus {corpus} ({dataset.name}) cannot be loaded ({reason}). Give its texts: --text {corpus}=FILE."
-        ) from error
+        raise InputError(f"The corpus {corpus} ({dataset.name}) cannot be loaded ({reason}).", remedy) from error
     for row in loaded:
         if dataset.text not in row:
             raise InputError(f"{dataset.name} has no field {dataset.text!r}; it has {', '.join(sorted(row))}.")

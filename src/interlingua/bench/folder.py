@@ -17,7 +17,10 @@ from interlingua.core.errors import InputError
 from interlingua.io import open_vectors, read_labels, read_texts
 from interlingua.leakage._checks import check_label_rows, check_members
 
-__all__ = ["Vectors", "label_names", "plain"]
+__all__ = ["COMPUTED_BY", "Vectors", "label_names", "plain"]
+
+# What computes missing vectors, for messages.
+COMPUTED_BY = "interlingua.bench.encode.VectorBuilder, or on the command line with `interlingua bench --encode`"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
@@ -116,8 +119,7 @@ class Vectors:
         if not path.is_file():
             names = ", ".join(sorted(p.name for p in self.path.glob("*.npy"))[:12]) or "no vectors"
             raise InputError(
-                f"{path} does not exist; the folder has {names}. Add the file, or compute it with "
-                "`interlingua bench --encode`."
+                f"{path} does not exist; the folder has {names}. Add the file, or compute it with {COMPUTED_BY}."
             )
         return path
 

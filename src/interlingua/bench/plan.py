@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from interlingua.bench.folder import Vectors, plain
+from interlingua.bench.folder import COMPUTED_BY, Vectors, plain
 from interlingua.core.arguments import (
     Bounds,
     check_choice,
@@ -188,9 +188,8 @@ class Plan:
                 f"The corpus {self.corpus} has vectors under {found} in {self.vectors.path}, looked for as "
                 f"{self.corpus}.ENCODER.npy; two encoders are needed, and {state}.",
                 "Either put such files there, [n, d] with the same text in row i under every encoder, and name the "
-                "folder with {vectors=DIR} and the corpus with {corpus=NAME}; or compute them with "
-                f"`interlingua bench {self.table} --encode` (extra: bench), with --encoder for encoders, --model for "
-                "those of your own and --text for texts of your own.",
+                "folder with {vectors=DIR} and the corpus with {corpus=NAME}; or compute them (extra: bench) with "
+                f"{COMPUTED_BY}, where {{models=...}} and {{files=...}} add encoders and texts of your own.",
             )
         if self.table == "clip" and _CLIP not in self.encoders:
             raise InputError(f"The table clip needs an encoder called {_CLIP}; there are {', '.join(self.encoders)}.")

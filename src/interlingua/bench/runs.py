@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.bench.folder import label_names
+from interlingua.bench.folder import COMPUTED_BY, label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
 from interlingua.core.arguments import check_callable, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
@@ -78,8 +78,9 @@ def _check_files(plan: Plan) -> None:
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     raise InputError(
         f"The table {plan.table} needs {', '.join(missing[:_NAMED])}{more} in {plan.vectors.path}, which does not have "
-        f"them. {'. '.join(kinds)}. Add them, leave out what needs them with --encoder and --on, or compute them with "
-        "`interlingua bench --encode`."
+        f"them. {'. '.join(kinds)}.",
+        "Add them, choose encoders and corpora that are there with {encoders=NAME} and {on=CORPUS}, or compute them "
+        f"with {COMPUTED_BY}.",
     )
 
 

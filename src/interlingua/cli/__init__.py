@@ -66,6 +66,9 @@ _NEEDED = {
     "less_than_equal": "at most {le}",
 }
 
+# Options that have another name than the argument of the library.
+_OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "files": "text"}
+
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
@@ -198,5 +201,5 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
 
 def _option(name: str, value: str) -> str:
     """Return an argument of the library as the option of the same meaning."""
-    option = "--" + {"overwrite": "force"}.get(name, name).replace("_", "-")
+    option = "--" + _OPTIONS.get(name, name).replace("_", "-")
     return option if value in {"True", "..."} else f"{option} {value}"

@@ -45,7 +45,8 @@ class Timed:
     """An ``on_step`` that adds times to each step and passes a copy on, so that the receiver cannot change the step.
 
     ``elapsed`` are the seconds since the object was made. ``seconds_left`` is added to steps that count, as ``at`` of
-    ``of``, by the mean time of those before, and to steps of a search with a ``budget``, as the most that can be left.
+    ``of``, by the mean time of those before since the count began, and to steps of a search with a ``budget``, as the
+    most that can be left.
     A step keeps a ``seconds_left`` of its own; None means that the time is not known, and nothing is added.
 
     Args:
@@ -55,7 +56,8 @@ class Timed:
     def __init__(self, receive: _Follow) -> None:
         self.receive = receive
         self._start = time.perf_counter()
-        self._first: dict[tuple[Any, ...], tuple[float, float]] = {}
+        # For each step that counts, where its count began and when, and where it is.
+        self._counts: dict[tuple[Any, ...], tuple[float, float, float]] = {}
 
     def __call__(self, step: Mapping[str, Any]) -> None:
         """Pass a step on."""
@@ -73,7 +75,11 @@ class Timed:
         at, of = step.get("at"), step.get("of")
         if at is None or of is None:
             return None
-        first, since = self._first.setdefault((step.get("step"), step.get("side")), (float(at), elapsed))
+        name = step.get("step"), step.get("side")
+        first, since, last = self._counts.get(name, (float(at), elapsed, float(at)))
+        if float(at) < last:  # the same work begins again
+            first, since = float(at), elapsed
+        self._counts[name] = first, since, float(at)
         done = float(at) - first
         return (elapsed - since) / done * max(0.0, float(of) - float(at)) if done > 0 else None
 

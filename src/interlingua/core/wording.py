@@ -32,7 +32,10 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "embedded": lambda s: "embedding the texts with the target encoder" if s["side"] == "source" else "fitting the map",
     "collection": lambda s: f"continuing after the comparison with the {s['side']} collection",
     "rows": lambda s: "looking for repeated rows",
-    "copies": lambda s: "search round 1",
+    "copies": lambda s: "reducing both sides to their main directions",
+    "null": lambda s: (
+        f"refining maps from random starts for comparison, {_parts(s)}" if s["at"] < s["of"] else "search round 1"
+    ),
     "round": lambda s: f"continuing after search round {s['round'] + 1} of at most {s['of']}" + _scores(s),
     "pairs": lambda s: "reading the known pairs",
     "labels": lambda s: "reading the categories",
@@ -48,11 +51,16 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "second search": lambda s: "carrying the best map to full width",
     "interrupted": lambda s: f"continuing with the map of the {s['kept']}",
     "fine": lambda s: "refining the map",
-    "polishing": lambda s: f"refining the map, {s['at']} of {s['of']} steps done",
+    "polishing": lambda s: f"refining the map, {_parts(s)}",
     "polish": lambda s: "fitting the non-orthogonal map",
     "full width": lambda s: "fitting the non-orthogonal map",
-    "nonorthogonal": lambda s: "finishing the map and measuring the evidence for the verdict",
+    "nonorthogonal stage": lambda s: f"fitting the non-orthogonal map, {_parts(s)}",
+    "nonorthogonal": lambda s: "finishing the map",
+    "correcting": lambda s: f"correcting the map, {_parts(s)}",
     "correction": lambda s: "measuring the evidence for the verdict",
+    "judging": lambda s: f"measuring the evidence for the verdict, {_parts(s)}",
+    "second fit": lambda s: f"fitting again without {s['without']:,} pairs",
+    "calibrating": lambda s: f"measuring the scales of scores, {_parts(s)}",
     "failed start": lambda s: f"continuing without the failed alignment of {s['from']} and {s['to']}",
     "refit": lambda s: f"refit {s['at'] + 1} of {s['of']}" if s["at"] < s["of"] else "averaging the refits",
     "mirror": lambda s: f"training after mirrored copy {s['copy'] + 1}",
@@ -98,6 +106,10 @@ def duration_of(seconds: float) -> str:
     if seconds < _MINUTES:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < _HOURS else f"{seconds / 3600:.1f} h"
+
+
+def _parts(step: Mapping[str, Any]) -> str:
+    return f"{step['at']} of {step['of']} steps done"
 
 
 def _scores(step: Mapping[str, Any]) -> str:

@@ -165,7 +165,7 @@ class Adversarial:
         rows = dict(zip(SIDES, problem.rows, strict=True))
         network, starts, trace = self.train(vectors, rows, settings, known=problem.known, seed=seed, on_step=on_step)
         forward, backward = NetworkMap(network, *SIDES), NetworkMap(network, *SIDES[::-1])
-        return Fit(forward, backward, tuple(trace), verdict_of(forward, rows, starts, seed))
+        return Fit(forward, backward, tuple(trace), verdict_of(forward, rows, starts, seed, on_step))
 
     def resolve_settings(self) -> Settings:
         """Return all settings of a run, after checking that the packages it needs are installed.
@@ -277,7 +277,11 @@ class Adversarial:
 
 
 def verdict_of(
-    forward: NetworkMap, rows: Mapping[str, FloatArray], starts: PairwiseAlignments | None, seed: int
+    forward: NetworkMap,
+    rows: Mapping[str, FloatArray],
+    starts: PairwiseAlignments | None,
+    seed: int,
+    on_part: OnStep = ignore_step,
 ) -> Verdict:
     """Return the verdict on one direction of a network, from its translations alone.
 
@@ -289,18 +293,20 @@ def verdict_of(
         rows: samples of all spaces by name.
         starts: the linear alignments that training began from; None after a cold start.
         seed: decides the random draws.
+        on_part: called before and after each part of the measurements.
     """
     source, target = rows[forward.source], Frame.of(rows[forward.target])
     frames = (Frame.of(source), target)
     linear = starts.fits.get((forward.source, forward.target)) if starts else None
     backward = NetworkMap(forward.network, forward.target, forward.source)
     if linear is None:
-        return judge_map(frames, source, forward, backward, seed=seed)
+        return judge_map(frames, source, forward, backward, seed=seed, on_part=on_part)
     translated, initial = (target.center(translate(source)) for translate in (forward, linear.forward))
     start_agreement = statistics.agreement(translated, initial)
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)
-    return judge_map(frames, source, forward, backward, seed=seed, null=linear.null, start_agreement=start_agreement)
+    evidence = {"null": linear.null, "start_agreement": start_agreement}
+    return judge_map(frames, source, forward, backward, seed=seed, on_part=on_part, **evidence)
 
 
 def _checked_terms(terms: Any) -> tuple[LossTerm, ...]:

@@ -28,6 +28,7 @@ class FitLog:
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
+        self._name: str | None = None
         self._steps: list[str] = []
         self._share, self._at = 0.0, 0.0
 
@@ -49,7 +50,7 @@ class FitLog:
                 self._take(event, seconds)
 
     def steps(self) -> list[str]:
-        """Return what the fit has done so far, in words, the newest last."""
+        """Return what the fit has done so far, in words, the newest last; a step that is counted is there once."""
         return self._steps
 
     def progress(self, seconds: float) -> dict[str, float | None]:
@@ -68,11 +69,14 @@ class FitLog:
         return {"share": round(share, 3), "seconds_left": round(max(total - seconds, (1 - share) * total))}
 
     def _take(self, event: dict[str, Any], seconds: float) -> None:
-        words = describe_step(event)
-        if words not in self._steps:
+        name, words = str(event.get("step")), describe_step(event)
+        if name == self._name:
+            self._steps[-1] = words
+        else:
+            self._name = name
             self._steps.append(words)
-        share = _SHARES.get(str(event.get("step")), 0.0)
-        if event.get("step") == "train" and event.get("of"):
+        share = _SHARES.get(name, 0.0)
+        if name == "train" and event.get("of"):
             share = _TRAINING * event["at"] / event["of"]
         if share > self._share:
             self._share, self._at = share, seconds

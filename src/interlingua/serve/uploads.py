@@ -109,8 +109,8 @@ class Uploads:
     def _too_large(self) -> RefusedRequestError:
         return RefusedRequestError(
             413,
-            f"The file is larger than {self._max_bytes // 2**20:,} MiB; start with a larger --max-mb, or use "
-            "`interlingua fit`, which needs no upload.",
+            f"The file is larger than {self._max_bytes // 2**20:,} MiB; start `interlingua serve` with a larger "
+            "--max-mb, or use `interlingua fit`, which needs no upload.",
         )
 
 

@@ -162,7 +162,7 @@ class Linear:
             spaces = CoarseSpaces.of(a, b, device=resolve_device(self.device))
             pairs = centered_pairs(problem)
             widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log, on_part=log.show)
-            null = NullMaps.sample(spaces, seed=seed)
+            null = NullMaps.sample(spaces, seed=seed, on_part=log.show)
             return self._finish(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
@@ -179,7 +179,7 @@ class Linear:
         a, b = (frame.rows[drawn] for frame, drawn in zip(frames, orders, strict=True))
         spaces = CoarseSpaces.of(a, b, device=self.device)
         check_ranks(spaces.ranks)
-        null = NullMaps.sample(spaces, seed=seed)
+        null = NullMaps.sample(spaces, seed=seed, on_part=log.show)
         context = SearchContext(a, b, null, starts, pairs)
         guided: KnownResult | None = None
         result: SearchResult | None
@@ -255,7 +255,9 @@ class Linear:
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         used = None
         if self.nonorthogonal:
-            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=device)
+            forward, backward, step = nonorthogonal_maps(
+                a, b, rotation, rng=halves, pairs=pairs, device=device, on_part=log.show
+            )
             used = bool(step["forward"]), bool(step["backward"])
             log(step)
         to_map = leveled_affine_map if self.nonorthogonal else affine_map
@@ -264,11 +266,13 @@ class Linear:
         # It starts from translations of that stage. Its effect on maps refined with known pairs was not measured.
         if self.correction and self.nonorthogonal and pairs is None and min(map(len, problem.rows)) >= MIN_ROWS:
             rng = np.random.default_rng([seed, _CORRECTION_STREAM])
-            maps, step = correct_maps(maps, problem.rows, rng=rng, device=device)
+            maps, step = correct_maps(maps, problem.rows, rng=rng, device=device, on_part=log.show)
             shifts = step["forward"], step["backward"]
             log(step)
         translated = y.center(maps[0](problem.rows[0]))
-        verdict = judge_rotation(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
+        verdict = judge_rotation(
+            null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement, on_part=log.show
+        )
         return LinearFit(
             forward=maps[0],
             backward=maps[1],

@@ -11,11 +11,13 @@ back toward the mean. All of this is one affine map again. The combination is a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep, ignore_step, report_parts
 from interlingua.aligners.frames import polar
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import parallel_map, to_device, to_numpy
@@ -61,7 +63,14 @@ class Correction:
         return cls(2, 0.5) if rows >= _MANY_ROWS else cls(1, 0.25)
 
     def apply(
-        self, mapping: AffineMap, x: FloatArray, y: FloatArray, *, rng: np.random.Generator, device: str = "cpu"
+        self,
+        mapping: AffineMap,
+        x: FloatArray,
+        y: FloatArray,
+        *,
+        rng: np.random.Generator,
+        device: str = "cpu",
+        on_part: Callable[[], None] = lambda: None,
     ) -> tuple[AffineMap, ...]:
         """Return the corrected map with the whole share of the shift, with half of it, and without shift.
 
@@ -71,11 +80,13 @@ class Correction:
             y: [n_target, d_target], unit rows.
             rng: draws the rows of each round.
             device: where neighbors are computed.
+            on_part: called after each round.
         """
         change = np.zeros(mapping.d_out, np.float32)
         for _ in range(self.rounds):
             a, b = (z if len(z) <= self.batch else z[rng.choice(len(z), self.batch, replace=False)] for z in (x, y))
             mapping, change = _rotated(mapping, a, b, device)
+            on_part()
         shares = (np.float32(part * self.shift) for part in _SHARES)
         return tuple(replace(mapping, mean_out=mapping.mean_out + share * change) for share in shares)
 
@@ -86,6 +97,7 @@ def correct_maps(
     *,
     rng: np.random.Generator,
     device: str = "cpu",
+    on_part: OnStep = ignore_step,
 ) -> tuple[tuple[AffineMap, AffineMap], dict[str, Any]]:
     """Correct the map of each direction where rows that take no part in the correction keep their mutual neighbors.
 
@@ -97,6 +109,7 @@ def correct_maps(
         rows: [n_source, d_source] and [n_target, d_target], at least `MIN_ROWS` each.
         rng: draws the rows of the test and of each round.
         device: where neighbors are computed.
+        on_part: called before and after each part: the rounds and the test of each direction.
 
     Returns:
         The maps, and the step of the trace: the share of the shift in each direction, or None for an unchanged map.
@@ -107,11 +120,13 @@ def correct_maps(
         first, second = np.split(rng.permutation(len(side)), [min(_MOST, len(side) // _ONE_OF)])
         held.append(side[first])
         rest.append(side[second])
+    report_part = report_parts("correcting", len(maps) * (correction.rounds + 1), on_part)
     found, shifts = [], list[float | None]()
     for mapping, step in zip(maps, (1, -1), strict=True):
         (x, y), (held_x, held_y) = rest[::step], held[::step]
-        candidates = mapping, *correction.apply(mapping, x, y, rng=rng, device=device)
+        candidates = mapping, *correction.apply(mapping, x, y, rng=rng, device=device, on_part=report_part)
         before, *after = parallel_map(lambda each, a=held_x, b=held_y: _mutual_share(each, a, b), candidates)
+        report_part()
         chosen = next((number for number, share in enumerate(after) if share >= before - _LOSS), None)
         found.append(mapping if chosen is None else candidates[1 + chosen])
         shifts.append(None if chosen is None else _SHARES[chosen] * correction.shift)

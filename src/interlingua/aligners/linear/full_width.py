@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count
 
 import numpy as np
 
-from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.aligners.base import OnStep, ignore_step, report_parts
 from interlingua.aligners.coarse import CoarseSpaces, Schedule, refine_coarse
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior, pair_covariance
@@ -67,7 +66,8 @@ def widen(
         rng: draws the batches.
         pairs: rows of known pairs, if any.
         on_step: called with a dict of numbers after each step.
-        on_part: called after each of the last steps, which take minutes where there are many rows and columns.
+        on_part: called before and after each of the last steps, which take minutes where there are many rows and
+            columns.
 
     Returns:
         [d_source, d_target], orthonormal rows or columns.
@@ -84,11 +84,7 @@ def widen(
     on_step({"step": "fine", "similarity": float(scores.max())})
     start = polar(fine.lift(best[0]))
     device, is_large = spaces.device, max(len(x), len(y)) > _POLISH_ROWS
-    numbers, total = count(1), len(_POLISH_NEIGHBORS) + is_large * len(_CLOSING_NEIGHBORS)
-
-    def report_part() -> None:
-        on_part({"step": "polishing", "at": next(numbers), "of": total})
-
+    report_part = report_parts("polishing", len(_POLISH_NEIGHBORS) + is_large * len(_CLOSING_NEIGHBORS), on_part)
     polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device, on_part=report_part)
     if is_large:
         polished = polish_rotation(

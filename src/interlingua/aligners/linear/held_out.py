@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interlingua.aligners.base import Problem
+from interlingua.aligners.base import OnStep, Problem, ignore_step, report_parts
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.correction import Correction
 from interlingua.aligners.linear.full_width import polish_rotation
@@ -53,6 +53,7 @@ def fit_held_out_maps(
     *,
     seed: int,
     device: str = "cpu",
+    on_part: OnStep = ignore_step,
 ) -> HeldOutMaps:
     """Polish a rotation without a fifth of the rows of each side.
 
@@ -65,7 +66,9 @@ def fit_held_out_maps(
             follows.
         seed: draws the rows that are held out.
         device: where it is computed.
+        on_part: called before and after each part: the steps of the rotation, the other stages and the corrections.
     """
+    report_part = report_parts("calibrating", len(_NEIGHBORS) + 1 + sum(shift is not None for shift in shifts), on_part)
     rng = np.random.default_rng([seed, _STREAM])
     held, rest = [], []
     for rows in problem.rows:
@@ -74,14 +77,15 @@ def fit_held_out_maps(
         rest.append(rows[second])
     x, y = map(Frame.of, rest)
     with single_threaded_blas():
-        forward = polish_rotation(x.rows, y.rows, rotation, _NEIGHBORS, rng=rng, device=device)
+        forward = polish_rotation(x.rows, y.rows, rotation, _NEIGHBORS, rng=rng, device=device, on_part=report_part)
         backward = np.ascontiguousarray(forward.T)
         maps = parallel_map(_map, (x, y), (y, x), (forward, backward), nonorthogonal or (None, None))
+        report_part()
         for number, shift in enumerate(shifts):
             if shift is not None:
                 correction = Correction(rounds=1, shift=shift, batch=_CORRECTION_BATCH)
                 ends = unit_rows(rest[number]), unit_rows(rest[1 - number])
-                maps[number] = correction.apply(maps[number], *ends, rng=rng, device=device)[0]
+                maps[number] = correction.apply(maps[number], *ends, rng=rng, device=device, on_part=report_part)[0]
     return HeldOutMaps((maps[0], maps[1]), (held[0], held[1]))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
+from interlingua.aligners.base import OnStep, ignore_step, report_parts
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.pairs import Pairs
@@ -47,7 +48,14 @@ _HALF_NEIGHBORS, _HALF_ROWS, _RETRIEVAL_LOSS = (50, 50), 1000, 0.01
 
 
 def nonorthogonal_maps(
-    x: FloatArray, y: FloatArray, rotation: FloatArray, *, rng: np.random.Generator, pairs: Pairs | None, device: str
+    x: FloatArray,
+    y: FloatArray,
+    rotation: FloatArray,
+    *,
+    rng: np.random.Generator,
+    pairs: Pairs | None,
+    device: str,
+    on_part: OnStep = ignore_step,
 ) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     """Return the map of each direction, non-orthogonal where refits on disjoint halves agree more under it.
 
@@ -62,21 +70,28 @@ def nonorthogonal_maps(
         rng: draws batches.
         pairs: rows of known pairs, if any.
         device: where refits are computed.
+        on_part: called before and after each part: the steps of the refits, the covariances and the maps.
 
     Returns:
         The forward matrix [d_source, d_target], the backward matrix [d_target, d_source], and the step of the trace.
     """
     halves = [(x[i::2], y[i::2]) for i in (0, 1)]
-    refits = [polish_rotation(*half, rotation, _HALF_NEIGHBORS, rng=rng, pairs=pairs, device=device) for half in halves]
+    report_part = report_parts("nonorthogonal stage", len(halves) * len(_HALF_NEIGHBORS) + 2, on_part)
+    refits = [
+        polish_rotation(*half, rotation, _HALF_NEIGHBORS, rng=rng, pairs=pairs, device=device, on_part=report_part)
+        for half in halves
+    ]
     # The problems of the two halves and of all rows, for each direction (matrix, source rows, target rows).
     sources, targets = [*(half for half, _ in halves), x], [*(half for _, half in halves), y]
     forward = list(zip((*refits, rotation), sources, targets, strict=True))
     backward = [(np.ascontiguousarray(matrix.T), b, a) for matrix, a, b in forward]
     # Both directions need the same covariances, which take long where there are many rows and columns.
     covariances = parallel_map(_shrunk_covariance, sources + targets)
+    report_part()
     of_source, of_target = covariances[: len(sources)], covariances[len(sources) :]
     matrices = [matrix for matrix, _, _ in (*forward, *backward)]
     stages = parallel_map(_map_of_covariances, matrices, of_source + of_target, of_target + of_source)
+    report_part()
     maps, used = [], []
     for problems, staged in ((forward, stages[:3]), (backward, stages[3:])):
         *refitted, (whole, all_rows, _) = problems
