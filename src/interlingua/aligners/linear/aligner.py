@@ -208,7 +208,7 @@ class Linear:
             # The map into the target is judged, and not the one into the joined space, which may be much better.
             joined, b = b, problem.frames[1].rows[orders[1]]
             rotation = judged = rotate_to_target(a, joined, rotation, b, device=self.device)
-            null = NullMaps.sample(CoarseSpaces.of(a, b, device=self.device), seed=seed)
+            null = NullMaps.sample(CoarseSpaces.of(a, b, device=self.device), seed=seed, on_part=log.show)
         fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
         if guided is not None:
