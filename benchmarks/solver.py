@@ -6,7 +6,7 @@ BGE -> MiniLM on BEIR queries. Source, target and the 2,048 held-out texts are d
 has N source and M target rows. ``copies-of-20`` replaces half of the rows of each side by copies of 20 texts,
 ``four-times`` repeats each of 1,000 rows four times, ``boilerplate`` makes 40 % of the rows one text.
 
-    python benchmarks/solver.py --data ../shared/data --seeds 10:13 --only 1000x1000 --views use wordllama model2vec
+    python benchmarks/solver.py --only 1000x1000 --views use wordllama model2vec --out benchmarks/results/views.jsonl
 
 ``--views`` gives the fit vectors of the target rows by further models, from ``beir-queries.MODEL.npy`` in the folder
 ``--vectors``, which ``encode.py --only beir-queries`` writes.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,6 +111,22 @@ def fit(case: Case, data: Path, vectors: Path) -> dict[str, Any]:
         "seconds": wall,
         "load": os.getloadavg()[0],
     }
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """Return records as Markdown, a line for each number of rows: top-1 and verdict of each seed."""
+    lines = [
+        "| rows of source and target | seeds | top-1, forward / backward | verdicts | processor s, median |",
+        "|---|---|---|---|--:|",
+    ]
+    sizes = list(dict.fromkeys((r["n_source"], r["n_target"]) for r in records))
+    for n, m in sorted(sizes, key=lambda size: (-min(size), size)):
+        found = sorted((r for r in records if (r["n_source"], r["n_target"]) == (n, m)), key=lambda r: r["seed"])
+        top1 = ", ".join(f"{r['forward']['top1']:.2f} / {r['backward']['top1']:.2f}" for r in found)
+        verdicts, seeds = (", ".join(str(r[name]) for r in found) for name in ("verdict", "seed"))
+        seconds = np.median([r["processor_seconds"] for r in found])
+        lines.append(f"| {n:,} and {m:,} | {seeds} | {top1} | {verdicts} | {seconds:.0f} |")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -494,6 +494,23 @@ def pictures(folder: Path) -> None:
     axes.minorticks_off()
     _save(figure, folder / "sizes.svg", points)
 
+    cells = size_cells()
+    titles = list(dict.fromkeys(title for title, *_ in cells))
+    figure, panels = plt.subplots(1, len(titles), figsize=(7.2, 3.6), sharey=True)
+    counts = sorted({n for _, *sizes, _ in cells for n in sizes})
+    for axes, title in zip(panels, titles, strict=True):
+        shades = np.full((len(counts), len(counts)), np.nan)
+        for _, n, m, top1 in (cell for cell in cells if cell[0] == title):
+            row, column = counts.index(n), counts.index(m)
+            shades[row, column] = top1
+            axes.text(column, row, f"{top1:.2f}", ha="center", va="center", fontsize=7, color="black")
+        axes.imshow(shades, vmin=0, vmax=1, cmap="YlGn", origin="lower")
+        axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts], rotation=90)
+        axes.set_yticks(range(len(counts)), [f"{n:,}" for n in counts])
+        axes.set(xlabel="target rows", title=title)
+    panels[0].set_ylabel("source rows")
+    _save(figure, folder / "unequal-sizes.svg", cells)
+
     figure, axes = plt.subplots(figsize=(6.4, 3.9))
     evidence = evidence_points()
     labels = {"good": "right (top-1 at least 0.5)", "bad": "wrong"}
@@ -551,6 +568,20 @@ def size_points() -> list[tuple[int, float]]:
     """Return rows per side and top-1 of every fit of BGE to MiniLM with the linear method."""
     fits = [r for r in _linear_fits() if r["case"] == "bge -> minilm"]
     return [(r["n_source"], r["forward"]["top1"]) for r in fits]
+
+
+def size_cells() -> list[tuple[str, int, int, float]]:
+    """Return title, rows of source and target, and median forward top-1 of BGE to MiniLM, without and with views."""
+    records = [r for r in _linear_fits() if r["case"] == "bge -> minilm"]
+    # Records with a budget are older than the second search by default.
+    records += [r for r in _records(RESULTS / "solver.jsonl") if not r["repeated"] and "/default" in r["key"]]
+    found = []
+    for title, fits in {"vectors alone": records, "with three views": _records(RESULTS / "views.jsonl")}.items():
+        by_size: dict[tuple[int, int], list[float]] = {}
+        for r in fits:
+            by_size.setdefault((r["n_source"], r["n_target"]), []).append(r["forward"]["top1"])
+        found += [(title, *size, float(np.median(values))) for size, values in sorted(by_size.items())]
+    return found
 
 
 def evidence_points() -> list[tuple[str, float, float]]:

@@ -466,7 +466,7 @@ def test_the_quick_bench_leaves_out_cells_and_names_missing_vectors(generate: Mo
 def test_pictures_of_the_pages_show_the_current_records(generate: ModuleType) -> None:
     curves = generate.calibration(generate._records(generate.RESULTS / "leakage-keywords.jsonl"))
     points = {"sizes": generate.size_points(), "evidence": generate.evidence_points(), "calibration": curves}
-    points["grid"] = generate.grid_points()
+    points |= {"grid": generate.grid_points(), "unequal-sizes": generate.size_cells()}
     for name, shown in points.items():
         picture = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text("utf-8")
         assert f"points {generate.digest(shown)}" in picture, "draw it again: python docs/generate.py"
