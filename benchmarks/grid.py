@@ -9,12 +9,17 @@ rotation that is fitted on the held-out pairs (``fixed_point``), which is what a
 map reaches that is fitted on pairs of the texts of the source (``paired``), and the share of rows in the largest of 20
 groups of texts that is translated to another group rather than to its own. ``--vectors``
 holds what ``encode.py`` wrote with all encoders; cells whose vectors are missing are left out until they are there.
+
+    python benchmarks/grid.py same --views --vectors DIR --out benchmarks/results/grid-views.jsonl
+
+With ``--views``, a fit is given vectors of the target rows by the other encoders whose vectors are there and that have
+no common origin with the source's encoder, for which the source's encoder is supposed to be unknown.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import combinations, product
 from pathlib import Path
@@ -34,6 +39,8 @@ POOL, ROWS = 2048, 5000
 ENCODERS = ("minilm", "use", "paraphrase", "e5-small", "wordllama", "model2vec")
 CORPORA = ("nq-open", "opentriviaqa", "wiki-split", "clickbait")
 GROUPS = 20
+# Model2Vec is distilled from MiniLM, and paraphrase-MiniLM is a fine-tuned part of it.
+RELATIVES = {"minilm", "paraphrase", "model2vec"}
 
 
 @cache
@@ -62,10 +69,19 @@ def paired_map(source: FloatArray, target: FloatArray) -> AffineMap:
     return AffineMap(mean, np.linalg.solve(a.T @ a + penalty, a.T @ b), target_mean)
 
 
-def key(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float) -> str:
+def key(
+    corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float, views: Sequence[str] = ()
+) -> str:
     """Return what tells a fit from all others."""
     name = f"{corpora[0]} | {corpora[1]}: {encoders[0]} -> {encoders[1]}/{seed}"
-    return f"{name}/{budget:g}" if budget else name
+    return "/".join([name, *([f"{budget:g}"] if budget else []), *(["+".join(views)] if views else [])])
+
+
+def views_of(corpora: tuple[str, str], encoders: tuple[str, str], folder: Path) -> list[str]:
+    """Return the encoders of the views: those with vectors of the target's corpus and no relatives of the source's."""
+    excluded = {*encoders, *(RELATIVES if encoders[0] in RELATIVES else ())}
+    there = [name for name in ENCODERS if (folder / f"{corpora[1]}.{name}.npy").exists()]
+    return [name for name in there if name not in excluded]
 
 
 def needed(corpora: tuple[str, str], encoders: tuple[str, str]) -> set[str]:
@@ -73,28 +89,38 @@ def needed(corpora: tuple[str, str], encoders: tuple[str, str]) -> set[str]:
     return {f"{corpora[0]}.{encoders[0]}", f"{corpora[0]}.{encoders[1]}", f"{corpora[1]}.{encoders[1]}"}
 
 
-def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float, folder: Path) -> dict[str, Any]:
+def fit(
+    corpora: tuple[str, str],
+    encoders: tuple[str, str],
+    seed: int,
+    budget: float,
+    folder: Path,
+    views: Sequence[str] = (),
+) -> dict[str, Any]:
     """Fit one cell of the grid and measure its translator."""
     a, b = load(folder, corpora[0], encoders[0]), load(folder, corpora[0], encoders[1])
     order = np.random.default_rng(seed).permutation(len(a))
     held, rest = order[:POOL], order[POOL:]
     size = min(ROWS, len(rest) // 2)
-    x, y = a[rest[:size]], b[rest[size : 2 * size]]
+    target, of_target = b, rest[size : 2 * size]
     if corpora[1] != corpora[0]:
-        other = load(folder, corpora[1], encoders[1])
-        y = other[np.random.default_rng([seed, 1]).permutation(len(other))[:size]]
+        target = load(folder, corpora[1], encoders[1])
+        of_target = np.random.default_rng([seed, 1]).permutation(len(target))[:size]
+    x, y = a[rest[:size]], target[of_target]
+    seen = {name: load(folder, corpora[1], name)[of_target] for name in views}
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(x, y, method="linear", seed=seed, budget=budget)
+    alignment = interlingua.align(x, y, views=seen, method="linear", seed=seed, budget=budget)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     translated = alignment.forward(a[held])
     true = polar(unit_rows(a[held] - a[held].mean(axis=0)).T @ unit_rows(b[held] - b[held].mean(axis=0)))
     refined = Linear().refine(Problem.of(x, y), true, seed=seed)
     return {
-        "key": key(corpora, encoders, seed, budget),
+        "key": key(corpora, encoders, seed, budget, views),
         "corpora": list(corpora),
         "encoders": list(encoders),
         "seed": seed,
         "budget": budget,
+        "views": list(views),
         "n_source": len(x),
         "n_target": len(y),
         "verdict": alignment.verdict.to_dict(),
@@ -127,15 +153,18 @@ def main() -> None:
     parser.add_argument("suite", choices=("same", "different"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--budget", type=float, default=0.0, help="seconds of the second search; 0 for none")
+    parser.add_argument("--views", action="store_true", help="give the fits views of the target")
     arguments = parser.parse_args()
-    append_records(
-        arguments,
-        (
-            (key(c, e, seed, arguments.budget), partial(fit, c, e, seed, arguments.budget, arguments.vectors))
-            for c, e, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":"))))
-            if all((arguments.vectors / f"{name}.npy").exists() for name in needed(c, e))
-        ),
-    )
+    folder, budget = arguments.vectors, arguments.budget
+
+    def found() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+        for corpora, encoders, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
+            if all((folder / f"{name}.npy").exists() for name in needed(corpora, encoders)):
+                views = views_of(corpora, encoders, folder) if arguments.views else []
+                measure = partial(fit, corpora, encoders, seed, budget, folder, views)
+                yield key(corpora, encoders, seed, budget, views), measure
+
+    append_records(arguments, found())
 
 
 if __name__ == "__main__":
