@@ -40,11 +40,17 @@ def joined_views(problem: Problem) -> Frame:
     for rows in (problem.rows[1], *problem.views):
         unit = unit_rows(rows)
         centered = unit - unit.mean(axis=0)
-        parts.append(centered / np.sqrt(np.einsum("ij,ij->", centered, centered) / len(centered)))
-    columns = np.concatenate(parts, axis=1)
-    if columns.shape[1] > _MAX_WIDTH:
-        columns = columns @ principal_axes(columns)[0][:, :_MAX_WIDTH]
-    return Frame.of(columns)
+        length = np.sqrt(np.einsum("ij,ij->", centered, centered) / len(centered))
+        # Wide views are reduced before they are joined, because the time grows with the cube of the columns.
+        parts.append(_leading(centered / length))
+    return Frame.of(_leading(np.concatenate(parts, axis=1)))
+
+
+def _leading(columns: FloatArray) -> FloatArray:
+    """Return centered rows [n, d] along their leading principal axes, or as they are if these are all."""
+    if columns.shape[1] <= _MAX_WIDTH:
+        return columns
+    return columns @ principal_axes(columns)[0][:, :_MAX_WIDTH]
 
 
 def rotate_to_target(
