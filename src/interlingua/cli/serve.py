@@ -73,7 +73,7 @@ def serve(
                     port=port,
                     log_level="warning",
                     access_log=False,
-                    lifespan="off",
+                    lifespan="on",
                     ws="none",
                     limit_concurrency=_MOST_CONNECTIONS,
                     # Clients that are slow do not keep the server from ending.
