@@ -381,10 +381,10 @@ A model from the measured rate of one core, not a measurement.
 """,
         "paper": f"""# What do the paper's tables look like here?
 
-Encoders that run on a laptop, by `interlingua bench`. Fits on package descriptions have 8,000 rows per side, and fits on
-search questions 4,000. `tweets` are 1,000 tweets with the paper's 19 topics, `enron` e-mails of the company whose e-mails
-the paper has, and `notes` medical notes other than the paper's (mtsamples, CC0), with 40 specialties in the place of 2,673
-descriptions.
+Encoders that run on a laptop, by `interlingua bench`. Fits on package descriptions have 8,000 rows per side, and fits
+on search questions 4,000. `tweets` are 1,000 tweets with the paper's 19 topics, `enron` e-mails of the company whose
+e-mails the paper has, and `notes` medical notes other than the paper's (mtsamples, CC0), with 40 specialties in the
+place of 2,673 descriptions.
 
 {paper}
 """,

@@ -119,9 +119,9 @@ class CalibrationError(JsonRecord):
                 "cases, and it is expected to hold in 95 % of collections like them."
             )
         return (
-            f"The lower end is no bound: taken from the other corpora alone, it held in {self.held:.0%} of these cases. A "
-            f"bound needs 95 % of {_CASES_OF_A_BOUND} cases of {_CORPORA_OF_A_BOUND} corpora and {_PAIRS_OF_A_BOUND} "
-            "pairs of encoders."
+            f"The lower end is no bound: taken from the other corpora alone, it held in {self.held:.0%} of these "
+            f"cases. A bound needs 95 % of {_CASES_OF_A_BOUND} cases of {_CORPORA_OF_A_BOUND} corpora and "
+            f"{_PAIRS_OF_A_BOUND} pairs of encoders."
         )
 
     def plausible(self, estimate: float) -> Interval:
