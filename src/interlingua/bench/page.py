@@ -120,6 +120,8 @@ def notes(name: str) -> Iterable[str]:
         yield "Where the paper has not measured a pair, its column holds the range over its own pairs."
     elif "best pair" in pairs:
         yield "The paper's figure is that of its best pair, beside every pair."
+    if "mimic" in table.paper:
+        yield "A corpus called notes stands beside the paper's medical notes, mimic, which are not free."
     for column in table.paper:
         spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.paper_columns]
         ranges = (f"{heading} {_range(figure, *bounds)}" for heading, figure, bounds in spans if bounds)
