@@ -63,7 +63,7 @@ def column_values(path: Path, name: str) -> Iterator[Any]:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    # With a buffer, a row group is read a part at a time; without one, whole, and most writers put a million rows in it.
+    # Without a buffer a row group is read whole, and most writers put a million rows in one.
     return pq.ParquetFile(_as_local(path), pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
 
 
