@@ -145,15 +145,15 @@ def _held(cases: Sequence[tuple[str, float, float]]) -> float:
 MIN_CASES = 3
 ERRORS = {
     "corpus": {
-        "leak_rate": CalibrationError(-0.176, -0.062, -0.01, cases=18, corpora=6, pairs=5),
-        "precision": CalibrationError(-0.388, -0.222, -0.111, cases=18, corpora=6, pairs=5),
+        "leak_rate": CalibrationError(-0.176, -0.062, -0.01, cases=18, corpora=6, pairs=5, held=0.944),
+        "precision": CalibrationError(-0.388, -0.222, -0.111, cases=18, corpora=6, pairs=5, held=0.944),
     },
     "paired": {
-        "leak_rate": CalibrationError(-0.208, -0.027, 0.039, cases=21, corpora=6, pairs=6),
-        "precision": CalibrationError(-0.476, -0.138, 0.007, cases=21, corpora=6, pairs=6),
+        "leak_rate": CalibrationError(-0.208, -0.027, 0.039, cases=21, corpora=6, pairs=6, held=0.905),
+        "precision": CalibrationError(-0.476, -0.138, 0.007, cases=21, corpora=6, pairs=6, held=0.905),
     },
     "unpaired": {
-        "leak_rate": CalibrationError(-0.027, 0.011, 0.084, cases=13, corpora=5, pairs=5),
-        "precision": CalibrationError(-0.11, 0.006, 0.061, cases=13, corpora=5, pairs=5),
+        "leak_rate": CalibrationError(-0.027, 0.011, 0.084, cases=13, corpora=5, pairs=5, held=0.923),
+        "precision": CalibrationError(-0.11, 0.006, 0.061, cases=13, corpora=5, pairs=5, held=0.923),
     },
 }
