@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -473,6 +474,15 @@ def test_a_signal_before_the_server_listens_is_not_lost(
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
+
+
+def test_no_request_waits_for_the_collection_of_what_was_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    uvicorn = pytest.importorskip("uvicorn")
+    frozen: list[int] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: frozen.append(gc.get_freeze_count()))
+    assert run("serve", "--no-browser", "--port", free_port()).code == 0
+    assert frozen[0] > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_port_that_is_taken_is_refused_before_a_browser_opens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from functools import partial
@@ -81,9 +82,13 @@ def serve(
                 )
             )
             server.should_exit = bool(signals)
+            # A full collection passes over all that was loaded, and no request is answered meanwhile.
+            gc.collect()
+            gc.freeze()
             try:
                 server.run(sockets=[listener])
             finally:
+                gc.unfreeze()
                 session.stop()
     if signal.SIGTERM in signals:
         raise typer.Exit(128 + signal.SIGTERM)
