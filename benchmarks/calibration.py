@@ -41,7 +41,8 @@ from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import held_out_rows
 
-CORPORA = ("nq-open", "opentriviaqa", "clickbait", "wiki-split", "medquad", "clinc150", "beir-queries", "mtsamples")
+# Corpora with fewer than 10,000 rows are left out: a third of them is too little for a fit, as earlier records show.
+CORPORA = ("nq-open", "opentriviaqa", "clickbait", "wiki-split", "medquad", "clinc150", "banking77", "beir-queries")
 # (victim, known, stand-in); a case whose vectors are not there is left out.
 TRIPLES = (
     ("use", "minilm", "wordllama"),
@@ -60,6 +61,10 @@ TRIPLES = (
     ("model2vec", "minilm", "bge"),
     ("model2vec", "minilm", "wordllama"),
     ("wordllama", "minilm", "model2vec"),
+    ("use", "wordllama", "model2vec"),
+    ("model2vec", "wordllama", "use"),
+    ("use", "model2vec", "wordllama"),
+    ("wordllama", "model2vec", "use"),
 )
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-calibration.jsonl"
 # The names that kept_name gives.

@@ -168,7 +168,9 @@ def test_estimates_carry_the_errors_of_their_calibration(world: World, tmp_path:
         assert (estimate.plausible.low or 0) <= estimate.value <= 1
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     assert "plausible:" in page
-    assert f"in {ERRORS['corpus']['leak_rate'].cases} cases with known truth" in page
+    error = ERRORS["corpus"]["leak_rate"]
+    assert f"in {error.cases} cases with known truth" in page
+    assert error.certainty in page
     found = result.to_dict()["words"]
     assert found["precision"]["calibration_error"] == ERRORS["corpus"]["precision"].to_dict()
 
@@ -217,9 +219,30 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     with pytest.raises(InputError, match=r"A record lacks what benchmarks/calibration.py writes \(KeyError"):
         CalibrationError.from_records([{"corpus": "a"}], "leak_rate", "corpus")
     assert not error.is_bound
-    many = replace(error, cases=19, corpora=6, pairs=3)
+    many = replace(error, cases=19, corpora=6, pairs=3, held=0.95)
     assert many.is_bound
-    assert not any(replace(many, **few).is_bound for few in ({"cases": 18}, {"corpora": 5}, {"pairs": 2}))
+    less: tuple[dict[str, Any], ...] = ({"cases": 18}, {"corpora": 5}, {"pairs": 2}, {"held": 0.94})
+    assert not any(replace(many, **few).is_bound for few in less)
+    assert "is a bound: taken from the other corpora alone, it held in 95%" in many.certainty
+    assert "no bound: taken from the other corpora alone, it held in 94%" in replace(many, held=0.94).certainty
+
+
+def test_a_bound_is_checked_on_corpora_that_were_left_out() -> None:
+    def record(corpus: str, measured: float) -> dict[str, Any]:
+        words = {"precision": {"value": [0.5]}, "measured": {"precision": {"value": [measured]}}}
+        case = {"corpus": corpus, "victim": "b", "known": "c", "calibrated_with": "unpaired"}
+        return {**case, "verdicts": ["aligned"], "words": words}
+
+    def held(*records: dict[str, Any]) -> float:
+        return CalibrationError.from_records(records, "precision", "unpaired").held
+
+    # The worst case of each corpus is below what the others allow, unless another corpus has one as bad.
+    alone = record("a", 0.3), record("a", 0.5), record("b", 0.45), record("c", 0.6)
+    assert held(*alone) == 0.75
+    assert held(*alone, record("c", 0.3)) == 1.0
+    # Estimates that were too low hold as a bound by themselves.
+    assert held(record("a", 0.6), record("b", 0.7)) == 1.0
+    assert held(record("a", 0.5), record("a", 0.5)) == 0.0
 
 
 def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, tmp_path: Path) -> None:

@@ -181,6 +181,25 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
     assert "Its own pairs on nq: cosine 0.740 to 0.920, top-1 0.820 to 1.000, mean rank 1.00 to 5.19." in shown
 
 
+def test_pairs_that_the_paper_has_not_stand_beside_the_range_of_its_own() -> None:
+    record = {"pair": "use -> minilm", "seed": 0, "verdict": "aligned", "figures": {"top": 0.25}}
+    shown = page("attributes", [record | {"column": name} for name in ("tweets", "notes", "news")])
+    tweets, notes, news = (line.split("|")[-2].strip() for line in shown.splitlines() if line.startswith("| use"))
+    assert tweets == "0.240 to 0.380"
+    # Medical notes stand beside the paper's, which are not free.
+    assert notes == "0.090 to 0.900"
+    assert news == "none"
+    assert "Where the paper has not measured a pair, its column holds the range over its own pairs" in shown
+
+
+def test_words_stand_beside_the_best_pair_of_the_paper() -> None:
+    record = {"pair": "use -> minilm", "seed": 0, "verdict": "aligned", "figures": {"leak_rate": 0.25}}
+    shown = page("inversion", [record | {"column": name} for name in ("tweets", "notes", "enron")])
+    cells = [line.split("|")[-2].strip() for line in shown.splitlines() if line.startswith("| use")]
+    assert cells == ["0.670", "none", "0.800"]
+    assert "that of its best pair" in shown
+
+
 @pytest.mark.parametrize(
     ("table", "changes", "message"),
     [
@@ -241,6 +260,10 @@ def test_the_table_is_csv_with_numbers_that_programs_read() -> None:
     assert (rows[0]["pair"], rows[0]["seeds"], rows[0]["verdicts"]) == ("gtr -> gte", "2", "2 aligned")
     assert float(rows[0]["mean rank"]) == 1234.5
     assert float(rows[0]["paper: top-1"]) == 0.93
+    other = comma_separated("in-distribution", [{**RECORD, "pair": "use -> minilm"}])
+    (row,) = csv.DictReader(io.StringIO(other))
+    assert row["paper: top-1"] == ""
+    assert [float(row[f"paper, {end}: top-1"]) for end in ("lowest", "highest")] == [0.82, 1.0]
 
 
 def test_the_picture_has_a_mark_for_every_seed_and_the_figure_of_the_paper() -> None:
@@ -367,6 +390,9 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
     again = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2")
     assert "Paper: Table 2" in again.out
     assert "green -> red" in again.out
+    assert "…" not in again.out  # a terminal of 80 columns crops no figure
+    assert "naive top-1" in again.out
+    assert "none" not in again.out  # the paper has nothing on this corpus, so that its columns are left out
 
 
 @pytest.mark.parametrize(

@@ -234,3 +234,13 @@ class TestFoldersOfParquet:
         (tmp_path / "x.txt").touch()
         with pytest.raises(InputError, match=r"is a folder; .* or of a folder with .parquet files"):
             open_vectors(tmp_path)
+
+
+def test_a_row_group_of_all_rows_is_not_held_in_memory(tmp_path: Path, rng: np.random.Generator) -> None:
+    vectors = rng.standard_normal((2**14, 512), dtype=np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 512)
+    pq.write_table(pa.table({"emb": column}), tmp_path / "one.parquet")  # 32 MiB
+    before = pa.total_allocated_bytes()
+    batches = open_vectors(tmp_path / "one.parquet").batches(256)
+    assert next(batches).vectors == pytest.approx(vectors[:256])
+    assert pa.total_allocated_bytes() - before < 8 * 2**20

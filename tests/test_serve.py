@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -254,6 +255,53 @@ def test_the_state_waits_in_a_thread_while_files_change(
     taking.join()
 
 
+def test_no_request_waits_for_modules_that_an_upload_loads(tmp_path: Path) -> None:
+    # In a process of its own: here the modules are loaded already. TestClient would load some of them too.
+    code = """
+import asyncio, sys
+from pathlib import Path
+from interlingua.serve import Session, create_app
+
+async def main():
+    app = create_app(Session(Path(sys.argv[1])), port=1, max_bytes=10**6)
+    started, never = asyncio.Event(), asyncio.Event()
+
+    def call(scope, *messages):
+        left = list(messages)
+
+        async def receive():
+            if not left:
+                await never.wait()
+            return left.pop(0)
+
+        async def send(message):
+            started.set()
+            sent.append(message)
+
+        return app(scope, receive, send)
+
+    sent = []
+    running = asyncio.create_task(call({"type": "lifespan"}, {"type": "lifespan.startup"}))
+    await started.wait()
+    before = set(sys.modules)
+    body = Path(sys.argv[2]).read_bytes()
+    asked = {"method": "PUT", "path": "/files/source", "query_string": b"name=a.npy", "root_path": ""}
+    headers = [(b"host", b"127.0.0.1:1")]
+    upload = {"type": "http.request", "body": body, "more_body": False}
+    await call({"type": "http", "headers": headers, **asked}, upload)
+    print(sent[1]["status"], *sorted(set(sys.modules) - before))
+    running.cancel()
+
+asyncio.run(main())
+"""
+    path = tmp_path / "a.npy"
+    np.save(path, np.random.default_rng(0).standard_normal((100, 8), np.float32))
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(path)], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["200"]
+
+
 def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows]) -> None:
     path = session.upload_path("source", "a.npy")
     path.write_bytes(npy(planted[0]))
@@ -426,6 +474,15 @@ def test_a_signal_before_the_server_listens_is_not_lost(
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
+
+
+def test_no_request_waits_for_the_collection_of_what_was_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    uvicorn = pytest.importorskip("uvicorn")
+    frozen: list[int] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: frozen.append(gc.get_freeze_count()))
+    assert run("serve", "--no-browser", "--port", free_port()).code == 0
+    assert frozen[0] > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_port_that_is_taken_is_refused_before_a_browser_opens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,15 +32,25 @@ def header(name: str) -> list[str]:
 
 
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return a line for every pair and column, in the order in which they were measured."""
-    table, groups = table_of(name), dict[tuple[str, str], list[Mapping[str, Any]]]()
-    records = check_members(records, "records", Mapping, "records, as run returns them,")
-    for record in records:
+    """Return a line for every pair and column, in the order in which they were measured.
+
+    Where the paper has not measured a pair, its figure is the range over its own pairs, or ``none``.
+    """
+    table = table_of(name)
+    return [
+        [*_ours(table, *key, same), *(_theirs(name, *key, figure) for _, figure in table.paper_columns)]
+        for key, same in _groups(records).items()
+    ]
+
+
+def _groups(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in check_members(records, "records", Mapping, "records, as run returns them,"):
         groups.setdefault((record["pair"], record["column"]), []).append(record)
-    return [_line(name, table, *key, same) for key, same in groups.items()]
+    return groups
 
 
-def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _ours(table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
     verdicts = Counter(record["verdict"] for record in records)
     counts = ", ".join(
         f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status]
@@ -49,9 +59,19 @@ def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Map
     for _, figure, how in table.columns:
         values = [record["figures"][figure] for record in records if figure in record["figures"]]
         ours.append(_number(figure, _SUMS[how](values)) if values else "")
-    theirs = cell(name, pair, column) or {}
-    paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.paper_columns]
-    return [pair, column, str(len(records)), counts, *ours, *paper]
+    return [pair, column, str(len(records)), counts, *ours]
+
+
+def _theirs(name: str, pair: str, column: str, figure: str) -> str:
+    figures = cell(name, pair, column) or {}
+    if figure in figures:
+        return _number(figure, figures[figure])
+    found = span(name, column, figure)
+    return _range(figure, *found) if found else "none"
+
+
+def _range(figure: str, low: float, high: float) -> str:
+    return f"{_number(figure, low)} to {_number(figure, high)}" if low < high else _number(figure, low)
 
 
 def _number(figure: str, value: float) -> str:
@@ -69,12 +89,25 @@ def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table as CSV, with the headings of :func:`header`; thousands are not separated."""
+    """Return the table as CSV with numbers only: thousands are not separated, and ranges are columns of their own.
+
+    A column of the paper is empty where it has not measured the pair; ``paper, lowest`` and ``paper, highest`` are over
+    its own pairs.
+    """
+    table = table_of(name)
+    ends = [f"paper, {end}: {heading}" for heading, _ in table.paper_columns for end in ("lowest", "highest")]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header(name))
-    # Only numbers have thousands; names of pairs, columns and verdicts stay as they are.
-    writer.writerows([*cells[:4], *(text.replace(",", "") for text in cells[4:])] for cells in lines(name, records))
+    writer.writerow([*header(name), *ends])
+    for (pair, column), same in _groups(records).items():
+        first, numbers = (ours := _ours(table, pair, column, same))[:4], ours[4:]
+        figures = cell(name, pair, column) or {}
+        for _, figure in table.paper_columns:
+            numbers.append(_number(figure, figures[figure]) if figure in figures else "")
+        for _, figure in table.paper_columns:
+            numbers += [_number(figure, end) for end in span(name, column, figure) or ()] or ["", ""]
+        # Only numbers have thousands; names of pairs, columns and verdicts stay as they are.
+        writer.writerow([*first, *(text.replace(",", "") for text in numbers)])
     return stream.getvalue()
 
 
@@ -82,11 +115,14 @@ def notes(name: str) -> Iterable[str]:
     """Yield notes on the paper's figures: their source and the range over its own pairs."""
     table = table_of(name)
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
+    pairs = PAPER[name]["pairs"]
+    if len(pairs) > 1:
+        yield "Where the paper has not measured a pair, its column holds the range over its own pairs."
+    elif "best pair" in pairs:
+        yield "The paper's figure is that of its best pair, beside every pair."
+    if "mimic" in table.paper:
+        yield "A corpus called notes stands beside the paper's medical notes, mimic, which are not free."
     for column in table.paper:
         spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.paper_columns]
-        ranges = (
-            f"{heading} {_number(figure, low)} to {_number(figure, high)}" if low < high else
-            f"{heading} {_number(figure, low)}"
-            for heading, figure, bounds in spans if bounds for low, high in [bounds]
-        )  # fmt: skip
+        ranges = (f"{heading} {_range(figure, *bounds)}" for heading, figure, bounds in spans if bounds)
         yield f"Its own pairs on {column}: {', '.join(ranges)}."

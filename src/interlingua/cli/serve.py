@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from functools import partial
@@ -73,7 +74,7 @@ def serve(
                     port=port,
                     log_level="warning",
                     access_log=False,
-                    lifespan="off",
+                    lifespan="on",
                     ws="none",
                     limit_concurrency=_MOST_CONNECTIONS,
                     # Clients that are slow do not keep the server from ending.
@@ -81,9 +82,13 @@ def serve(
                 )
             )
             server.should_exit = bool(signals)
+            # A full collection passes over all that was loaded, and no request is answered meanwhile.
+            gc.collect()
+            gc.freeze()
             try:
                 server.run(sockets=[listener])
             finally:
+                gc.unfreeze()
                 session.stop()
     if signal.SIGTERM in signals:
         raise typer.Exit(128 + signal.SIGTERM)

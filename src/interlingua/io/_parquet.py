@@ -21,6 +21,7 @@ from interlingua.io._spool import encode_table, read_tables
 from interlingua.io._tables import SCALE_KEY, TableSource, open_table, reading, slices
 
 _KIND = "Parquet file"
+_BUFFER = 2**20
 
 
 def open_source(path: Path, request: Request) -> TableSource:
@@ -62,7 +63,8 @@ def column_values(path: Path, name: str) -> Iterator[Any]:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(_as_local(path), pre_buffer=False, page_checksum_verification=True)
+    # Without a buffer a row group is read whole, and most writers put a million rows in one.
+    return pq.ParquetFile(_as_local(path), pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
 
 
 def _as_local(path: Path) -> str:

@@ -27,6 +27,7 @@ BASES = ("corpus", "paired", "unpaired")
 # With 19 cases the worst error is a bound that holds in 95 % of further cases of the same kind. Cases of one corpus or
 # one pair of encoders are alike, so that a bound needs several of both.
 _CASES_OF_A_BOUND, _CORPORA_OF_A_BOUND, _PAIRS_OF_A_BOUND = 19, 6, 3
+_SHARE_OF_A_BOUND = 0.95
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class CalibrationError(JsonRecord):
         cases: number of cases with a usable fit.
         corpora: number of corpora.
         pairs: number of pairs of encoders.
+        held: share of the cases whose measured value is not below what the errors of all other corpora allow; 0 for a
+            single corpus.
     """
 
     lowest: float
@@ -48,6 +51,7 @@ class CalibrationError(JsonRecord):
     cases: int
     corpora: int
     pairs: int
+    held: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -68,35 +72,56 @@ class CalibrationError(JsonRecord):
         """
         calibrated_with = check_choice(calibrated_with, "calibrated_with", BASES)
         check_choice(figure, "figure", ("leak_rate", "precision"))
-        errors, corpora, pairs = [], set(), set()
+        cases: list[tuple[str, float, float]] = []
+        pairs = set()
         for record in check_members(records, "records", dict, "records of these benchmarks"):
             try:
                 words, verdicts, basis = record["words"], record["verdicts"], record["calibrated_with"]
-                error = float(words["measured"][figure]["value"][0]) - float(words[figure]["value"][0])
-                names = record["corpus"], (record["victim"], record["known"])
+                estimate, measured = float(words[figure]["value"][0]), float(words["measured"][figure]["value"][0])
+                corpus, pair = record["corpus"], (record["victim"], record["known"])
             except (KeyError, TypeError, ValueError, IndexError) as cause:
                 raise InputError(
                     f"A record lacks what benchmarks/calibration.py writes ({cause!r}); give its records."
                 ) from cause
             if basis == calibrated_with and any(verdict != "failed" for verdict in verdicts):
-                errors.append(error)
-                corpora.add(names[0])
-                pairs.add(names[1])
-        if not errors:
+                cases.append((corpus, estimate, measured))
+                pairs.add(pair)
+        if not cases:
             raise InputError(
                 f"No record holds an estimate calibrated with {calibrated_with}; run benchmarks/calibration.py."
             )
+        errors = [measured - estimate for _, estimate, measured in cases]
         lowest, median, highest = (round(float(np.quantile(errors, q)), 3) + 0.0 for q in (0, 0.5, 1))
-        return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
+        corpora = len({corpus for corpus, *_ in cases})
+        return cls(lowest, median, highest, len(cases), corpora, len(pairs), _held(cases))
 
     @property
     def is_bound(self) -> bool:
-        """Whether there are enough cases for a bound: at least 19, of six corpora and three pairs of encoders.
+        """Whether the lower end of the range is a bound.
 
-        A new case of the same kind falls below the lowest of n errors with a probability of 1 / (n + 1).
+        There must be enough cases, at least 19 of six corpora and three pairs of encoders, and the lower end that the
+        other corpora give must have held in 95 % of them. A new case of the same kind falls below the lowest of n
+        errors with a probability of 1 / (n + 1), but cases of a new corpus are not quite of the same kind.
         """
         return (
-            self.cases >= _CASES_OF_A_BOUND and self.corpora >= _CORPORA_OF_A_BOUND and self.pairs >= _PAIRS_OF_A_BOUND
+            self.cases >= _CASES_OF_A_BOUND
+            and self.corpora >= _CORPORA_OF_A_BOUND
+            and self.pairs >= _PAIRS_OF_A_BOUND
+            and self.held >= _SHARE_OF_A_BOUND
+        )
+
+    @property
+    def certainty(self) -> str:
+        """Whether the lower end of the range is a bound, as a sentence."""
+        if self.is_bound:
+            return (
+                f"The lower end is a bound: taken from the other corpora alone, it held in {self.held:.0%} of these "
+                "cases, and it is expected to hold in 95 % of collections like them."
+            )
+        return (
+            f"The lower end is no bound: taken from the other corpora alone, it held in {self.held:.0%} of these "
+            f"cases. A bound needs 95 % of {_CASES_OF_A_BOUND} cases of {_CORPORA_OF_A_BOUND} corpora and "
+            f"{_PAIRS_OF_A_BOUND} pairs of encoders."
         )
 
     def plausible(self, estimate: float) -> Interval:
@@ -106,20 +131,29 @@ class CalibrationError(JsonRecord):
         return Interval(estimate, max(0.0, low), min(1.0, high))
 
 
+def _held(cases: Sequence[tuple[str, float, float]]) -> float:
+    """Return the share of the cases, as (corpus, estimate, measured), that are not below what other corpora allow."""
+    held = 0
+    for corpus, estimate, measured in cases:
+        others = [value - estimated for other, estimated, value in cases if other != corpus]
+        held += bool(others) and measured >= estimate + min(0.0, *others)
+    return round(held / len(cases), 3)
+
+
 # Errors in these records by what probabilities were calibrated with and by figure; a test computes them again. A basis
 # with fewer cases gives no range.
 MIN_CASES = 3
 ERRORS = {
     "corpus": {
-        "leak_rate": CalibrationError(-0.176, -0.062, -0.01, cases=18, corpora=6, pairs=5),
-        "precision": CalibrationError(-0.388, -0.222, -0.111, cases=18, corpora=6, pairs=5),
+        "leak_rate": CalibrationError(-0.176, -0.062, -0.01, cases=18, corpora=6, pairs=5, held=0.944),
+        "precision": CalibrationError(-0.388, -0.222, -0.111, cases=18, corpora=6, pairs=5, held=0.944),
     },
     "paired": {
-        "leak_rate": CalibrationError(-0.208, -0.027, 0.039, cases=21, corpora=6, pairs=6),
-        "precision": CalibrationError(-0.476, -0.138, 0.007, cases=21, corpora=6, pairs=6),
+        "leak_rate": CalibrationError(-0.208, -0.027, 0.039, cases=21, corpora=6, pairs=6, held=0.905),
+        "precision": CalibrationError(-0.476, -0.138, 0.007, cases=21, corpora=6, pairs=6, held=0.905),
     },
     "unpaired": {
-        "leak_rate": CalibrationError(-0.027, 0.011, 0.084, cases=13, corpora=5, pairs=5),
-        "precision": CalibrationError(-0.11, 0.006, 0.061, cases=13, corpora=5, pairs=5),
+        "leak_rate": CalibrationError(-0.027, 0.011, 0.084, cases=13, corpora=5, pairs=5, held=0.923),
+        "precision": CalibrationError(-0.11, 0.006, 0.061, cases=13, corpora=5, pairs=5, held=0.923),
     },
 }

@@ -192,11 +192,9 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
     elif error is None:
         lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
     else:
-        few = "too few cases, corpora or pairs of encoders for a bound"
-        bound = "a bound expected to hold in 95 % of such cases" if error.is_bound else few
         lines.append(
             f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
-            f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate; {bound}."
+            f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate. {error.certainty}"
         )
     lines.extend(audit.omitted)
     lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import anyio
+from anyio import open_process
 
 from interlingua.core.errors import InputError
 
@@ -67,7 +68,7 @@ async def run_job(
     async with limiter:
         if check is not None:
             await check()
-        process = await anyio.open_process(
+        process = await open_process(
             command(action, json.dumps(facts)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         try:
