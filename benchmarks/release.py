@@ -67,6 +67,8 @@ for module, names in metadata.packages_distributions().items():
 imported = []
 for name in sorted(set(brought(extra))):
     public = [m for m in modules[name.lower().replace("_", "-")] if not m.startswith("_") and m.isidentifier()]
+    # Another module of a package may need what is not installed: adbc_driver_duckdb of duckdb does.
+    public.sort(key=lambda module: module != name.replace("-", "_"))
     for module in public[:1] or [name]:
         importlib.import_module(module)
         imported.append(module)

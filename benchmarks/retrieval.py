@@ -125,7 +125,7 @@ def table(records: list[dict[str, Any]], judge: str, figure: str) -> str:
         cells = []
         for _, fit, route in COLUMNS:
             found = [r for r in _of(records, name, encoders) if (r["fit"], r["route"]) == (fit, route)]
-            text = "/".join(f"{r[judge][figure][0]:.2f}" for r in found)
+            text = " / ".join(f"{r[judge][figure][0]:.2f}" for r in found)
             verdicts = _verdicts(found)
             cells.append(f"{text} ({verdicts})" if verdicts else text)
         lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | " + " | ".join(cells) + " |")
@@ -140,7 +140,7 @@ def cascade_table(records: list[dict[str, Any]]) -> str:
     ]
     for name, encoders in dict.fromkeys((r["set"], tuple(r["encoders"])) for r in records if r["nominees"]):
         found = [r for r in _of(records, name, encoders) if r["nominees"]]
-        cells = ["/".join(f"{r['own']['recall'][0]:.2f}" for r in found if r["nominees"] == n) for n in NOMINEES]
+        cells = [" / ".join(f"{r['own']['recall'][0]:.2f}" for r in found if r["nominees"] == n) for n in NOMINEES]
         verdict = _verdicts(found) or "aligned"
         lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | {verdict} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -150,7 +150,7 @@ def _verdicts(records: list[dict[str, Any]]) -> str:
     """Return the verdicts of the seeds: one if they are the same, nothing if all are aligned."""
     found = [r["verdict"] for r in records if r["nominees"] in (None, NOMINEES[0])]
     unlike = [verdict for verdict in found if verdict not in (None, "aligned")]
-    return "/".join(found if len(set(found)) > 1 else found[:1]) if unlike else ""
+    return " / ".join(found if len(set(found)) > 1 else found[:1]) if unlike else ""
 
 
 def _of(records: list[dict[str, Any]], name: str, encoders: tuple[str, ...]) -> list[dict[str, Any]]:

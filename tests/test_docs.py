@@ -21,6 +21,7 @@ import pytest
 import typer
 
 from interlingua.cli import app
+from interlingua.core.alignment import MEASUREMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -171,6 +172,12 @@ def test_the_contributor_table_names_files_and_symbols_that_exist() -> None:
             for path, symbol in named:
                 assert (ROOT / path).exists(), f"{kind}: {path}"
                 assert symbol in (ROOT / path).read_text("utf-8") if symbol else True, f"{kind}: {symbol} in {path}"
+
+
+def test_the_page_on_trust_names_every_measurement_of_a_verdict() -> None:
+    page = " ".join((ROOT / "docs" / "trust.md").read_text("utf-8").split())
+    named = {name.lower().replace("-", "_").replace(" ", "_") for name in re.findall(r"\*\*([\w -]+)\*\*", page)}
+    assert named >= MEASUREMENTS
 
 
 def test_every_package_has_a_line_in_the_table_of_the_house() -> None:

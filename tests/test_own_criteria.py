@@ -148,7 +148,7 @@ def test_a_criterion_of_wrong_types_is_refused(change: dict[str, Any], message: 
         ([criterion(1.0), criterion(2.0)], "two criteria have the name 'own'"),
         ("", "criteria is ''; a list of interlingua.aligners.criterion.Criterion objects is needed"),
         *(
-            ([criterion(1.0, name=name)], f"the criterion '{name}' has the name of a measurement of every verdict")
+            ([criterion(1.0, name=name)], f"the criterion '{name}' has the name of a built-in measurement")
             for name in sorted(MEASUREMENTS)
         ),
     ],
@@ -309,7 +309,9 @@ def test_every_sanity_check_can_keep_pairs_from_confirming_a_map(rng: np.random.
 
 
 def test_every_measurement_of_a_verdict_has_a_reserved_name(spaces: tuple[np.ndarray, np.ndarray]) -> None:
-    source = (Path(il.__file__).parent / "aligners" / "verdict.py").read_text("utf-8")
-    named = set(re.findall(r'\b(?:at_least|at_most)\(\s*"(\w+)"', source))
-    assert {"map_agreement", "hubness", "held_out_pairs"} <= named <= MEASUREMENTS
+    modules = (Path(il.__file__).parent / "aligners").rglob("*.py")
+    sources = "\n".join(path.read_text("utf-8") for path in modules)
+    named = set(re.findall(r'\b(?:at_least|at_most|Evidence)\(\s*"(\w+)"', sources))
+    assert {"map_agreement", "hubness", "held_out_pairs", "rank_of_pairs", "category_agreement"} <= named
+    assert named <= MEASUREMENTS
     assert {item.name for item in align(spaces, method="random-rotation", pairs=None).verdict.evidence} <= MEASUREMENTS

@@ -91,8 +91,8 @@ def check_criteria(criteria: Any) -> tuple[Criterion, ...]:
     """Return criteria as a tuple.
 
     Raises:
-        InputError: not a sequence of `Criterion` objects, two with one name, or one with the name of a measurement that
-            every verdict has.
+        InputError: not a sequence of `Criterion` objects, two with one name, or one with the name of a measurement of
+            the package.
     """
     is_sequence = isinstance(criteria, Sequence) and not isinstance(criteria, str | bytes)
     if not is_sequence or not all(isinstance(item, Criterion) for item in criteria):
@@ -105,7 +105,7 @@ def check_criteria(criteria: Any) -> tuple[Criterion, ...]:
         raise InputError(f"two criteria have the name {twice[0]!r}; evidence is read by name. Rename one.")
     taken = [name for name in names if name in MEASUREMENTS]
     if taken:
-        raise InputError(f"the criterion {taken[0]!r} has the name of a measurement of every verdict. Rename it.")
+        raise InputError(f"the criterion {taken[0]!r} has the name of a built-in measurement. Rename it.")
     return tuple(criteria)
 
 

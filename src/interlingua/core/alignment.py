@@ -36,10 +36,22 @@ FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar c
 # Every name that evidence of a verdict can have, except those of a user's criteria.
 MEASUREMENTS = frozenset(
     {
-        "cycle", "effective_rank", "held_out_pairs", "hubness", "map_agreement", "refit_agreement", "round_trip",
-        "self_retrieval", "sliced_wasserstein", "start_agreement", "transport_excess",
+        "category_agreement",
+        "cycle",
+        "disagreeing_pairs",
+        "effective_rank",
+        "held_out_pairs",
+        "hubness",
+        "map_agreement",
+        "rank_of_pairs",
+        "refit_agreement",
+        "round_trip",
+        "self_retrieval",
+        "sliced_wasserstein",
+        "start_agreement",
+        "transport_excess",
     }
-)  # fmt: skip
+)
 
 
 class Status(StrEnum):
