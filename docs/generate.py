@@ -286,9 +286,11 @@ cosine without any network. The non-orthogonal map of the method `linear` has th
 the method `linear` unless another one is named; the networks are for research, and for the latent space that three and
 more spaces share.
 
+{n.refits_and_ablations()}
+
 ## One network for several spaces
 
-Package descriptions, about 7,300 different texts for each encoder, one seed, beside one rotation for every two spaces:
+Disjoint texts for each encoder, beside one rotation for every two spaces. Medians over the seeds:
 
 {n.spaces(n.load("spaces"))}
 

@@ -14,7 +14,7 @@ from interlingua.bench.paper import PAPER, cell, span
 from interlingua.bench.plan import Table, table_of
 from interlingua.leakage._checks import check_members
 
-__all__ = ["comma_separated", "header", "lines", "notes", "page"]
+__all__ = ["comma_separated", "grouped", "header", "lines", "notes", "page"]
 
 _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": lambda values: float(np.median(values)),
@@ -32,15 +32,26 @@ def header(name: str) -> list[str]:
 
 
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return a line for every pair and column, in the order in which they were measured."""
-    table, groups = table_of(name), dict[tuple[str, str], list[Mapping[str, Any]]]()
+    """Return a line for every pair, column and corpus of the fits, in the order in which they were measured."""
+    table = table_of(name)
+    return [_line(name, table, on, same) for on, same in grouped(records)]
+
+
+def grouped(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return the records of every line, with the heading of its column, which names the corpus if there are several."""
     records = check_members(records, "records", Mapping, "records, as run returns them,")
+    groups = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
     for record in records:
-        groups.setdefault((record["pair"], record["column"]), []).append(record)
-    return [_line(name, table, *key, same) for key, same in groups.items()]
+        groups.setdefault((record["pair"], record["column"], record["corpus"]), []).append(record)
+    several = len({corpus for _, _, corpus in groups}) > 1
+    return [
+        (f"{column}, fitted on {corpus}" if several and corpus != column else column, same)
+        for (_, column, corpus), same in groups.items()
+    ]
 
 
-def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _line(name: str, table: Table, on: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    pair, column = records[0]["pair"], records[0]["column"]
     verdicts = Counter(record["verdict"] for record in records)
     counts = ", ".join(
         f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status]
@@ -51,7 +62,7 @@ def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Map
         ours.append(_number(figure, _SUMS[how](values)) if values else "")
     theirs = cell(name, pair, column) or {}
     paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.paper_columns]
-    return [pair, column, str(len(records)), counts, *ours, *paper]
+    return [pair, on, str(len(records)), counts, *ours, *paper]
 
 
 def _number(figure: str, value: float) -> str:
