@@ -10,7 +10,7 @@ The suites:
 * ``ablations``: the first without terms, and with fewer source rows.
 * ``warm``: BGE to MiniLM from the linear alignment, 10 seeds, each with its linear starts and its teacher.
 * ``warm-terms``: the same without the consensus term, or with it alone.
-* ``warm-ablations``: the same with 2,000 rows and 60 steps, without one part at a time.
+* ``warm-ablations``: warm starts on the small data of ``interlingua demo``, without one part at a time.
 * ``cold``: BGE to MiniLM from random networks, on the same budget.
 * ``spaces``: three encoders in one network, beside a rotation for each two.
 * ``selection``: label-free scores beside true top-1, from starts of every quality.
@@ -45,6 +45,7 @@ from interlingua.aligners.linear import consensus as linear_consensus
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.consensus import consensus
 from interlingua.aligners.linear.refit_file import RefitFile
+from interlingua.cli.demo_data import read_packaged
 from interlingua.core.arrays import unit_rows
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
@@ -83,11 +84,11 @@ WITHOUT_WARM: dict[str, dict[str, Any]] = {
     "without VSP": WITHOUT["without VSP"],
     "without cycle": WITHOUT["without cycle"],
     "without latent critic": WITHOUT["without latent critic"],
-    "without critics": WITHOUT["without critics"],
     "without reconstruction": {"reconstruction": 0.0},
     "without consensus": {"consensus": 0.0},
     UNLEVELED: {},
 }
+TEXTS = ("beir", "demo")
 WARM_ROWS, FEW_WARM_ROWS = 4398, 2000
 FEW_WARM_STEPS = {"steps": 60, "check_every": 60}
 
@@ -243,18 +244,22 @@ def round_trip(maps: dict[tuple[str, str], Callable[[Rows], Rows]], start: Rows)
 Pair = tuple[AffineMap, AffineMap]
 
 
-@cache
-def warm_start(seed: int, n: int, data: Path) -> tuple[Pair, LinearFit, dict[bool, Pair]]:
-    """Return the rotation of a linear fit of search questions, the fit, and its teachers by whether they level hubs.
+def text_rows(problem: str, seed: int, n: int | None, data: Path) -> tuple[Rows, ...]:
+    """Return source, target and held-out rows of real texts: search questions, or what the package has for the demo."""
+    if problem == "beir":
+        return rows(Case("beir", seed, n or WARM_ROWS), data, data)
+    demo = read_packaged()
+    rng = np.random.default_rng(seed)
+    x, y = (side[rng.permutation(len(side))[:n]] for side in (demo.source, demo.target))
+    return x, y, demo.source_eval, demo.target_eval
 
-    Args:
-        seed: of the split, the fit and the refits.
-        n: rows of each side.
-        data: the folder of the vectors.
-    """
-    x, y, *_ = rows(Case("beir", seed, n), data, data)
-    problem = Problem.of(x, y)
-    fit = Linear().fit(problem, seed=seed)
+
+@cache
+def warm_start(problem: str, seed: int, n: int | None, data: Path) -> tuple[Pair, LinearFit, dict[bool, Pair]]:
+    """Return the rotation of a linear fit, the fit, and its teachers by whether they level hubs; see `text_rows`."""
+    x, y, *_ = text_rows(problem, seed, n, data)
+    problem_rows = Problem.of(x, y)
+    fit = Linear().fit(problem_rows, seed=seed)
     teachers = {}
     with tempfile.TemporaryDirectory() as folder:
         for is_leveled in (True, False):
@@ -262,16 +267,16 @@ def warm_start(seed: int, n: int, data: Path) -> tuple[Pair, LinearFit, dict[boo
             positions = linear_consensus._OFFSET_POSITIONS * is_leveled
             with mock.patch.object(linear_consensus, "_OFFSET_POSITIONS", positions):
                 file = RefitFile(Path(folder) / "refits.safetensors")
-                teachers[is_leveled] = consensus(problem, fit.rotation, seed=seed, file=file)
-    return affine_maps(*problem.frames, fit.rotation), fit, teachers
+                teachers[is_leveled] = consensus(problem_rows, fit.rotation, seed=seed, file=file)
+    return affine_maps(*problem_rows.frames, fit.rotation), fit, teachers
 
 
 def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     """Do a run; pairs are used after it, or beside it by the suite that measures the selection."""
     if run.suite == "spaces":
         return together(run, folder)
-    if run.problem == "beir":
-        x, y, *rest = rows(Case("beir", run.seed, run.n or WARM_ROWS), data, data)
+    if run.problem in TEXTS:
+        x, y, *rest = text_rows(run.problem, run.seed, run.n, data)
     else:
         x, y, *rest = planted(run)
     held = (rest[0], rest[1])
@@ -290,11 +295,12 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     if run.suite in COLD_STEPS:
         settings = settings.changed(steps=COLD_STEPS[run.suite])
     if run.suite.startswith("warm"):
-        rotation, fit, pairs = warm_start(run.seed, run.n or WARM_ROWS, data)
+        rotation, fit, pairs = warm_start(run.problem, run.seed, run.n, data)
         pair = pairs[run.name != UNLEVELED]
         record |= {"rotation": scores(*rotation, held), "faithful": scores(fit.forward, fit.backward, held)}
         maps = latent_maps(*rotation)
         record["teacher"] = scores(*pair, held)
+        record["status"] = str(fit.verdict.status)
         if settings.consensus:
             teachers = dict(zip((SIDES, SIDES[::-1]), pair, strict=True))
     if run.damage is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from records import append_all_records, arguments_of
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import affine_maps
 from interlingua.aligners.linear import consensus
-from interlingua.aligners.linear.aligner import Linear
+from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.core.backend import single_threaded_blas
 from interlingua.neural.aligner import SIDES
@@ -47,14 +47,26 @@ CASES = {
 }
 
 
+def case_rows(name: str, seed: int, data: Path, folder: Path) -> tuple[Any, ...]:
+    """Return source, target and held-out rows of a case."""
+    source, target, n = CASES[name]
+    return rows(Case(name, seed, n, source=source, target=target), data, folder)
+
+
+@cache
+def linear_fit(name: str, seed: int, data: Path, folder: Path) -> tuple[LinearFit, float]:
+    """Return the linear fit of a case, which all kinds of refits share, and its processor seconds."""
+    x, y, *_ = case_rows(name, seed, data, folder)
+    started = time.process_time()
+    return Linear().fit(Problem.of(x, y), seed=seed), time.process_time() - started
+
+
 def measure(name: str, kind: str, seed: int, data: Path, folder: Path, train: int) -> list[dict[str, Any]]:
     """Fit a case, and score the consensus after each number of refits or the networks after one of them."""
-    source, target, n = CASES[name]
-    x, y, *rest = rows(Case(name, seed, n, source=source, target=target), data, folder)
+    x, y, *rest = case_rows(name, seed, data, folder)
     held = (rest[0], rest[1])
     problem = Problem.of(x, y)
-    started = time.process_time()
-    fit = Linear().fit(problem, seed=seed)
+    fit, seconds = linear_fit(name, seed, data, folder)
     rotation = affine_maps(*problem.frames, fit.rotation)
     record = {
         "case": name,
@@ -63,7 +75,7 @@ def measure(name: str, kind: str, seed: int, data: Path, folder: Path, train: in
         "n": [len(x), len(y)],
         "pool": len(held[0]),
         "status": str(fit.verdict.status),
-        "fit_seconds": time.process_time() - started,
+        "fit_seconds": seconds,
         "rotation": scores(*rotation, held),
         "nonorthogonal": scores(fit.forward, fit.backward, held),
     }

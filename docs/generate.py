@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -385,7 +386,8 @@ A model from the measured rate of one core, not a measurement.
 """,
         "paper": f"""# What do the paper's tables look like here?
 
-Package descriptions, 8,000 rows per side, under encoders that run on a laptop, by `interlingua bench`.
+Made by `interlingua bench`, under encoders that run on a laptop. {_fitted_corpora(paths)} Pairs of encoders that the
+paper does not have stand beside the range of the paper's own pairs, below each table.
 
 {paper}
 """,
@@ -396,6 +398,12 @@ Median (worst) over the seeds of a case; f / b are forward and backward.
 {t.summary(records)}
 """,
     }
+
+
+def _fitted_corpora(paths: Sequence[Path]) -> str:
+    """Return a sentence on the corpora of fits of the paper's tables and their rows."""
+    rows = {record["corpus"]: max(record["rows"]) for path in paths for record in _records(path)}
+    return f"Fits are on {', '.join(f'{corpus} with {n:,} rows per side' for corpus, n in rows.items())}."
 
 
 def _paired(pp: Any) -> str:
