@@ -130,9 +130,7 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
         yield from (Run(suite, suite, s, "beir") for s in seeds)
     elif suite == "warm-ablations":
         for s, (name, c) in product(seeds, WITHOUT_WARM.items()):
-            yield Run(
-                suite, name, s, "beir", FEW_WARM_ROWS, {"steps": FEW_WARM_STEPS, "check_every": FEW_WARM_STEPS, **c}
-            )
+            yield Run(suite, name, s, "demo", FEW_WARM_ROWS, FEW_WARM_STEPS | c)
     elif suite == "warm-terms":
         paper = {name: 0.0 for name in ("reconstruction", "vsp", "cycle", "cycle_vsp", "adversarial")}
         for s in seeds:

@@ -403,7 +403,8 @@ Median (worst) over the seeds of a case; f / b are forward and backward.
 def _fitted_corpora(paths: Sequence[Path]) -> str:
     """Return a sentence on the corpora of fits of the paper's tables and their rows."""
     rows = {record["corpus"]: max(record["rows"]) for path in paths for record in _records(path)}
-    return f"Fits are on {', '.join(f'{corpus} with {n:,} rows per side' for corpus, n in rows.items())}."
+    titles = {"debian": "package descriptions (debian)", "nq-open": "search questions (nq-open)"}
+    return f"Fits are on {', '.join(f'{titles.get(name, name)} with {n:,} rows per side' for name, n in rows.items())}."
 
 
 def _paired(pp: Any) -> str:
