@@ -226,7 +226,7 @@ def test_a_failed_fit_says_why_in_its_summary_card_and_report(failed: Alignment,
 
 def test_a_cold_start_is_the_first_cause_of_its_failure(sides: tuple[Rows, Rows]) -> None:
     pytest.importorskip("torch")
-    tiny = {"steps": 2, "warmup": 0, "width": 8, "latent": 8, "discriminator_width": 8, "batch": 16}
+    tiny: dict[str, Any] = {"steps": 2, "warmup": 0, "width": 8, "latent": 8, "discriminator_width": 8, "batch": 16}
     x, y = sides
     cold = il.align(x[:150], y[:150], method="adversarial", start="cold", **tiny)
     assert cold.diagnoses
