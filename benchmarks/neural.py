@@ -10,6 +10,7 @@ The suites:
 * ``ablations``: the first without terms, and with fewer source rows.
 * ``warm``: BGE to MiniLM from the linear alignment, 10 seeds, each with its linear starts and its teacher.
 * ``warm-terms``: the same without the consensus term, or with it alone.
+* ``warm-ablations``: warm starts on the small data of ``interlingua demo``, without one part at a time.
 * ``cold``: BGE to MiniLM from random networks, on the same budget.
 * ``spaces``: three encoders in one network, beside a rotation for each two.
 * ``selection``: label-free scores beside true top-1, from starts of every quality.
@@ -27,9 +28,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -38,8 +41,11 @@ from fits import Case, rows, vectors
 import interlingua as il
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import Frame, affine_maps, polar
-from interlingua.aligners.linear.aligner import Linear
+from interlingua.aligners.linear import consensus as linear_consensus
+from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.consensus import consensus
+from interlingua.aligners.linear.refit_file import RefitFile
+from interlingua.cli.demo_data import read_packaged
 from interlingua.core.arrays import unit_rows
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
@@ -71,6 +77,20 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "without critics": {"latent_adversarial": 0.0, "adversarial": 0.0},
     "without VSP and cycle": {"vsp": 0.0, "vsp_end": None, "cycle": 0.0, "cycle_vsp": 0.0},
 }
+# What `warm-ablations` leaves out, one part at a time. Hubs are leveled in the teacher, which no setting changes.
+UNLEVELED = "without leveled hubs"
+WITHOUT_WARM: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "without VSP": WITHOUT["without VSP"],
+    "without cycle": WITHOUT["without cycle"],
+    "without latent critic": WITHOUT["without latent critic"],
+    "without reconstruction": {"reconstruction": 0.0},
+    "without consensus": {"consensus": 0.0},
+    UNLEVELED: {},
+}
+TEXTS = ("beir", "demo")
+WARM_ROWS, FEW_WARM_ROWS = 4398, 2000
+FEW_WARM_STEPS = {"steps": 60, "check_every": 60}
 
 
 @dataclass(frozen=True)
@@ -108,13 +128,17 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
             yield from (Run(suite, "everything", s, p, n=n) for n in (1000, 2000, 4000))
     elif suite in ("warm", "cold"):
         yield from (Run(suite, suite, s, "beir") for s in seeds)
+    elif suite == "warm-ablations":
+        for s, (name, c) in product(seeds, WITHOUT_WARM.items()):
+            yield Run(suite, name, s, "demo", FEW_WARM_ROWS, FEW_WARM_STEPS | c)
     elif suite == "warm-terms":
         paper = {name: 0.0 for name in ("reconstruction", "vsp", "cycle", "cycle_vsp", "adversarial")}
         for s in seeds:
             yield Run(suite, "the paper's terms alone", s, "beir", changes={"consensus": 0.0})
             yield Run(suite, "consensus alone", s, "beir", changes=paper | {"latent_adversarial": 0.0})
     elif suite == "spaces":
-        yield from (Run(suite, ", ".join(TOGETHER), s, "debian") for s in seeds)
+        for corpus, n in (("debian", None), ("nq-open", 2000)):
+            yield from (Run(suite, ", ".join(TOGETHER), s, corpus, n) for s in seeds)
     elif suite == "selection":
         for p in ("isometry", "nonlinear"):
             for damage in DAMAGES:
@@ -178,28 +202,79 @@ def together(run: Run, folder: Path) -> dict[str, Any]:
     encoded = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
     order = np.random.default_rng(run.seed).permutation(len(next(iter(encoded.values()))))
     parts = np.array_split(order[POOL:], len(TOGETHER))
-    own = {name: z[part] for (name, z), part in zip(encoded.items(), parts, strict=True)}
+    own = {name: z[part[: run.n]] for (name, z), part in zip(encoded.items(), parts, strict=True)}
     alignments = il.align_spaces(own, seed=run.seed)
-    pairs = {}
+    pairs, rotation_seconds = {}, 0.0
+    networks: dict[tuple[str, str], Callable[[Rows], Rows]] = {}
+    rotations: dict[tuple[str, str], Callable[[Rows], Rows]] = {}
     for (a, b), alignment in alignments.items():
         held = encoded[a][order[:POOL]], encoded[b][order[:POOL]]
         rotation = il.align(own[a], own[b], seed=run.seed, nonorthogonal=False)
+        rotation_seconds += rotation.seconds
+        for maps, fit in ((networks, alignment), (rotations, rotation)):
+            maps[a, b], maps[b, a] = fit.forward, fit.backward
         pairs[f"{a} -> {b}"] = {
             "status": str(alignment.verdict.status),
             "network": scores(alignment.forward, alignment.backward, held),
             "rotation": scores(rotation.forward, rotation.backward, held),
             "rotation_status": str(rotation.verdict.status),
         }
-    seconds = next(iter(alignments.values())).seconds
-    return {"key": run.key, "n": [len(part) for part in parts], "pool": POOL, "pairs": pairs, "seconds": seconds}
+    start = unit_rows(encoded[TOGETHER[0]][order[:POOL]])
+    return {
+        "key": run.key,
+        "n": [len(rows) for rows in own.values()],
+        "pool": POOL,
+        "pairs": pairs,
+        "round_trip": {"network": round_trip(networks, start), "rotation": round_trip(rotations, start)},
+        "seconds": next(iter(alignments.values())).seconds,
+        "rotation_seconds": rotation_seconds,
+    }
+
+
+def round_trip(maps: dict[tuple[str, str], Callable[[Rows], Rows]], start: Rows) -> float:
+    """Return the mean cosine of rows with themselves after translation through all spaces of `TOGETHER` and back."""
+    found = start
+    for pair in zip(TOGETHER, (*TOGETHER[1:], TOGETHER[0]), strict=True):
+        found = unit_rows(maps[pair](found))
+    return float((found * start).sum(axis=1).mean())
+
+
+Pair = tuple[AffineMap, AffineMap]
+
+
+def text_rows(problem: str, seed: int, n: int | None, data: Path) -> tuple[Rows, ...]:
+    """Return source, target and held-out rows of real texts: search questions, or what the package has for the demo."""
+    if problem == "beir":
+        return rows(Case("beir", seed, n or WARM_ROWS), data, data)
+    demo = read_packaged()
+    rng = np.random.default_rng(seed)
+    x, y = (side[rng.permutation(len(side))[:n]] for side in (demo.source, demo.target))
+    return x, y, demo.source_eval, demo.target_eval
+
+
+@cache
+def warm_start(problem: str, seed: int, n: int | None, data: Path) -> tuple[Pair, LinearFit, dict[bool, Pair]]:
+    """Return the rotation of a linear fit, the fit, and its teachers by whether they level hubs; see `text_rows`."""
+    x, y, *_ = text_rows(problem, seed, n, data)
+    problem_rows = Problem.of(x, y)
+    fit = Linear().fit(problem_rows, seed=seed)
+    teachers = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for is_leveled in (True, False):
+            # Without positions to choose from, translations lie around the mean. The refits are the same.
+            positions = linear_consensus._OFFSET_POSITIONS * is_leveled
+            with mock.patch.object(linear_consensus, "_OFFSET_POSITIONS", positions):
+                file = RefitFile(Path(folder) / "refits.safetensors")
+                teachers[is_leveled] = consensus(problem_rows, fit.rotation, seed=seed, file=file)
+    return affine_maps(*problem_rows.frames, fit.rotation), fit, teachers
 
 
 def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     """Do a run; pairs are used after it, or beside it by the suite that measures the selection."""
     if run.suite == "spaces":
         return together(run, folder)
-    if run.problem == "beir":
-        x, y, *rest = rows(Case("beir", run.seed, 4398), data, data)
+    if run.problem in TEXTS:
+        x, y, *rest = text_rows(run.problem, run.seed, run.n, data)
     else:
         x, y, *rest = planted(run)
     held = (rest[0], rest[1])
@@ -218,13 +293,12 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     if run.suite in COLD_STEPS:
         settings = settings.changed(steps=COLD_STEPS[run.suite])
     if run.suite.startswith("warm"):
-        problem = Problem.of(x, y)
-        fit = Linear().fit(problem, seed=run.seed)
-        frames = problem.frames
-        rotation = affine_maps(*frames, fit.rotation)
+        rotation, fit, pairs = warm_start(run.problem, run.seed, run.n, data)
+        pair = pairs[run.name != UNLEVELED]
         record |= {"rotation": scores(*rotation, held), "faithful": scores(fit.forward, fit.backward, held)}
-        maps, pair = latent_maps(*rotation), consensus(problem, fit.rotation, seed=run.seed)
+        maps = latent_maps(*rotation)
         record["teacher"] = scores(*pair, held)
+        record["status"] = str(fit.verdict.status)
         if settings.consensus:
             teachers = dict(zip((SIDES, SIDES[::-1]), pair, strict=True))
     if run.damage is not None:

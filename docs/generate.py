@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,8 @@ def journey() -> str:
     record = _records(path)[-1]
     cores = "one core" if record["cores"] == 1 else f"{record['cores']} cores"
     return f"""A recorded run of all steps on {record["items"]:,} rows, with {record["new_model"]:,} vectors of the new
-model, on {cores}. Other work on the machine made a load of {record["load_before"]} at the beginning and {record["load_after"]} at
-the end, so seconds are several times those of an idle machine (`benchmarks/journey.py`):
+model, on {cores}. Other work on the machine made a load of {record["load_before"]} at the beginning and
+{record["load_after"]} at the end, so seconds are several times those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
 
@@ -297,9 +298,11 @@ cosine without any network. The non-orthogonal map of the method `linear` has th
 the method `linear` unless another one is named; the networks are for research, and for the latent space that three and
 more spaces share.
 
+{n.refits_and_ablations()}
+
 ## One network for several spaces
 
-Package descriptions, about 7,300 different texts for each encoder, one seed, beside one rotation for every two spaces:
+Disjoint texts for each encoder, beside one rotation for every two spaces. Medians over the seeds:
 
 {n.spaces(n.load("spaces"))}
 
@@ -394,10 +397,10 @@ A model from the measured rate of one core, not a measurement.
 """,
         "paper": f"""# What do the paper's tables look like here?
 
-Encoders that run on a laptop, by `interlingua bench`. Fits on package descriptions have 8,000 rows per side, and fits
-on search questions 4,000. `tweets` are 1,000 tweets with the paper's 19 topics, `enron` e-mails of the company whose
-e-mails the paper has, and `notes` medical notes other than the paper's (mtsamples, CC0), with 40 specialties in the
-place of 2,673 descriptions.
+Made by `interlingua bench`, under encoders that run on a laptop. {_fitted_corpora(paths)} `tweets` are 1,000 tweets
+with the paper's 19 topics, `enron` e-mails of the company whose e-mails the paper has, and `notes` medical notes other
+than the paper's (mtsamples, CC0), with 40 specialties in the place of 2,673 descriptions. Pairs of encoders that the
+paper does not have stand beside the range of the paper's own pairs.
 
 {paper}
 """,
@@ -408,6 +411,13 @@ Median (worst) over the seeds of a case; f / b are forward and backward.
 {t.summary(records)}
 """,
     }
+
+
+def _fitted_corpora(paths: Sequence[Path]) -> str:
+    """Return a sentence on the corpora of fits of the paper's tables and their rows."""
+    rows = {record["corpus"]: max(record["rows"]) for path in paths for record in _records(path)}
+    titles = {"debian": "package descriptions (debian)", "nq-open": "search questions (nq-open)"}
+    return f"Fits are on {', '.join(f'{titles.get(name, name)} with {n:,} rows per side' for name, n in rows.items())}."
 
 
 def _paired(pp: Any) -> str:

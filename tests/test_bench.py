@@ -174,7 +174,7 @@ def test_the_share_of_seeds_that_converge(folder: Path) -> None:
 
 def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
     figures = {"cosine": 0.5, "top1": 0.25, "mean_rank": 12.0}
-    record = {"pair": "gtr -> gte", "column": "nq", "seed": 0, "verdict": "doubtful", "figures": figures}
+    record = {**RECORD, "verdict": "doubtful", "figures": figures}
     shown = page("in-distribution", [record, record | {"figures": figures | {"top1": 0.75}, "verdict": "aligned"}])
     assert "| gtr -> gte | nq | 2 | 1 aligned, 1 doubtful | 0.500 | 0.500 | 0.250 | 12.00 |  |  |" in shown
     assert "| 0.870 | 0.930 | 2.31 |" in shown
@@ -182,7 +182,7 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
 
 
 def test_pairs_that_the_paper_has_not_stand_beside_the_range_of_its_own() -> None:
-    record = {"pair": "use -> minilm", "seed": 0, "verdict": "aligned", "figures": {"top": 0.25}}
+    record = {"pair": "use -> minilm", "corpus": "debian", "seed": 0, "verdict": "aligned", "figures": {"top": 0.25}}
     shown = page("attributes", [record | {"column": name} for name in ("tweets", "notes", "news")])
     tweets, notes, news = (line.split("|")[-2].strip() for line in shown.splitlines() if line.startswith("| use"))
     assert tweets == "0.240 to 0.380"
@@ -193,11 +193,27 @@ def test_pairs_that_the_paper_has_not_stand_beside_the_range_of_its_own() -> Non
 
 
 def test_words_stand_beside_the_best_pair_of_the_paper() -> None:
-    record = {"pair": "use -> minilm", "seed": 0, "verdict": "aligned", "figures": {"leak_rate": 0.25}}
+    record = {
+        "pair": "use -> minilm",
+        "corpus": "debian",
+        "seed": 0,
+        "verdict": "aligned",
+        "figures": {"leak_rate": 0.25},
+    }
     shown = page("inversion", [record | {"column": name} for name in ("tweets", "notes", "enron")])
     cells = [line.split("|")[-2].strip() for line in shown.splitlines() if line.startswith("| use")]
     assert cells == ["0.670", "none", "0.800"]
     assert "that of its best pair" in shown
+
+
+def test_fits_on_several_corpora_have_lines_and_marks_of_their_own() -> None:
+    mail, news = ({**RECORD, "corpus": name, "column": "nq"} for name in ("mail", "nq"))
+    shown = page("out-of-distribution", [mail, news])
+    assert "| gtr -> gte | nq, fitted on mail | 1 |" in shown
+    assert "| gtr -> gte | nq | 1 |" in shown
+    assert "| gtr -> gte | nq | 2 |" in page("out-of-distribution", [news, news])
+    pytest.importorskip("matplotlib")
+    assert "nq, fitted on mail" in picture("out-of-distribution", [mail, news])
 
 
 @pytest.mark.parametrize(
@@ -249,7 +265,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 RECORD = {
-    "pair": "gtr -> gte", "column": "nq", "seed": 0, "verdict": "aligned",
+    "pair": "gtr -> gte", "column": "nq", "corpus": "nq", "seed": 0, "verdict": "aligned",
     "figures": {"cosine": 0.5, "top1": 0.25, "mean_rank": 1234.5},
 }  # fmt: skip
 

@@ -72,7 +72,7 @@ def test_an_interrupted_consensus_continues_to_the_same_bits(
         consensus(setting.rows, setting.start, seed=0, on_step=interrupt, file=RefitFile(path))
     steps: list[dict[str, Any]] = []
     found = consensus(setting.rows, setting.start, seed=0, on_step=steps.append, file=RefitFile(path))
-    assert [step["at"] for step in steps] == list(range(6, 41))
+    assert [step["at"] for step in steps] == list(range(6, 13))
     assert all(np.array_equal(a.matrix, b.matrix) for a, b in zip(found, setting.maps, strict=True))
     steps.clear()
     found = consensus(setting.rows, setting.start, seed=0, on_step=steps.append, file=RefitFile(path))
@@ -85,13 +85,13 @@ def test_refits_of_something_else_are_made_again(setting: Setting, tmp_path: Pat
     total, rng = np.zeros((60, 48), np.float32), np.random.default_rng(0)
     first = RefitFile(path)
     first.identify((setting.start,), 0)
-    first.save(total + 1, rng, 40, last=True)
+    first.save(total + 1, rng, 12, last=True)
     same, other = RefitFile(path), RefitFile(path)
     same.identify((setting.start,), 0)
     other.identify((setting.start,), 1)
     assert other.load(total, rng) == 0
     assert not total.any()
-    assert same.load(total, rng) == 40
+    assert same.load(total, rng) == 12
     assert total.all()
     path.write_bytes(b"damaged")
     assert same.load(total, rng) == 0
@@ -102,5 +102,5 @@ def test_refits_are_saved_when_the_file_is_old_and_at_the_end(setting: Setting, 
     file, rng = RefitFile(path), np.random.default_rng(0)
     file.save(setting.start, rng, 3, last=False)
     assert not path.exists()
-    file.save(setting.start, rng, 40, last=True)
+    file.save(setting.start, rng, 12, last=True)
     assert path.exists()

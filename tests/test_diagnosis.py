@@ -224,6 +224,21 @@ def test_a_failed_fit_says_why_in_its_summary_card_and_report(failed: Alignment,
     assert "few rows: The source has 150 distinct rows and the target has 150" in page
 
 
+def test_a_cold_start_is_the_first_cause_of_its_failure(sides: tuple[Rows, Rows]) -> None:
+    pytest.importorskip("torch")
+    tiny: dict[str, Any] = {"steps": 2, "warmup": 0, "width": 8, "latent": 8, "discriminator_width": 8, "batch": 16}
+    x, y = sides
+    cold = il.align(x[:150], y[:150], method="adversarial", start="cold", **tiny)
+    assert cold.diagnoses
+    assert names(cold.diagnoses)[:2] == ["cold start", "few rows"]
+    assert "All ten recorded cold starts on real text failed" in " ".join(cold.summary().split())
+    found = [
+        record["network"][side]["top1"] for record in records("neural-cold.jsonl") for side in ("forward", "backward")
+    ]
+    assert len(found) == 20
+    assert max(found) < 0.001
+
+
 def test_no_cause_is_said_to_be_identified_where_none_was(failed: Alignment) -> None:
     from dataclasses import replace
 

@@ -51,10 +51,50 @@ def test_the_maps_named_in_the_documentation_have_the_highest_medians(tables: Mo
     assert tops["faithful"] == max(tops.values())
 
 
-def test_several_spaces_have_a_row_for_each_direction(tables: ModuleType) -> None:
-    rows = cells(tables.spaces(tables.load("spaces")))
-    assert len(rows) == 6
-    assert {row[1] for row in rows} == {"forward", "backward"}
+def test_several_spaces_have_a_row_for_each_direction_of_each_corpus(tables: ModuleType) -> None:
+    one = tables.load("spaces")[0]
+    others = [one | {"key": f"spaces/nq-open/x/2000/{seed}", "n": [2000, 2000], "round_trip": trip, "seconds": 4.0}
+              | {"rotation_seconds": 2.0}
+              for seed, trip in enumerate([{"network": 0.9, "rotation": 0.75}] * 3)]  # fmt: skip
+    text = tables.spaces([one, *others])
+    rows = cells(text)
+    assert [row[3] for row in rows] == ["1"] * 6 + ["3"] * 6
+    assert {row[2] for row in rows} == {"forward", "backward"}
+    assert [row[4:] for row in rows[:6]] == [row[4:] for row in rows[6:]]
+    assert "Search questions, 2,000 rows: a row that goes through all spaces and back has a cosine of 0.900" in text
+    assert "took 4 seconds and all rotations together 2" in text
+
+
+def test_refits_are_shown_by_their_number_and_kind(tables: ModuleType) -> None:
+    def record(cosine: float, seed: int) -> dict[str, Any]:
+        side = {"cosine": cosine, "top1": 0.5}
+        counts = {number: {"seconds": 3.0, "forward": side, "backward": side} for number in ("1", "40")}
+        return {"case": "a -> b", "kind": "half", "seed": seed, "counts": counts}
+
+    assert cells(tables.refits([record(0.1, 0), record(0.3, 1), record(0.4, 2), {"refits": 8}])) == [
+        ["a -> b", "half", "3", "cosine", "0.300", "0.300"],
+        ["a -> b", "half", "3", "top-1", "0.500", "0.500"],
+        ["a -> b", "half", "3", "seconds", "3", "3"],
+    ]
+
+
+def test_an_ablation_is_compared_with_the_whole_method_of_its_seed(tables: ModuleType) -> None:
+    def record(name: str, seed: int, cosine: float) -> dict[str, Any]:
+        maps = {key: {side: {"cosine": cosine, "top1": cosine} for side in ("forward", "backward")}
+                for key in ("network", "last", "rotation", "faithful", "teacher")}  # fmt: skip
+        return {"key": f"warm-ablations/beir/{name}/2000/{seed}", **maps}
+
+    without = "without cycle"
+    records = [
+        record("everything", 0, 0.5),
+        record("everything", 1, 0.7),
+        record(without, 0, 0.4),
+        record(without, 1, 0.8),
+    ]
+    rows = cells(tables.ablations(records))
+    assert rows[0] == ["everything", "2", "0.600", "0.600", "0.600", "", ""]
+    assert rows[1] == [without, "2", "0.600", "0.600", "0.600", "-0.100 to +0.100", "-0.100 to +0.100"]
+    assert [row[0] for row in rows[2:]] == [label for name, label in tables._MAPS.items() if name != "network"]
 
 
 def test_recorded_pulls_are_shown_by_their_distance_from_the_truth(tables: ModuleType) -> None:

@@ -70,6 +70,23 @@ def test_curves_are_those_of_the_trace(trained: il.Alignment) -> None:
     assert [20, pytest.approx(20 / 30)] in np.asarray(score[1].get_xydata()).tolist()
 
 
+def test_all_terms_of_a_run_have_lines_of_their_own_look(trained: il.Alignment) -> None:
+    steps = [{"step": "train", "seed": 0, "at": at, **{f"term_{k}": k + at for k in range(16)}} for at in (10, 20)]
+    many = replace(trained, trace=(*steps, {"step": "run", "seed": 0, "best": 20, "score": 1.0}))
+    lines = plots.plot_training(many).get_lines()
+    assert len(lines) == 16
+    # Matplotlib has no public name for the dashes of a line.
+    looks = {(line.get_color(), str(vars(line)["_unscaled_dash_pattern"])) for line in lines}
+    assert len(looks) == 16
+
+
+def test_the_axis_of_losses_says_whether_it_is_logarithmic(trained: il.Alignment) -> None:
+    assert plots.plot_training(trained).get_ylabel() == "loss, log scale"
+    trace = [{**step, "cycle": -1.0} if step["step"] == "train" else step for step in trained.trace]
+    axes = plots.plot_training(replace(trained, trace=tuple(trace)))
+    assert (axes.get_yscale(), axes.get_ylabel()) == ("linear", "loss")
+
+
 def test_the_evidence_has_a_bar_for_each_measurement(trained: il.Alignment) -> None:
     axes = plots.plot_evidence(trained)
     assert len(axes.patches) == len(trained.verdict.evidence)

@@ -275,19 +275,21 @@ def _assemble(
     from interlingua.aligners.diagnosis import diagnose
 
     is_diagnosed = method_name(aligner) in _DIAGNOSED and problem.known is None and verdict.status != "aligned"
+    settings = settings_of(aligner)
+    is_cold = settings.get("start") == "cold"
     return Alignment(
         forward=fit.forward,
         backward=fit.backward,
         verdict=verdict,
         method=method_name(aligner),
         seed=seed,
-        settings=settings_of(aligner) | {"max_rows": max_rows},
+        settings=settings | {"max_rows": max_rows},
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
         calibration=_calibrate(aligner, problem, fit, seed, on_step),
         candidates=candidates,
-        diagnoses=diagnose(problem, fit) if is_diagnosed else None,
+        diagnoses=diagnose(problem, fit, is_cold=is_cold) if is_diagnosed else None,
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),

@@ -226,8 +226,8 @@ def polish(
     """Refine one map on all rows, or on large random batches where there are more.
 
     Each step couples rows that are among the ``k`` nearest of each other by CSLS in a matrix P of zeros and ones, takes
-    the polar factor R of ``A^T P B``, and continues from the polar factor of ``2 R - R_previous``: extrapolation as in
-    Nesterov's method halves the number of steps.
+    the polar factor R of ``A^T P B``. The next step starts from the polar factor of ``2 R - R_previous``: extrapolation
+    as in Nesterov's method halves the number of steps.
 
     Args:
         x: [n_source, d_source], unit rows.
@@ -242,18 +242,17 @@ def polish(
     Returns:
         [d_source, d_target], orthonormal rows or columns.
     """
-    previous = extrapolated = matrix
-    for k in neighbors:
+    previous = rotation = matrix
+    for number, k in enumerate(neighbors):
+        extrapolated = approximate_polar(2 * rotation - previous) if number else matrix
         a, b = (z if z.shape[0] <= batch else take(z, rng.choice(z.shape[0], batch, replace=False)) for z in (x, y))
         coupling = mutual_neighbors(a @ extrapolated, b, k)
         covariance = a.T @ (coupling @ b)
         if prior is not None:
             covariance = covariance + coupling.sum() * prior
-        rotation = approximate_polar(covariance)
-        extrapolated = approximate_polar(2 * rotation - previous)
-        previous = rotation
+        previous, rotation = rotation, approximate_polar(covariance)
         on_part()
-    return previous
+    return rotation
 
 
 def _sinkhorn(kernels: list[Array], apply: Callable[..., list[Any]]) -> tuple[list[Array], Array]:

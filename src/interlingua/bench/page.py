@@ -14,7 +14,7 @@ from interlingua.bench.paper import PAPER, cell, span
 from interlingua.bench.plan import Table, table_of
 from interlingua.leakage._checks import check_members
 
-__all__ = ["comma_separated", "header", "lines", "notes", "page"]
+__all__ = ["comma_separated", "grouped", "header", "lines", "notes", "page"]
 
 _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": lambda values: float(np.median(values)),
@@ -32,25 +32,34 @@ def header(name: str) -> list[str]:
 
 
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return a line for every pair and column, in the order in which they were measured.
+    """Return a line for every pair, column and corpus of the fits, in the order in which they were measured.
 
     Where the paper has not measured a pair, its figure is the range over its own pairs, or ``none``.
     """
     table = table_of(name)
     return [
-        [*_ours(table, *key, same), *(_theirs(name, *key, figure) for _, figure in table.paper_columns)]
-        for key, same in _groups(records).items()
+        [
+            *_ours(table, on, same),
+            *(_theirs(name, same[0]["pair"], same[0]["column"], figure) for _, figure in table.paper_columns),
+        ]
+        for on, same in grouped(records)
     ]
 
 
-def _groups(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for record in check_members(records, "records", Mapping, "records, as run returns them,"):
-        groups.setdefault((record["pair"], record["column"]), []).append(record)
-    return groups
+def grouped(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return the records of every line, with the heading of its column, which names the corpus if there are several."""
+    records = check_members(records, "records", Mapping, "records, as run returns them,")
+    groups = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
+    for record in records:
+        groups.setdefault((record["pair"], record["column"], record["corpus"]), []).append(record)
+    several = len({corpus for _, _, corpus in groups}) > 1
+    return [
+        (f"{column}, fitted on {corpus}" if several and corpus != column else column, same)
+        for (_, column, corpus), same in groups.items()
+    ]
 
 
-def _ours(table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _ours(table: Table, on: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
     verdicts = Counter(record["verdict"] for record in records)
     counts = ", ".join(
         f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status]
@@ -59,7 +68,7 @@ def _ours(table: Table, pair: str, column: str, records: Sequence[Mapping[str, A
     for _, figure, how in table.columns:
         values = [record["figures"][figure] for record in records if figure in record["figures"]]
         ours.append(_number(figure, _SUMS[how](values)) if values else "")
-    return [pair, column, str(len(records)), counts, *ours]
+    return [records[0]["pair"], on, str(len(records)), counts, *ours]
 
 
 def _theirs(name: str, pair: str, column: str, figure: str) -> str:
@@ -99,8 +108,9 @@ def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*header(name), *ends])
-    for (pair, column), same in _groups(records).items():
-        first, numbers = (ours := _ours(table, pair, column, same))[:4], ours[4:]
+    for on, same in grouped(records):
+        pair, column = same[0]["pair"], same[0]["column"]
+        first, numbers = (ours := _ours(table, on, same))[:4], ours[4:]
         figures = cell(name, pair, column) or {}
         for _, figure in table.paper_columns:
             numbers.append(_number(figure, figures[figure]) if figure in figures else "")

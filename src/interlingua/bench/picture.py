@@ -6,11 +6,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interlingua.bench.page import grouped
 from interlingua.bench.paper import cell
 from interlingua.bench.plan import table_of
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
-from interlingua.leakage._checks import check_members
 
 __all__ = ["picture"]
 
@@ -30,8 +30,8 @@ def picture(name: str, records: Sequence[Mapping[str, Any]]) -> str:
         MissingExtraError: the extra ``report`` is not installed.
     """
     table = table_of(name)
-    records = check_members(records, "records", Mapping, "records, as run returns them,")
-    if not records:
+    groups = grouped(records)
+    if not groups:
         raise InputError("There are no records to draw.")
     require("matplotlib", "report")
     from matplotlib import rc_context
@@ -39,21 +39,24 @@ def picture(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 
     figures = [figure for _, figure, _ in table.columns]
     shown = "top1" if "top1" in figures else figures[0]
-    places = list(dict.fromkeys((record["pair"], record["column"]) for record in records))
-    figure = Figure(figsize=(6.4, 1.2 + _INCHES_A_LINE * len(places)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.2 + _INCHES_A_LINE * len(groups)), layout="constrained")
     axes = figure.add_subplot()
     for status, (marker, color) in _MARKS.items():
-        drawn = [record for record in records if record["verdict"] == status and shown in record["figures"]]
-        at = [places.index((record["pair"], record["column"])) for record in drawn]
-        values = [record["figures"][shown] for record in drawn]
+        drawn = [
+            (record["figures"][shown], at)
+            for at, (_, same) in enumerate(groups)
+            for record in same
+            if record["verdict"] == status and shown in record["figures"]
+        ]
         if drawn:
-            axes.plot(values, at, marker, color=color, alpha=0.8, label=status)
-    theirs = [(row, (cell(name, *place) or {}).get(shown)) for row, place in enumerate(places)]
+            axes.plot(*zip(*drawn, strict=True), marker, color=color, alpha=0.8, label=status)
+    firsts = [same[0] for _, same in groups]
+    theirs = [(row, (cell(name, r["pair"], r["column"]) or {}).get(shown)) for row, r in enumerate(firsts)]
     known = [(row, value) for row, value in theirs if value is not None]
     if known:
         axes.plot([v for _, v in known], [row for row, _ in known], "D", color="black", mfc="none", label="paper")
-    axes.set_yticks(range(len(places)), [pair if pair == column else f"{pair}, {column}" for pair, column in places])
-    axes.set(ylim=(len(places) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel=f"{shown.replace('_', ' ')}, every seed")
+    axes.set_yticks(range(len(groups)), [f"{same[0]['pair']}, {on}" for on, same in groups])
+    axes.set(ylim=(len(groups) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel=f"{shown.replace('_', ' ')}, every seed")
     axes.grid(axis="x", linewidth=0.4)
     axes.set_title(table.title, fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

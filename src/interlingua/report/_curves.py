@@ -56,7 +56,7 @@ def pictures(curves: Curves) -> dict[str, str]:
     if any(len(steps) > 1 for steps, _ in curves.losses.values()):
         ends = ", ".join(f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, (_, y) in curves.losses.items())
         alt = f"Curves of the loss terms over the training steps: {ends}."
-        drawn["losses"] = _figures.curves("curves-losses", alt, curves.losses, ylabel="loss, log scale", log=True)
+        drawn["losses"] = _figures.curves("curves-losses", alt, curves.losses, ylabel="loss", log=True)
     if any(len(steps) > 1 for steps, _ in curves.scores.values()):
         first, last = (curves.scores[curves.seed][1][i] for i in (0, -1))
         alt = (

@@ -160,12 +160,13 @@ def draw_curves(
     log: bool = False,
     mark: tuple[str, float] | None = None,
 ) -> None:
-    """Draw what `curves` shows on axes, without a legend."""
+    """Draw what `curves` shows on axes, without a legend; a value of 0 or below makes the axis linear."""
     from matplotlib.ticker import MaxNLocator
 
     for number, (name, (steps, values)) in enumerate(lines.items()):
         color = COLORS[f"label-{number % LABELS + 1}"]
-        dashes = _DASHES[number // 2 % len(_DASHES)]
+        # The second term gives a color other dashes each time it comes again.
+        dashes = _DASHES[(number // 2 + number // LABELS) % len(_DASHES)]
         axes.plot(steps, values, color=color, linewidth=1.4, linestyle=dashes, label=name.replace("_", " "))
         if mark is not None and mark[0] == name and mark[1] in steps:
             at = list(steps).index(mark[1])
@@ -181,7 +182,7 @@ def draw_curves(
     axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel("training step")
-    axes.set_ylabel(ylabel)
+    axes.set_ylabel(f"{ylabel}, log scale" if log else ylabel)
     axes.spines["bottom"].set_visible(True)
 
 

@@ -85,7 +85,7 @@ def plot_training(alignment: Alignment, what: str = "losses", *, ax: Axes | None
         raise InputError(f"The fit with method {alignment.method!r} has no curves; only training of a network has.")
     axes = _axes(ax)
     if what == "losses":
-        _figures.draw_curves(axes, lines, ylabel="loss, log scale", log=True)
+        _figures.draw_curves(axes, lines, ylabel="loss", log=True)
     else:
         mark = (f"seed {curves.seed}", curves.best)
         _figures.draw_curves(axes, lines, ylabel="label-free score", mark=mark)

@@ -34,8 +34,9 @@ from interlingua.core.statistics import agreement
 __all__ = ["consensus"]
 
 _SUBSET = 0.5
-# 40 refits; fewer, down to 12, once a subset has more than 2,500 rows: those take longer and differ less.
-_REFITS, _FEWEST_REFITS, _LARGE_SUBSET = 40, 12, 2500
+# The mean of 12 refits has nine tenths of what 40 add to the cosine of the rotation, in a third of the time (BGE to
+# MiniLM with 2,000 rows, one seed, benchmarks/results/neural-refits.jsonl).
+_REFITS = 12
 _NEIGHBORS = (50, 50)
 _REGRESSION_NEIGHBORS, _REGRESSION_RIDGE = 5, 0.1
 _MAX_ROWS = 6000
@@ -75,20 +76,18 @@ def consensus(
     x, y = problem.frames
     pairs = centered_pairs(problem)
     rng = np.random.default_rng([seed, _STREAM])
-    smaller = min(len(x.rows), len(y.rows))
-    refits = max(_FEWEST_REFITS, min(_REFITS, _REFITS * _LARGE_SUBSET // int(_SUBSET * smaller)))
     total, done = np.zeros(rotation.shape, np.float32), 0
     if file is not None:
-        file.identify((x.rows, y.rows, rotation, *(pairs or ())), seed, device, refits, version("interlingua"))
+        file.identify((x.rows, y.rows, rotation, *(pairs or ())), seed, device, _REFITS, version("interlingua"))
         done = file.load(total, rng)
     with single_threaded_blas():
-        for number in range(done, refits):
+        for number in range(done, _REFITS):
             a, b = (z.rows[rng.permutation(len(z.rows))[: int(_SUBSET * len(z.rows))]] for z in (x, y))
             total += polish_rotation(a, b, rotation, _NEIGHBORS, rng=rng, pairs=pairs, device=device)
             if file is not None:
-                file.save(total, rng, number + 1, last=number + 1 == refits)
-            on_step({"step": "refit", "at": number + 1, "of": refits})
-        mean = total / np.float32(refits)
+                file.save(total, rng, number + 1, last=number + 1 == _REFITS)
+            on_step({"step": "refit", "at": number + 1, "of": _REFITS})
+        mean = total / np.float32(_REFITS)
         a, b = (z.rows[rng.permutation(len(z.rows))[:_MAX_ROWS]] for z in (x, y))
         return _consensus_map(x, y, mean, a, b), _consensus_map(y, x, np.ascontiguousarray(mean.T), b, a)
 
