@@ -184,9 +184,10 @@ def journey() -> str:
         return ""
     record = _records(path)[-1]
     cores = "one core" if record["cores"] == 1 else f"{record['cores']} cores"
+    before, after = record["load_before"], record["load_after"]
     return f"""A recorded run of all steps on {record["items"]:,} rows, with {record["new_model"]:,} vectors of the new
-model, on {cores}. Other work on the machine made a load of {record["load_before"]} at the beginning and
-{record["load_after"]} at the end, so seconds are several times those of an idle machine (`benchmarks/journey.py`):
+model, on {cores}. Other work on the machine made a load of {before} at the beginning and {after} at the end, so
+seconds are several times those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
 

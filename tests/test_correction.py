@@ -70,8 +70,8 @@ def top1(translated: Array, truth: Array) -> float:
 
 def test_a_wrong_rotation_and_a_wrong_offset_come_nearer_to_held_out_texts(planted: Planted, maps: Maps) -> None:
     parts: list[dict[str, Any]] = []
-    rows = planted.source, planted.target
-    found, step = correct_maps(maps, rows, rng=np.random.default_rng(1), on_part=parts.append)
+    sides = planted.source, planted.target
+    found, step = correct_maps(maps, sides, rng=np.random.default_rng(1), on_part=parts.append)
     assert step == {"step": "correction", "forward": 0.25, "backward": 0.25}
     # A round and a test of each direction.
     assert parts == [{"step": "correcting", "at": at, "of": 4} for at in range(5)]

@@ -305,8 +305,16 @@ def verdict_of(
     start_agreement = statistics.agreement(translated, initial)
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)
-    evidence = {"null": linear.null, "start_agreement": start_agreement}
-    return judge_map(frames, source, forward, backward, seed=seed, on_part=on_part, **evidence)
+    return judge_map(
+        frames,
+        source,
+        forward,
+        backward,
+        seed=seed,
+        null=linear.null,
+        start_agreement=start_agreement,
+        on_part=on_part,
+    )
 
 
 def _checked_terms(terms: Any) -> tuple[LossTerm, ...]:
