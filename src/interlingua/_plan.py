@@ -163,6 +163,10 @@ def plan(
             except InputError as error:
                 error.rename_argument("where", "target_where")
                 raise
+            if str(store.url) == address:
+                raise InputError(
+                    f"{address} was given for both sides; give vectors of the new model as TARGET, or leave it out."
+                )
             new = store.info()
             width, available = new.d, new.count
     model = identification.identify(vectors).model

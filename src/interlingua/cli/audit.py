@@ -305,9 +305,10 @@ def _sha256(path: Path) -> str:
 
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     from interlingua.leakage.severity import severity
+    from interlingua.report._fits import verdict_list
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
-    out.print(f"Fits: {', '.join(result.verdicts)}")
+    out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
     out.print(conclusion(result), soft_wrap=True, markup=False)
     out.print(model_statement(result), soft_wrap=True, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

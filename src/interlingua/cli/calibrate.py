@@ -105,6 +105,7 @@ def calibrate(
             else:
                 spaces = [inputs.read_space(file, **given) for file in files]
         record("read", rows=[space.n for space in spaces])
+        inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
         with console.working("Measuring scores", record):
             made = translator.fit_calibration(
                 *(space.vectors for space in spaces),

@@ -96,6 +96,7 @@ def evaluate(
                 on_rows=progress.on_rows,
             )
             record("read", rows=spaces[0].n)
+            inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
             measured = inputs.without_comparison(translator) if allow_foreign else translator
             scores = measure(measured, *spaces, pool=pool, seed=seed, on_rows=progress.on_rows)
         result = {**scores.to_dict(), "fitted": fitted}
@@ -113,6 +114,11 @@ def evaluate(
         console.note(
             "Warning: the right row ranks no better than by chance. The rows of SOURCE and TARGET are probably not the "
             "same texts, row by row, or the translator is of other models."
+        )
+    if scores.is_translation:
+        console.note(
+            "Warning: one side is the translation of the other to within rounding, as if this translator had written "
+            "it. Scores of its own translations are no evidence. Give vectors that both models made."
         )
     console.note(
         f"{result['n']:,} paired rows, pool {result['pool']:,}, ± half of the 95 % interval, {watch.seconds:.1f} s"
