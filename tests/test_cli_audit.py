@@ -423,3 +423,60 @@ def test_every_figure_of_the_conclusion_is_in_the_table(run: Run, case: Path) ->
     assert run(*with_vectors(case, "--fits", "1", "--force")).code == 0
     page = " ".join((case / "audit.html").read_text("utf-8").split())
     assert '<td role="cell" class="wide" data-label="this audit">words and nearest public texts above' in page
+
+
+def test_a_database_is_audited_by_its_address(run: Run, case: Path, planted: tuple[Rows, Rows]) -> None:
+    duckdb = pytest.importorskip("duckdb")
+
+    def put(table: str, vectors: Rows) -> str:
+        with duckdb.connect(str(case / "leak.duckdb")) as connection:
+            width = vectors.shape[1]
+            connection.execute(f"create table {table}(id bigint primary key, body text, topic text, v float[{width}])")
+            texts = named(planted[1])
+            rows = [(i, texts[i], texts[i].split()[0], vectors[i].tolist()) for i in range(len(vectors))]
+            connection.executemany(f"insert into {table} values (?, ?, ?, ?)", rows)
+        return f"duckdb://{case / 'leak.duckdb'}#{table}.v"
+
+    leaked, public = put("chunks", planted[0]), put("public", planted[1])
+    parts = ("--authorized-by", "The Owner", "--out", case / "audit.html", "--documents", "200", "--fits", "1")
+    named_columns = ("--text-column", "body", "--label-column", "topic")
+    truth = ("--truth", leaked, "--truth-labels", leaked, "--truth-vectors", public)
+    ran = run("audit", leaked, "--corpus", public, *parts, *named_columns, *truth, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["leak"]["basis"] == "measured"
+    assert ran.json["provenance"]["vectors"] == leaked
+    assert list(ran.json["provenance"]["inputs"]) == ["leak.duckdb"]
+    files = run(
+        *with_vectors(
+            case,
+            "--truth",
+            case / "public.jsonl",
+            "--truth-vectors",
+            case / "target.npy",
+            "--label-column",
+            "label",
+            "--truth-labels",
+            case / "public.jsonl",
+            "--fits",
+            "1",
+            "--force",
+            "--json",
+        )
+    )
+    for name in ("leak", "words", "labels", "reidentified"):
+        assert ran.json[name] == files.json[name]
+    error = run("audit", leaked, "--corpus", public, "--column", "v", *parts, "--force", "--json").json["error"]
+    assert "--column belongs to a file; name the column or vector of a store in its address." in error
+    error = run("audit", leaked + "x", "--corpus", public, *parts, "--force", "--json").json["error"]
+    assert "there are: v" in error
+    error = run("audit", leaked, "--corpus", public, *parts, "--force", "--json").json["error"]
+    assert "has no column 'text'; its columns are body, topic" in error
+
+
+def test_the_same_vectors_are_no_public_ones(run: Run, case: Path) -> None:
+    error = run(*options(case, "--corpus-vectors", case / "source.npy", "--json")).json["error"]
+    assert "source.npy was given for both sides, which hold the same vectors" in error
+    error = run(*with_vectors(case, "--stand-in", case / "target.npy", "--json")).json["error"]
+    assert "target.npy was given for both sides" in error
+    error = run(*with_vectors(case, "--second", case / "source.npy", "--json")).json["error"]
+    assert "source.npy was given for both sides" in error

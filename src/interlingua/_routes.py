@@ -101,7 +101,8 @@ def choose_route(
     route: Route
     commands: tuple[str, ...]
     mixed = (
-        f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both models."
+        f"About {facts['mixed_share']:.0%} of {_looked_at(facts)} are probably of another model than the rest. No "
+        "translator serves both models."
         if facts["mixed_share"]
         else ""
     )
@@ -113,10 +114,14 @@ def choose_route(
             mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
         ]
     elif mixed:
-        route, commands, expected = "separate", (f"interlingua identify {source}{chosen_rows} --json",), None
+        route, commands, expected = (
+            "separate",
+            (f"interlingua identify {source}{chosen_rows} --rows {facts['rows']} --json",),
+            None,
+        )
         reasons = [
-            f"{mixed} Separate the rows first, by the ids that identify lists or by the date on which the model was "
-            "changed."
+            f"{mixed} Separate the rows first, by the ids that identify lists, the surest first, or by the date on "
+            "which the model was changed."
         ]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
@@ -150,7 +155,7 @@ def choose_route(
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["unusable"]:
         reasons.append(
-            f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
+            f"{facts['unusable']:,} of the {facts['sampled'] + facts['unusable']:,} rows that were read have no vector, or one of zeros or NaN. A fit refuses "
             "such rows, so fit on a copy of the collection without them. migrate leaves them out with --skip-bad."
         )
     if facts["reduced"] and not mixed:
@@ -189,11 +194,12 @@ def _few_rows(fewest: int) -> str:
 def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:
     """Return the sentences that advise against a switch without a comparison."""
     (low, high), (old_low, old_high) = searches.ndcg, searches.old_ndcg
-    ranges = f"(nDCG at 10 of {low:.2f} to {high:.2f}; the old model has {old_low:.2f} to {old_high:.2f})"
+    old = f"; the old model has {old_low:.2f} to {old_high:.2f}" if (low, high) != (old_low, old_high) else ""
+    ranges = f"(nDCG at 10 of {low:.2f} to {high:.2f}{old})"
     if route == "re-embed":
         return (
             "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
-            f"old one in {searches.worse} of {searches.count} recorded searches {ranges}."
+            f"old one in {searches.worse} of {searches.count} recorded searches."
         )
     failed = f" In {searches.failed} more the fit failed." if searches.failed else ""
     return (
@@ -202,6 +208,11 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
         f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
         "by the new one. Stay with the old model if its hits are better."
     )
+
+
+def _looked_at(facts: dict[str, Any]) -> str:
+    """Return the rows that were looked at in words."""
+    return "the rows" if facts["sampled"] >= facts["rows"] else f"the {facts['sampled']:,} rows that were looked at"
 
 
 def row_options(where: str | None, option: str = "--where") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
+
+
+_DRIVE = re.compile(r"[A-Za-z]:\\")
 
 
 @contextmanager
@@ -123,14 +127,18 @@ def write_text(path: str | Path, text: str, *, mode: int | None = None) -> Path:
 
 
 def check_parent(path: str | Path) -> None:
-    """Refuse a path whose folder does not exist.
+    """Refuse a path whose folder does not exist, and a path of another system.
 
     Raises:
-        InputError: it does not exist.
+        InputError: the folder does not exist, or the path begins with a drive of Windows on another system.
     """
     parent = Path(path).parent
     if not parent.is_dir():
         raise InputError(f"The folder {parent} does not exist; create it or choose another.")
+    if os.name != "nt" and _DRIVE.match(str(path)):
+        raise InputError(
+            f"{path} is a path of Windows, and here it would be the name of one file. Give a path with slashes."
+        )
 
 
 def check_regular(path: str | Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
-from interlingua.core.summaries import own_reasons
+from interlingua.core.summaries import failure_causes, own_reasons
 from interlingua.core.translator import Translator, load
 from interlingua.core.wording import bar_length, comparison_sign
 from interlingua.serve.jobs import command
@@ -222,7 +222,7 @@ class Session:
             result = json.loads((fit / "out.json").read_text("utf-8"))
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
             verdict = {name: result[name] for name in keep if name in result}
-            verdict["reasons"] = own_reasons(verdict)
+            verdict["reasons"] = [*own_reasons(verdict), *failure_causes(result)]
             verdict["evidence"] = [
                 {**item, "needed": comparison_sign(item), "bar": round(bar_length(item), 4)}
                 for item in verdict.get("evidence", ())
@@ -279,6 +279,7 @@ class Session:
         Returns:
             Under ``query`` the row that was searched for, under ``source`` and ``target`` lists of rows, nearest first,
             with number, id, text and cosine. One of the two is in the space of the other model after translation.
+            Under ``warning`` a sentence if the fit failed.
 
         Raises:
             InputError: no fit has ended, or no such side or row.
@@ -287,11 +288,19 @@ class Session:
             raise InputError(f"There is no side {side[:40]!r}; the two are source and target.")
         other = SIDES[1 - SIDES.index(side)]
         with self._lock:
-            self._card()
+            status = self._card()["status"]
             searched, others = self._uploads[side], self._uploads[other]
         if words:
             found = searched.stored.find(words)
             if found is None:
+                held = searched.facts
+                if not held.get("texts"):
+                    known = "texts" if held.get("ids") else "texts and no ids"
+                    way = "an id" if held.get("ids") else "the number of a row"
+                    raise InputError(
+                        f"{searched.facts['name']} has no {known}, so {words[:60]!r} cannot be found in it. Search for "
+                        f"{way}."
+                    )
                 raise InputError(f"No row of {side} has the id {words[:60]!r} or a text with it; try other words.")
             row = found
         if not 0 <= row < searched.rows:
@@ -300,8 +309,10 @@ class Session:
         translator = self._loaded()
         convert = translator.translate if side == "source" else translator.invert
         query = convert(vector, allow_foreign=True)  # a row of the fit
+        doubt = "The verdict is failed: the hits of the other model are meaningless." if status == "failed" else None
         return {
             "query": searched.stored.described(row),
+            "warning": doubt,
             side: _nearest(searched, vector, k, row),
             other: _nearest(others, query, k, None),
         }
