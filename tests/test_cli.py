@@ -521,3 +521,24 @@ def test_a_translators_own_translations_are_no_evidence(
     assert run("evaluate", saved, folder / "source.npy", folder / "own.npy", "--json").json["is_translation"]
     np.save(folder / "real.npy", unit(np.load(folder / "target.npy") + 0.02 * rng.standard_normal((N, D_TARGET))))
     assert "as if this translator" not in run("evaluate", saved, folder / "source.npy", folder / "real.npy").err
+
+
+@pytest.mark.parametrize("command", ["fit", "translate", "evaluate"])
+def test_rows_that_cannot_be_used_come_with_a_way_to_leave_them_out(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = planted[0].copy()
+    broken[[3, 5]] = [[np.nan], [0]]
+    np.save(folder / "old.npy", broken)
+    arguments = {
+        "fit": (folder / "old.npy", folder / "target.npy", "--out", folder / "t"),
+        "translate": (saved, folder / "old.npy", "--out", folder / "t.npy"),
+        "evaluate": (saved, folder / "old.npy", folder / "target.npy"),
+    }[command]
+    error = run(command, *arguments, "--json").json["error"]
+    assert "`What is refused` in docs/formats.md has a script that writes a file without such rows" in error
+    text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
+    script = text.partition("## What is refused")[2].partition("```python")[2].partition("```")[0]
+    monkeypatch.chdir(folder)
+    exec(script.replace("old.parquet", "old.npy").replace("usable.parquet", "usable.npy"))
+    np.testing.assert_array_equal(np.load("usable.npy"), np.delete(broken, [3, 5], axis=0))

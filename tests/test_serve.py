@@ -154,6 +154,12 @@ def test_a_failed_measurement_is_no_reason_as_well(
     assert [item["name"] for item in verdict["evidence"]] == ["round_trip"]
 
 
+def test_files_of_few_rows_are_told_before_the_fit(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    give(page, planted)
+    assert "The smaller side has about 600 different vectors." in page.get("/state").json()["note"]
+    assert "fail" in page.get("/state").json()["note"]
+
+
 def test_a_failed_fit_names_its_causes_and_a_search_warns(
     page: TestClient, session: Session, planted: tuple[Rows, Rows]
 ) -> None:
@@ -279,7 +285,7 @@ def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows]) -
 
 @pytest.mark.parametrize(
     ("name", "safe"),
-    [("a\0b.npy", "a_b.npy"), ("../../x.npy", "x.npy"), (".hidden.npy", "hidden.npy"), ("my rows.npy", "my_rows.npy")],
+    [("a\0b.npy", "a_b.npy"), ("../../x.npy", "x.npy"), (".hidden.npy", "hidden.npy"), ("my rows.npy", "my rows.npy")],
 )
 def test_names_are_made_safe_by_one_rule(
     page: TestClient, session: Session, planted: tuple[Rows, Rows], name: str, safe: str

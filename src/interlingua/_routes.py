@@ -14,6 +14,7 @@ __all__ = [
     "RecordedSearches",
     "Route",
     "choose_route",
+    "few_rows_note",
     "public_pairs_command",
     "row_options",
 ]
@@ -97,7 +98,7 @@ def choose_route(
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
     fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
-    few = _few_rows(fewest)
+    few = few_rows_note(fewest)
     route: Route
     commands: tuple[str, ...]
     mixed = (
@@ -154,9 +155,11 @@ def choose_route(
         if chosen_rows:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["unusable"]:
+        read = facts["sampled"] + facts["unusable"]
         reasons.append(
-            f"{facts['unusable']:,} of the {facts['sampled'] + facts['unusable']:,} rows that were read have no vector, or one of zeros or NaN. A fit refuses "
-            "such rows, so fit on a copy of the collection without them. migrate leaves them out with --skip-bad."
+            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. A fit "
+            "refuses such rows, so fit on a copy of the collection without them. migrate leaves them out with "
+            "--skip-bad."
         )
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
@@ -180,7 +183,7 @@ def choose_route(
     }
 
 
-def _few_rows(fewest: int) -> str:
+def few_rows_note(fewest: int) -> str:
     """Return what an unpaired fit does with so few different rows of the smaller side, or an empty string."""
     if fewest > _FAILED_ROWS:
         return ""

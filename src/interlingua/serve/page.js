@@ -105,6 +105,8 @@ function show(state) {
       at(`${side}-state`).textContent = `${file.rows.toLocaleString("en")} rows, width ${file.width}`;
     }
   }
+  at("note").hidden = !state.note;
+  at("note").textContent = state.note || "";
   const running = state.phase === "running";
   if (at("sample")) at("sample").disabled = running || busy > 0;
   at("go").disabled = running || busy > 0 || Object.keys(state.files).length < 2;

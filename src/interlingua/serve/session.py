@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from interlingua._routes import few_rows_note
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
@@ -29,7 +30,7 @@ from interlingua.serve.rows import StoredRows
 __all__ = ["SIDES", "Session", "safe_name"]
 
 SIDES = ("source", "target")
-_UNSAFE = re.compile(r"[^\w.-]+")
+_UNSAFE = re.compile(r"[^\w. -]+")
 _LONGEST_NAME = 120
 
 
@@ -201,6 +202,8 @@ class Session:
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"files": {side: self._described(side) for side in self._uploads}, "phase": "waiting"}
+        if len(self._uploads) == len(SIDES):
+            state["note"] = few_rows_note(min(upload.rows for upload in self._uploads.values()))
         if self._process is None:
             return state
         code = self._process.poll()
@@ -363,11 +366,11 @@ class Session:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name as a browser gave it, with letters, digits, ``_``, ``.`` and ``-`` only."""
+    """Return the last part of a name as a browser gave it, with letters, digits, spaces, ``_``, ``.`` and ``-`` only."""
     last = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2])
     # The end holds the extension; file systems limit names to 255 bytes.
     short = last.encode("utf-8", "ignore")[-_LONGEST_NAME:].decode("utf-8", "ignore")
-    return short.lstrip(".-") or "vectors"
+    return short.strip(" ").lstrip(" .-") or "vectors"
 
 
 def _nearest(upload: _Upload, query: FloatArray, k: int, exclude: int | None) -> list[dict[str, Any]]:
