@@ -135,10 +135,7 @@ def check_parent(path: str | Path) -> None:
     parent = Path(path).parent
     if not parent.is_dir():
         raise InputError(f"The folder {parent} does not exist; create it or choose another.")
-    if os.name != "nt" and _DRIVE.match(str(path)):
-        raise InputError(
-            f"{path} is a path of Windows, and here it would be the name of one file. Give a path with slashes."
-        )
+    _check_name(path)
 
 
 def check_regular(path: str | Path) -> None:
@@ -172,6 +169,7 @@ def check_writable(path: str | Path) -> None:
     Raises:
         InputError: a parent is a file, a name is too long, or the file system does not allow writing there.
     """
+    _check_name(path)
     target = Path(os.path.realpath(path))
     with _refusal(path):
         parent = next(folder for folder in (target, *target.parents) if _exists(folder))
@@ -232,6 +230,13 @@ def _destination(path: str | Path) -> Path:
         target.parent.is_dir()
     check_parent(target)
     return target
+
+
+def _check_name(path: str | Path) -> None:
+    if os.name != "nt" and _DRIVE.match(Path(path).name):
+        raise InputError(
+            f"{path} is a path of Windows, and here it would be the name of one file. Give a path with slashes."
+        )
 
 
 def _temporary(target: Path) -> Path:

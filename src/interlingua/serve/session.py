@@ -366,7 +366,7 @@ class Session:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name as a browser gave it, with letters, digits, spaces, ``_``, ``.`` and ``-`` only."""
+    """Return the last part of a name from a browser, with letters, digits, spaces, ``_``, ``.`` and ``-`` only."""
     last = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2])
     # The end holds the extension; file systems limit names to 255 bytes.
     short = last.encode("utf-8", "ignore")[-_LONGEST_NAME:].decode("utf-8", "ignore")

@@ -305,4 +305,4 @@ def _as_arguments(options: Mapping[str, Any], names: Iterable[str]) -> str:
     """Return options as a remedy names them: each as an argument, or as one to leave out."""
     used = {name: options.get(name) for name in names}
     given = [f"{{{name}={value}}}" if value is not True else f"{{{name}}}" for name, value in used.items() if value]
-    return ", ".join([*given, *(f"no {{{name}}}" for name, value in used.items() if not value)])
+    return ", ".join([*given, *(f"without {{{name}}}" for name, value in used.items() if not value)])
