@@ -81,9 +81,8 @@ def calibrate(
 
     Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
     your own where they are of another kind than those of the fit, and with queries where queries are not like
-    documents. Up to 2,048 rows of each side, drawn at random, are used; a file or
-    collection at least as large as that of the fit is read once more to compare its rows with those of the fit. The
-    translator itself does not change.
+    documents. Up to 2,048 rows of each side, drawn at random, are used; each file or
+    collection is read once more to look for rows of the fit. The translator itself does not change.
     """
     from interlingua.core.calibration import MAX_ROWS
     from interlingua.core.storage import check_destination

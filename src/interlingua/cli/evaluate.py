@@ -68,10 +68,9 @@ def evaluate(
     """Measure a translator on paired rows.
 
     Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
-    are paired by their ids. Use rows that the fit has not seen; a file or collection at least as large as that of the
-    fit is read twice, first to compare its rows with those of the fit. For both directions it prints how often the
-    right row comes first (top-1), its mean rank (1 is best), and the mean cosine between a translation and the real
-    vector.
+    are paired by their ids. Use rows that the fit has not seen; each file or collection is read twice, first to
+    look for rows of the fit. For both directions it prints how often the right row comes first (top-1), its mean rank
+    (1 is best), and the mean cosine between a translation and the real vector.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
