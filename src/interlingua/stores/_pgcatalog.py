@@ -30,8 +30,8 @@ where a.attrelid = to_regclass({table}) and a.attnum > 0 and not a.attisdropped 
 TABLES = """
 select case when n.nspname = any (current_schemas(false)) then c.relname else n.nspname || '.' || c.relname end
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema')
-  and n.nspname not like 'pg\\_%%' and has_table_privilege(c.oid, 'select') order by 1 limit 20"""
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname <> 'information_schema' and left(n.nspname, 3) <> 'pg_'
+  and has_table_privilege(c.oid, 'select') order by 1 limit 20"""
 # Rows of inherited tables are read with their parent's, and no index spans them.
 UNIQUE = """
 select i.indisprimary, array(
