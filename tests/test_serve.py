@@ -285,7 +285,7 @@ def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows]) -
 
 @pytest.mark.parametrize(
     ("name", "safe"),
-    [("a\0b.npy", "a_b.npy"), ("../../x.npy", "x.npy"), (".hidden.npy", "hidden.npy"), ("my rows.npy", "my rows.npy")],
+    [("a\0b.npy", "a_b.npy"), ("../../x.npy", "x.npy"), (".hidden.npy", "hidden.npy"), ("my rows.npy", "my_rows.npy")],
 )
 def test_names_are_made_safe_by_one_rule(
     page: TestClient, session: Session, planted: tuple[Rows, Rows], name: str, safe: str

@@ -30,7 +30,7 @@ from interlingua.serve.rows import StoredRows
 __all__ = ["SIDES", "Session", "safe_name"]
 
 SIDES = ("source", "target")
-_UNSAFE = re.compile(r"[^\w. -]+")
+_UNSAFE = re.compile(r"[^\w.-]+")
 _LONGEST_NAME = 120
 
 
@@ -366,11 +366,11 @@ class Session:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name from a browser, with letters, digits, spaces, ``_``, ``.`` and ``-`` only."""
+    """Return the last part of a name from a browser, with letters, digits, ``_``, ``.`` and ``-`` only."""
     last = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2])
     # The end holds the extension; file systems limit names to 255 bytes.
     short = last.encode("utf-8", "ignore")[-_LONGEST_NAME:].decode("utf-8", "ignore")
-    return short.strip(" ").lstrip(" .-") or "vectors"
+    return short.lstrip(".-") or "vectors"
 
 
 def _nearest(upload: _Upload, query: FloatArray, k: int, exclude: int | None) -> list[dict[str, Any]]:
