@@ -157,7 +157,7 @@ def test_long_work_inside_a_step_is_counted_from_its_begin_to_its_end(steps: lis
 def test_the_card_tells_where_an_alignment_came_from(recovered: Alignment, planted_problem: Problem) -> None:
     card = json.loads(json.dumps(recovered.card(), allow_nan=False))
     source = il.EmbeddingSpace(planted_problem.source, name="source")
-    assert card["source"] == {"name": "source", "n": 1500, "d": 48, "fingerprint": source.fingerprint()}
+    assert card["source"] == {**source.describe(), "name": "source", "n": 1500, "d": 48}
     assert (card["method"], card["seed"], card["settings"]["rounds"]) == ("linear", 0, 3)
     assert set(card["versions"]) >= {"interlingua", "numpy", "scipy", "scikit-learn"}
     assert card["seconds"] > 0

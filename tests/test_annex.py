@@ -13,7 +13,7 @@ from interlingua.leakage.defense_scores import Decoded, DefenseScore
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth
 from interlingua.leakage.severity import LEVELS, RULES, severity
-from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
+from interlingua.report.annex import _percent, annex_sections, owasp_paragraph, write_annex
 from test_audit import PROVENANCE, WORDS, N, World
 
 
@@ -99,3 +99,17 @@ def test_the_severity_follows_its_rule(found: Audit) -> None:
 def test_the_annex_is_an_html_file(found: Audit, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not end in \.html; name the HTML file"):
         write_annex(tmp_path / "annex.md", found, PROVENANCE)
+
+
+def test_markdown_reads_as_it_was_written(found: Audit, tmp_path: Path) -> None:
+    name = "Müller & Söhne, a < b > c, AT&T"
+    _, markdown = write_annex(tmp_path / "a.html", found, replace(PROVENANCE, vectors=name, authorized_by=name))
+    text = markdown.read_text("utf-8")
+    assert name in text
+    assert "p ≥ 0.5" in text
+    assert "&amp;" not in text
+    assert "&gt;" not in text
+
+
+def test_shares_of_the_annex_have_the_digits_of_the_tables() -> None:
+    assert _percent(Interval(0.8225, 0.8075, 0.8395)) == "82.3% (80.7% to 84.0%)"

@@ -245,3 +245,11 @@ def test_a_place_where_nothing_can_be_made_is_refused_with_a_remedy() -> None:
         write_text("/proc/x", "text")
     with pytest.raises(InputError, match=message), atomic_folder("/proc/x"):
         pytest.fail("the block began")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it is a path")
+def test_a_path_of_windows_is_refused_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is a path of Windows, and here it would be the name of one file"):
+        write_text("C:\\temp\\out.txt", "text")
+    assert not list(tmp_path.iterdir())

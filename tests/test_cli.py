@@ -22,11 +22,13 @@ import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
 from interlingua.aligners import METHODS
 from interlingua.cli import app
-from interlingua.cli.inputs import read_pairs
+from interlingua.cli.known_pairs import read_pairs
 from interlingua.cli.tables import print_verdict
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.core.translator import load
+from interlingua.core.maps import AffineMap
+from interlingua.core.profiles import SpaceProfile
+from interlingua.core.translator import Translator, load
 
 
 def fit_arguments(folder: Path, *more: object) -> Sequence[object]:
@@ -439,3 +441,104 @@ def test_doctor_knows_every_extra_that_code_asks_for(run: Run) -> None:
     }
     assert asked
     assert asked <= run("doctor", "--json").json["extras"].keys()
+
+
+def _named_rows(page: str) -> list[int]:
+    """Return the numbers of the rows that the report names."""
+    return [int(number.replace(",", "")) for number in re.findall(r"row ([\d,]+)", page)]
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_a_report_on_a_sample_names_rows_by_their_numbers_in_the_file(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], command: str
+) -> None:
+    files, more = (folder / "source.npy", folder / "target.npy"), ("--sample", 50, "--report", folder / "r.html")
+    if command == "fit":
+        ran = run("fit", *files, "--out", folder / "t", "--method", "identity", "--allow-failed", *more)
+    else:
+        ran = run("evaluate", saved, *files, *more)
+    assert ran.code == 0, ran.err
+    named = set(_named_rows((folder / "r.html").read_text("utf-8")))
+    drawn = set(np.random.default_rng(0).choice(N, 50, replace=False).tolist())
+    assert len(named) > 5
+    assert named <= drawn
+
+
+def test_rows_of_the_fit_are_noticed_after_some_were_changed(
+    run: Run, folder: Path, planted: tuple[Rows, Rows], rng: np.random.Generator
+) -> None:
+    ran = run(*fit_arguments(folder, "--pairs", folder / "pairs.npy", "--force"))
+    assert ran.code == 0, ran.err
+    noise = 0.05 * rng.standard_normal(planted[0].shape).astype(np.float32)
+
+    def fitted(rows: Rows, *more: object) -> str:
+        np.save(folder / "now.npy", rows)
+        np.save(folder / "other.npy", planted[1][: len(rows)] + np.float32(0.001))
+        return " ".join(run("evaluate", folder / "fitted", folder / "now.npy", folder / "other.npy", *more).err.split())
+
+    edited = planted[0][rng.permutation(N)[1:]]
+    edited[5] += noise[5]
+    for rows, more in ((edited, ()), (edited, ("--sample", 20)), (planted[0].astype(np.float64), ())):
+        assert re.search(
+            r"Warning: the fit has read (about \d+ of the \d+ |the )rows of \S+now.npy", fitted(rows, *more)
+        )
+    half = np.concatenate([planted[0][: N // 2], unit(planted[0][N // 2 :] + noise[N // 2 :])])
+    assert re.search(r"the fit has read about (2[5-9]\d|3[0-4]\d) of the 600 rows", fitted(half))
+    assert "the fit has read about 20 of the 20 rows" in fitted(planted[0][:20])
+    assert "the fit has read" not in fitted(unit(planted[0] + noise))
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate", "calibrate", "plan"])
+def test_the_same_vectors_on_both_sides_are_refused(
+    run: Run, folder: Path, planted: tuple[Rows, Rows], tmp_path: Path, command: str
+) -> None:
+    source = folder / "target.npy"
+    zeros = np.zeros(D_TARGET, np.float32)
+    both = AffineMap(zeros, np.eye(D_TARGET, dtype=np.float32), zeros)
+    saved = Translator(both, both, (SpaceProfile.of(planted[1]),) * 2, {}).save(tmp_path / "square")
+    np.save(folder / "turned.npy", planted[1][::-1].astype(np.float64))
+    arguments = {
+        "fit": ("--out", folder / "t"),
+        "calibrate": ("--out", folder / "t"),
+        "plan": ("--rows", 100),
+    }.get(command, ())
+    start = (command, *((saved,) if command in ("evaluate", "calibrate") else ()))
+    error = run(*start, source, source, *arguments, "--json").json["error"]
+    assert "given for both sides" in error
+    if command != "plan":
+        error = run(*start, source, folder / "turned.npy", *arguments, "--json").json["error"]
+        assert "turned.npy hold the same vectors: all of the rows of one are in the other" in error
+        assert "Give vectors of two models" in error
+    assert not (folder / "t").exists()
+
+
+def test_a_translators_own_translations_are_no_evidence(
+    run: Run, folder: Path, saved: Path, rng: np.random.Generator
+) -> None:
+    assert run("translate", saved, folder / "source.npy", "--out", folder / "own.npy").code == 0
+    ran = run("evaluate", saved, folder / "source.npy", folder / "own.npy")
+    assert "as if this translator had written it" in " ".join(ran.err.split())
+    assert run("evaluate", saved, folder / "source.npy", folder / "own.npy", "--json").json["is_translation"]
+    np.save(folder / "real.npy", unit(np.load(folder / "target.npy") + 0.02 * rng.standard_normal((N, D_TARGET))))
+    assert "as if this translator" not in run("evaluate", saved, folder / "source.npy", folder / "real.npy").err
+
+
+@pytest.mark.parametrize("command", ["fit", "translate", "evaluate"])
+def test_rows_that_cannot_be_used_come_with_a_way_to_leave_them_out(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = planted[0].copy()
+    broken[[3, 5]] = [[np.nan], [0]]
+    np.save(folder / "old.npy", broken)
+    arguments = {
+        "fit": (folder / "old.npy", folder / "target.npy", "--out", folder / "t"),
+        "translate": (saved, folder / "old.npy", "--out", folder / "t.npy"),
+        "evaluate": (saved, folder / "old.npy", folder / "target.npy"),
+    }[command]
+    error = run(command, *arguments, "--json").json["error"]
+    assert "`What is refused` in docs/formats.md has a script that writes a file without such rows" in error
+    text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
+    script = text.partition("## What is refused")[2].partition("```python")[2].partition("```")[0]
+    monkeypatch.chdir(folder)
+    exec(script.replace("old.parquet", "old.npy").replace("usable.parquet", "usable.npy"))
+    np.testing.assert_array_equal(np.load("usable.npy"), np.delete(broken, [3, 5], axis=0))

@@ -378,3 +378,105 @@ def test_membership_links_and_the_annex_are_asked_for_with_options(run: Run, cas
     np.save(case / "second.npy", target[:150])
     refused = run(*with_vectors(case, *options, "--force", "--json"))
     assert "public.jsonl has 600 texts" in refused.json["error"]
+
+
+def test_a_translator_of_other_vectors_is_not_presented_as_a_fit_of_these(
+    run: Run, case: Path, planted: tuple[Rows, Rows]
+) -> None:
+    assert run(*with_vectors(case, "--fits", "1", "--keep", case / "kept", "--json")).code == 0
+    card = case / "kept" / "fit-0" / "card.json"
+    card.write_text(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"), "utf-8")
+    annex = ("--annex", case / "annex.html", "--force")
+    parts = with_vectors(case, "--translator", case / "kept" / "fit-0", *annex)
+
+    def audited() -> tuple[str, str]:
+        ran = run(*parts)
+        assert ran.code == 0, ran.err
+        pages = (case / "audit.html").read_text("utf-8") + (case / "annex.md").read_text("utf-8")
+        return ran.out, " ".join(pages.split())
+
+    # The same rows in another order and in another precision are those of the fit.
+    np.save(case / "source.npy", planted[0][::-1].astype(np.float64))
+    out, pages = audited()
+    assert "Fits: aligned\n" in out
+    assert "The audited vectors were aligned with the public ones once without known pairs." in pages
+    assert "other vectors" not in pages
+    other = planted[0] + np.float32(0.001)
+    np.save(case / "source.npy", other)
+    out, pages = audited()
+    assert "Fits: aligned (of a fit on other vectors)" in out
+    assert "were aligned" not in pages
+    assert "The audited vectors were translated by a fit on other vectors or other public ones." in pages
+    assert "It is no evidence about these vectors." in pages
+    assert "were translated to the space of 600 public texts under another encoder by a fit on other vectors" in pages
+
+
+def test_every_figure_of_the_conclusion_is_in_the_table(run: Run, case: Path) -> None:
+    known = ("--label-column", "label", "--truth-labels", case / "public.jsonl", "--fits", "1")
+    ran = run(*with_vectors(case, *known, "--annex", case / "annex.html"))
+    assert ran.code == 0, ran.err
+    assert "beyond the control" in ran.out
+    page = " ".join((case / "audit.html").read_text("utf-8").split())
+    assert "(figure above - its control) / (1 - its control), at least 0" in page
+    assert "words, labels and nearest public texts above" in page
+    assert "What kind of words" not in page
+    assert run(*with_vectors(case, "--fits", "1", "--force")).code == 0
+    page = " ".join((case / "audit.html").read_text("utf-8").split())
+    assert '<td role="cell" class="wide" data-label="this audit">words and nearest public texts above' in page
+
+
+def test_a_database_is_audited_by_its_address(run: Run, case: Path, planted: tuple[Rows, Rows]) -> None:
+    duckdb = pytest.importorskip("duckdb")
+
+    def put(table: str, vectors: Rows) -> str:
+        with duckdb.connect(str(case / "leak.duckdb")) as connection:
+            width = vectors.shape[1]
+            connection.execute(f"create table {table}(id bigint primary key, body text, topic text, v float[{width}])")
+            texts = named(planted[1])
+            rows = [(i, texts[i], texts[i].split()[0], vectors[i].tolist()) for i in range(len(vectors))]
+            connection.executemany(f"insert into {table} values (?, ?, ?, ?)", rows)
+        return f"duckdb://{case / 'leak.duckdb'}#{table}.v"
+
+    leaked, public = put("chunks", planted[0]), put("public", planted[1])
+    parts = ("--authorized-by", "The Owner", "--out", case / "audit.html", "--documents", "200", "--fits", "1")
+    named_columns = ("--text-column", "body", "--label-column", "topic")
+    truth = ("--truth", leaked, "--truth-labels", leaked, "--truth-vectors", public)
+    ran = run("audit", leaked, "--corpus", public, *parts, *named_columns, *truth, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["leak"]["basis"] == "measured"
+    assert ran.json["provenance"]["vectors"] == leaked
+    assert list(ran.json["provenance"]["inputs"]) == ["leak.duckdb"]
+    files = run(
+        *with_vectors(
+            case,
+            "--truth",
+            case / "public.jsonl",
+            "--truth-vectors",
+            case / "target.npy",
+            "--label-column",
+            "label",
+            "--truth-labels",
+            case / "public.jsonl",
+            "--fits",
+            "1",
+            "--force",
+            "--json",
+        )
+    )
+    for name in ("leak", "words", "labels", "reidentified"):
+        assert ran.json[name] == files.json[name]
+    error = run("audit", leaked, "--corpus", public, "--column", "v", *parts, "--force", "--json").json["error"]
+    assert "--column belongs to a file; name the column or vector of a store in its address." in error
+    error = run("audit", leaked + "x", "--corpus", public, *parts, "--force", "--json").json["error"]
+    assert "there are: v" in error
+    error = run("audit", leaked, "--corpus", public, *parts, "--force", "--json").json["error"]
+    assert "has no column 'text'; its columns are body, topic" in error
+
+
+def test_the_same_vectors_are_no_public_ones(run: Run, case: Path) -> None:
+    error = run(*options(case, "--corpus-vectors", case / "source.npy", "--json")).json["error"]
+    assert "source.npy was given for both sides, which hold the same vectors" in error
+    error = run(*with_vectors(case, "--stand-in", case / "target.npy", "--json")).json["error"]
+    assert "target.npy was given for both sides" in error
+    error = run(*with_vectors(case, "--second", case / "source.npy", "--json")).json["error"]
+    assert "source.npy was given for both sides" in error

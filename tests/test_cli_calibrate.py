@@ -86,7 +86,11 @@ def test_the_rows_of_the_fit_are_noticed(run: Run, place: Path, planted: tuple[R
     ran = run("calibrate", "f", "source.npy", "target.npy", "--out", "t", "--json")
     assert (ran.code, ran.json["fitted"]) == (0, ["source", "target"])
     assert "Warning: the fit has read the rows of source.npy" in ran.err
-    np.save("new.npy", planted[0][:400])
+    np.save("part.npy", planted[0][:400])
+    ran = run("calibrate", "f", "part.npy", "target.npy", "--out", "p", "--json")
+    assert ran.json["fitted"] == ["source", "target"]
+    assert "the fit has read about 400 of the 400 rows of part.npy" in " ".join(ran.err.split())
+    np.save("new.npy", planted[0][:400] + np.float32(1e-4))
     assert run("calibrate", "f", "new.npy", "target.npy", "--out", "n", "--json").json["fitted"] == ["target"]
     ran = run("evaluate", "f", "source.npy", "target.npy", "--json")
     assert (ran.code, ran.json["fitted"]) == (0, ["source", "target"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +207,40 @@ def test_a_search_leaves_out_rows_without_a_vector(
     ran = run("search", saved, stores[0], "--query", "few.npy", "-k", N, "--json")
     found = [{hit["id"] for hit in hits} for hits in ran.json["hits"]]
     assert found == [set(range(N)) - set(range(90, 100))] * 2
+
+
+def test_queries_are_read_from_a_store(run: Run, saved: Path, stores: tuple[str, str], folder: Path) -> None:
+    ran = run("search", saved, folder / "source.npy", "--space", "source", "--query", stores[0], "-k", 1, "--json")
+    assert ran.code == 0, ran.err
+
+
+def test_a_table_that_does_not_exist_is_answered_with_those_that_do(run: Run, stores: tuple[str, str]) -> None:
+    error = run("plan", stores[0].replace("#old", "#older"), "--json").json["error"]
+    assert "older.v does not exist; tables are: new, old" in error
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"), [(".duckdb", "#TABLE.COLUMN'"), (".db", "#TABLE.COLUMN'"), (".sqlite", "SQLite")]
+)
+def test_a_database_file_is_answered_with_its_address(run: Run, tmp_path: Path, suffix: str, said: str) -> None:
+    path = tmp_path / f"old shop{suffix}"
+    if suffix == ".sqlite":
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("create table items(id integer)")
+    else:
+        put(path, "items", np.eye(4, dtype=np.float32), range(4))
+    error = run("plan", path, "--json").json["error"]
+    assert said in error
+    assert "supported extensions" not in error
+    if suffix != ".sqlite":
+        assert f"duckdb://{path}#TABLE.COLUMN" in error
+
+
+def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: tuple[str, str], folder: Path) -> None:
+    target = stores[1].replace("#new.v", "#new.translated")
+    for dry in ((), ("--dry-run",)):
+        error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", *dry, "--json").json[
+            "error"
+        ]
+        assert "'new' exists, and 'translated' can be added to it only if it is also the source" in error
+        assert "drop" not in error

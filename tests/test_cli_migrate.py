@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -396,3 +397,28 @@ def test_a_column_beside_the_old_one_is_kept_after_the_switch(
     )
     assert run(*command, "--catch-up").code == 0
     assert "Dropped" in run(*command, "--rollback").err
+
+
+@pytest.mark.parametrize("show", [(), ("--show", "year")])
+def test_the_report_of_a_migration_names_rows_by_their_ids(
+    run: Run, store: Path, saved: Path, planted: tuple[Rows, Rows], show: tuple[str, ...]
+) -> None:
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html", *show)
+    assert ran.code == 0, ran.err
+    page = Path("report.html").read_text("utf-8")
+    cosines = planted[0] @ planted[0].T
+    np.fill_diagonal(cosines, -1)
+    lines = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*row \d+.*?</tr>", page, re.S)
+    assert lines
+    for line in lines:
+        row, *near = (int(number) for number in re.findall(r"row (\d+)", line))
+        assert near[:3] == np.argsort(-cosines[row])[:3].tolist()
+        assert (f"row {row}: {row}" in line) == bool(show)
+
+
+def test_a_column_that_the_source_lacks_is_refused_before_the_migration(run: Run, store: Path, saved: Path) -> None:
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html", "--show", "title", "--json")
+    assert ran.code == 2
+    assert "has no column 'title'; its columns are year" in ran.json["error"]
+    assert not Path("new.parquet").exists()
+    assert "--show has no effect without --report" in run("migrate", saved, store, "new.parquet", "--show", "year").err

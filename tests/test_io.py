@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from interlingua.core.errors import InputError, InputWarning
-from interlingua.io import EXTENSIONS, Records, VectorFile, create_writer, open_vectors
+from interlingua.io import EXTENSIONS, Records, VectorFile, create_writer, open_vectors, read_texts
 
 ALL = sorted(EXTENSIONS)
 BARE = (".fbin", ".fvecs", ".npy")
@@ -365,3 +365,11 @@ def test_ids_that_would_be_equal_as_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("\n".join(lines), "utf-8")
     with pytest.raises(InputError, match="'id' is the number 7 in some lines and the text '7' in others; as text they"):
         open_vectors(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize("read", [open_vectors, read_texts])
+def test_an_address_is_not_called_a_missing_file(read: Any) -> None:
+    with pytest.raises(InputError, match="looks like the address of a store, and a file is needed here"):
+        read("duckdb://leak.duckdb#chunks.v")
+    with pytest.raises(InputError, match=r"missing\.parquet: no such file\. Check the path\."):
+        read("missing.parquet")

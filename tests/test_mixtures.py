@@ -58,6 +58,21 @@ def test_the_command_names_the_rows_by_their_ids(run: Run, tmp_path: Path, rng: 
     assert (mixture["rows"], mixture["share"], mixture["model"]) == (300, 0.25, "unknown")
     assert set(mixture["ids"]) == {f"row {i}" for i in np.flatnonzero(model == 1)}
     text = run("identify", tmp_path / "mixed.jsonl").out
-    assert "These are vectors of two models: 300 of 1,200 rows (25%)" in text
+    assert "These are probably vectors of two models: about 300 of the 1,200 rows that were looked at (25%)" in text
     assert "and more, which --json lists" in text
+    assert "Ids of these rows, the surest first: row " in text
+    assert "unknown: " not in text
+    part = run("identify", tmp_path / "mixed.jsonl", "--rows", 1_000).out
+    assert "The other 200 rows were not looked at; --rows 1200 looks at all." in part
     assert run("identify", tmp_path / "mixed.jsonl", "--rows", 60, "--json").json["mixture"] is None
+
+
+def test_the_surest_rows_come_first(rng: np.random.Generator) -> None:
+    rows, model = collection((900, 300), rng)
+    noise = rng.standard_normal(rows.shape).astype(np.float32)
+    doubtful = np.flatnonzero(model == 1)[:100]
+    rows[doubtful] += 0.7 * np.linalg.norm(rows[0]) * noise[doubtful] / np.linalg.norm(noise[0])
+    found = find_mixture(rows)
+    assert found is not None
+    assert set(found.surest.tolist()) == set(found.rows.tolist())
+    assert np.isin(found.surest[:100], doubtful).mean() < 0.1

@@ -111,8 +111,11 @@ def test_a_mixture_of_two_models_is_separated_first_and_its_rows_are_named(run: 
     assert made["mixed_share"] == pytest.approx(0.1, abs=0.005)
     assert len({f"row {i}" for i in range(1_800, 2_000)} ^ set(made["mixed_ids"])) <= 10
     text = run("plan", path).out
-    assert "route: separate" in text
-    assert f"interlingua identify {path} --json" in text
+    assert "model: probably two; route: separate" in text
+    assert "About 10% of the rows are probably of another model than the rest." in text
+    part = run("plan", path, "--rows", 1_500).out
+    assert "of the 1,500 rows that were looked at are probably of another model" in part
+    assert f"interlingua identify {path} --rows 2000 --json" in text
 
 
 def test_a_few_copies_are_not_rounded_to_none(run: Run, tmp_path: Path) -> None:

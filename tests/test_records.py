@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlingua.core.errors import InputError
-from interlingua.core.records import Records, json_field, sample_vectors, select_rows, to_column, to_matrix
+from interlingua.core.records import Records, json_field, sample_records, select_rows, to_column, to_matrix
 
 N, D = 97, 3
 VECTORS = np.arange(N * D, dtype=np.float32).reshape(N, D) + 1
@@ -39,10 +39,13 @@ def test_reading_stops_after_the_last_selected_row() -> None:
 
 @pytest.mark.parametrize("size", [1, 10, N])
 def test_a_sample_depends_on_the_seed_and_not_on_the_pages(size: int) -> None:
-    drawn = sample_vectors(pages(size, ids=False), N, 20, np.random.default_rng(5))
+    def sample(rows: int, **kind: bool) -> Any:
+        parts = sample_records(pages(size, **kind), N, rows, np.random.default_rng(5))
+        return np.concatenate([part.vectors for part in parts])
+
     picked = np.sort(np.random.default_rng(5).choice(N, 20, replace=False))
-    np.testing.assert_array_equal(drawn, VECTORS[picked])
-    np.testing.assert_array_equal(sample_vectors(pages(size), N, N + 9, np.random.default_rng(5)), VECTORS)
+    np.testing.assert_array_equal(sample(20, ids=False), VECTORS[picked])
+    np.testing.assert_array_equal(sample(N + 9), VECTORS)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

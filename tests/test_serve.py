@@ -123,6 +123,9 @@ def test_the_translator_translates_and_searches(page: TestClient, session: Sessi
     assert pq.read_table(io.BytesIO(named.content))["id"].to_pylist() == ids.to_pylist()
     found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
     assert found["query"] == {"row": 5, "id": "5", "text": None}
+    assert found["warning"] is None
+    lost = page.get("/search", params={"side": "source", "row": 0, "words": "beatles"})
+    assert "source.npy has no texts and no ids, so 'beatles' cannot be found in it" in lost.json()["error"]
     assert found["target"][0]["row"] == 5  # the planted pair
     assert found["target"][0]["cosine"] > 0.99
     assert 5 not in [hit["row"] for hit in found["source"]]
@@ -150,6 +153,23 @@ def test_a_failed_measurement_is_no_reason_as_well(
     verdict = page.get("/state").json()["verdict"]
     assert verdict["reasons"] == ["Few rows."]
     assert [item["name"] for item in verdict["evidence"]] == ["round_trip"]
+
+
+def test_files_of_few_rows_are_told_before_the_fit(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    give(page, planted)
+    assert "The smaller side has about 600 different vectors." in page.get("/state").json()["note"]
+    assert "fail" in page.get("/state").json()["note"]
+
+
+def test_a_failed_fit_names_its_causes_and_a_search_warns(
+    page: TestClient, session: Session, planted: tuple[Rows, Rows]
+) -> None:
+    cause = {"name": "few rows", "finding": "There are 600 rows.", "advice": "Give more.", "weight": 0.5}
+    give(page, planted)
+    ended(session, "failed", diagnoses=[cause])
+    assert page.get("/state").json()["verdict"]["reasons"] == ["few rows: There are 600 rows. Give more."]
+    found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
+    assert found["warning"] == "The verdict is failed: the hits of the other model are meaningless."
 
 
 def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, planted: tuple[Rows, Rows]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from interlingua.core.arrays import read_only
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
-from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.spaces import EmbeddingSpace, as_space, shared_rows
 from interlingua.core.translator import Translator
 from interlingua.identification import identify
 from interlingua.sklearn import EmbeddingTranslator
@@ -174,9 +175,23 @@ def test_the_fingerprint_depends_on_content_shape_and_dtype_and_not_on_the_name(
     assert all(len(p) == 16 and int(p, 16) >= 0 for p in prints)
 
 
+def test_a_card_tells_which_share_of_its_rows_is_among_others(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3_000, 4)).astype(np.float16)
+    facts = json.loads(json.dumps(EmbeddingSpace(x).describe()))
+    assert len(facts["digests"]) == 64
+    edited = x[rng.permutation(3_000)[1:]].astype(np.float64)
+    edited[7] += 1
+    assert (shared_rows(facts, [edited]) or 0) > 0.9
+    assert shared_rows(facts, [np.repeat(x[:1_500], 2, axis=0)]) == pytest.approx(0.5, abs=0.02)
+    assert shared_rows(facts, [x + 1]) == shared_rows(facts, [x[:, :3]]) == 0
+    assert shared_rows({"n": 3_000, "d": 4, "fingerprint": facts["fingerprint"]}, [x]) is None
+
+
 def test_description_and_repr_name_the_space(rng: np.random.Generator) -> None:
     space = EmbeddingSpace(rng.standard_normal((3, 2)), name="mine")
-    assert space.describe() == {"name": "mine", "n": 3, "d": 2, "fingerprint": space.fingerprint()}
+    facts = space.describe()
+    assert len(facts.pop("digests")) == 3
+    assert facts == {"name": "mine", "n": 3, "d": 2, "fingerprint": space.fingerprint()}
     assert repr(space) == "EmbeddingSpace(mine: 3 x 2, float64)"
     assert repr(EmbeddingSpace(space.vectors)) == "EmbeddingSpace(unnamed: 3 x 2, float64)"
 

@@ -556,3 +556,8 @@ def test_a_card_that_cannot_be_written_leaves_the_saved_translator_as_it_was(
     with pytest.raises(InputError, match="the card cannot be written .*; nothing was saved"):
         Translator(doubled, doubled, (profile, profile), card).save(tmp_path / "t", overwrite=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir()} == before
+
+
+def test_all_files_of_a_translator_have_the_same_permissions(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "t")
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1

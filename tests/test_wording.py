@@ -9,7 +9,7 @@ import pytest
 
 import interlingua
 from interlingua.core import wording
-from interlingua.core.wording import count_of, describe_step, size_of
+from interlingua.core.wording import count_of, describe_step, rough_size_of, size_of
 
 SOURCE = Path(interlingua.__file__).parent
 
@@ -119,3 +119,11 @@ def test_one_row_is_no_rows_and_small_sizes_are_not_zero() -> None:
         "1.50 GB",
         "20,000.00 GB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(863_750_000, "860 MB"), (1_536_000_000, "1.5 GB"), (99_600, "100 kB"), (12, "12 bytes"), (24e9, "24 GB")],
+)
+def test_an_estimated_size_has_two_digits(number: float, words: str) -> None:
+    assert rough_size_of(number) == words

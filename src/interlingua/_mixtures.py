@@ -39,11 +39,18 @@ class Mixture:
         rows: numbers of these rows, in ascending order.
         spectra: how the variance of each group lies along the axes of the other, as
             `interlingua.core.comparison.Comparison.spectrum`: 0 is unrelated, 1 the same.
+        margins: how much more each of these rows lies along the axes of its group than along those of the other one.
     """
 
     share: float
     rows: IntArray
     spectra: tuple[float, float]
+    margins: FloatArray
+
+    @property
+    def surest(self) -> IntArray:
+        """Numbers of the rows of the smaller group, the surest first."""
+        return self.rows[np.argsort(-self.margins, kind="stable")]
 
 
 def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
@@ -84,12 +91,14 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
         if found is not None:
             space, foreign = found
             other = SpaceProfile.of(sample[foreign], limits=False)
-            second = space.assign(rows, other)
+            margins = space.margins(rows, other)
+            second = margins > 0
             largest = sample[parts == sizes.argmax()]
             spectra = space.spectrum_of(sample[foreign]), other.spectrum_of(largest)
             if spectra[1] < 2 * _UNRELATED and 0 < second.sum() < len(rows):
                 smaller = second if second.mean() <= 0.5 else ~second  # noqa: PLR2004
-                return Mixture(float(smaller.mean()), np.flatnonzero(smaller), spectra)
+                found_rows = np.flatnonzero(smaller)
+                return Mixture(float(smaller.mean()), found_rows, spectra, np.abs(margins[found_rows]))
     return None
 
 

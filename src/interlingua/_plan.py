@@ -70,7 +70,7 @@ class CollectionPlan:
         reduced: the vectors look reduced by PCA, so that vectors of a second model, reduced in the same manner, are not
             noticed.
         mixed_share: share of rows of a second model, 0 where none was found.
-        mixed_ids: ids of these rows in the sample.
+        mixed_ids: ids of these rows in the sample, the surest first.
         route: what to do: ``"separate"`` the rows of two models first; ``"re-embed"`` the texts with the new model; fit
             on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``.
         reasons: sentences that explain the route.
@@ -163,6 +163,10 @@ def plan(
             except InputError as error:
                 error.rename_argument("where", "target_where")
                 raise
+            if str(store.url) == address:
+                raise InputError(
+                    f"{address} was given for both sides; give vectors of the new model as TARGET, or leave it out."
+                )
             new = store.info()
             width, available = new.d, new.count
     model = identification.identify(vectors).model
@@ -181,7 +185,7 @@ def plan(
         "model": model,
         "reduced": identification.looks_reduced(vectors),
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
-        "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.rows.tolist()),
+        "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.surest.tolist()),
     }
     chosen = choose_route(facts, target, target_where, available)
     is_fit = chosen["route"] in ("public pairs", "unpaired")

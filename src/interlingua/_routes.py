@@ -14,6 +14,7 @@ __all__ = [
     "RecordedSearches",
     "Route",
     "choose_route",
+    "few_rows_note",
     "public_pairs_command",
     "row_options",
 ]
@@ -97,11 +98,12 @@ def choose_route(
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
     fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
-    few = _few_rows(fewest)
+    few = few_rows_note(fewest)
     route: Route
     commands: tuple[str, ...]
     mixed = (
-        f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both models."
+        f"About {facts['mixed_share']:.0%} of {_looked_at(facts)} are probably of another model than the rest. No "
+        "translator serves both models."
         if facts["mixed_share"]
         else ""
     )
@@ -113,10 +115,14 @@ def choose_route(
             mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
         ]
     elif mixed:
-        route, commands, expected = "separate", (f"interlingua identify {source}{chosen_rows} --json",), None
+        route, commands, expected = (
+            "separate",
+            (f"interlingua identify {source}{chosen_rows} --rows {facts['rows']} --json",),
+            None,
+        )
         reasons = [
-            f"{mixed} Separate the rows first, by the ids that identify lists or by the date on which the model was "
-            "changed."
+            f"{mixed} Separate the rows first, by the ids that identify lists, the surest first, or by the date on "
+            "which the model was changed."
         ]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
@@ -149,10 +155,11 @@ def choose_route(
         if chosen_rows:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["unusable"]:
+        read = facts["sampled"] + facts["unusable"]
         reasons.append(
-            f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
-            "such rows, so fit on a copy of the collection without them. A migration leaves them out if it is asked to "
-            "(`skip_bad`)."
+            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. A fit "
+            "refuses such rows, so fit on a copy of the collection without them. A migration leaves them out if it is "
+            "asked to (`skip_bad`)."
         )
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
@@ -176,7 +183,7 @@ def choose_route(
     }
 
 
-def _few_rows(fewest: int) -> str:
+def few_rows_note(fewest: int) -> str:
     """Return what an unpaired fit does with so few different rows of the smaller side, or an empty string."""
     if fewest > _FAILED_ROWS:
         return ""
@@ -191,11 +198,12 @@ def _few_rows(fewest: int) -> str:
 def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:
     """Return the sentences that advise against a switch without a comparison."""
     (low, high), (old_low, old_high) = searches.ndcg, searches.old_ndcg
-    ranges = f"(nDCG at 10 of {low:.2f} to {high:.2f}; the old model has {old_low:.2f} to {old_high:.2f})"
+    old = f"; the old model has {old_low:.2f} to {old_high:.2f}" if (low, high) != (old_low, old_high) else ""
+    ranges = f"(nDCG at 10 of {low:.2f} to {high:.2f}{old})"
     if route == "re-embed":
         return (
             "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
-            f"old one in {searches.worse} of {searches.count} recorded searches {ranges}."
+            f"old one in {searches.worse} of {searches.count} recorded searches."
         )
     failed = f" In {searches.failed} more the fit failed." if searches.failed else ""
     return (
@@ -204,6 +212,11 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
         f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
         "by the new one. Stay with the old model if its hits are better."
     )
+
+
+def _looked_at(facts: dict[str, Any]) -> str:
+    """Return the rows that were looked at in words."""
+    return "the rows" if facts["sampled"] >= facts["rows"] else f"the {facts['sampled']:,} rows that were looked at"
 
 
 def row_options(where: str | None, option: str = "--where") -> str:

@@ -447,7 +447,7 @@ def numbers_and_uuids_as_qdrant_ids_on_different_pages(place: Place) -> Made:
     )
 
 
-@case("Qdrant takes whole numbers from 0 and UUIDs only")
+@case(r"UUIDs only\. Add a column of such ids to the source and name it in its address, \?id=COLUMN; the old ids are")
 def words_as_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), place.qdrant("new"), {}
 

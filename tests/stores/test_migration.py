@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from interlingua.cli import _option
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError, SpaceMismatchError
 from interlingua.core.maps import AffineMap
 from interlingua.io import open_vectors
@@ -188,9 +189,11 @@ def test_resume_refuses_another_translator(memory: Callable[[str], Store], inter
 
 
 def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupted: Path) -> None:
-    message = r"the options were page_rows=50 and are page_rows=51\. Use the same options again"
-    with pytest.raises(InputError, match=message):
-        _again(memory, interrupted, options=Options(page_rows=51))
+    message = r"the options were page_rows=50, skip_bad=False and are page_rows=51, skip_bad=True\. Use"
+    with pytest.raises(InputError, match=message) as refused:
+        _again(memory, interrupted, options=Options(page_rows=51, skip_bad=True))
+    assert "Those of the first run: page_rows=50, without skip_bad=True." in str(refused.value)
+    assert "first run: --page-rows 50, without --skip-bad." in refused.value.render(_option)
 
 
 def test_resume_refuses_a_source_with_another_row(memory: Callable[[str], Store], interrupted: Path) -> None:

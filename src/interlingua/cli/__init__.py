@@ -39,6 +39,7 @@ from interlingua.core.errors import (
     MissingExtraError,
     OutputExistsError,
     SpaceMismatchError,
+    UnusableRowError,
 )
 
 __all__ = ["app", "main"]
@@ -68,7 +69,7 @@ _NEEDED = {
 
 # Options that have another name than the argument of the library.
 _OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "files": "text"}
-
+_WITHOUT_BAD_ROWS = "`What is refused` in docs/formats.md has a script that writes a file without such rows."
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
@@ -139,6 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(error.format_message(), 2, as_json=as_json, shown=True)
         except SpaceMismatchError as error:
             return _fail(f"{error.render(_option)}{_known_model(error.rows)}", 2, as_json=as_json)
+        except UnusableRowError as error:
+            advice = "" if error.remedy else f" {_WITHOUT_BAD_ROWS}"
+            return _fail(f"{error.render(_option)}{advice}", 2, as_json=as_json)
         except _REFUSALS as error:
             return _fail(error.render(_option), 2, as_json=as_json)
         except InterlinguaError as error:

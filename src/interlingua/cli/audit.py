@@ -21,17 +21,19 @@ from rich.table import Table
 from interlingua.cli import audit_fits, audit_inputs, console, reports
 from interlingua.cli.demo_data import read_demo
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import FORMATS, AsJson, Log, Seed, check_effect, check_outputs
+from interlingua.cli.inputs import check_different
+from interlingua.cli.options import FORMATS, STORE_ADDRESSES, AsJson, Log, Seed, check_effect, check_outputs
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.leakage.defenses import SUITES
+from interlingua.stores import input_files
 
 if TYPE_CHECKING:
     from interlingua.leakage.findings import Audit
 
 __all__ = ["audit"]
 
-_TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
+_TEXTS = ".txt (one per line), .jsonl, .jsonl.gz, .parquet or a column of a store"
 _FITS = 2
 _SUITES = ("none", *SUITES)
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
@@ -45,6 +47,7 @@ _INPUTS = (
 
 
 def _file(meaning: str, panel: str | None = None) -> Any:
+    """Return an option that names a file, or the address of a store."""
     return typer.Option(metavar="FILE", help=meaning, rich_help_panel=panel)
 
 
@@ -78,29 +81,31 @@ _AUTHORIZED = "Who authorized this audit; written into the report."
 
 def audit(
     context: typer.Context,
-    vectors: Annotated[Path | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}.")] = None,
+    vectors: Annotated[
+        str | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}; or {STORE_ADDRESSES}.")
+    ] = None,
     authorized_by: Annotated[str | None, typer.Option(metavar="WHO", help=_AUTHORIZED)] = None,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help=_REPORT)] = Path("audit.html"),
-    corpus: Annotated[Path | None, _file(f"Public texts of a similar kind: {_TEXTS}.", _CORPUS)] = None,
-    corpus_vectors: Annotated[Path | None, _file(_CORPUS_VECTORS, _CORPUS)] = None,
+    corpus: Annotated[str | None, _file(f"Public texts of a similar kind: {_TEXTS}.", _CORPUS)] = None,
+    corpus_vectors: Annotated[str | None, _file(_CORPUS_VECTORS, _CORPUS)] = None,
     encoder: Annotated[str | None, _name(_ENCODER, _CORPUS)] = None,
     stand_in: Annotated[
-        Path | None,
+        str | None,
         _file("Vectors of --corpus under any other encoder, to calibrate the estimates.", _CORPUS),
     ] = None,
-    labels: Annotated[Path | None, _file(_LABEL_NAMES, _LABELS)] = None,
+    labels: Annotated[str | None, _file(_LABEL_NAMES, _LABELS)] = None,
     label_vectors: Annotated[
-        Path | None, _file("Vectors of --labels under your encoder, in the same order.", _LABELS)
+        str | None, _file("Vectors of --labels under your encoder, in the same order.", _LABELS)
     ] = None,
     label_column: Annotated[str | None, _name("A column of --corpus that holds the labels instead.", _LABELS)] = None,
     text_column: Annotated[str, _name("The column or field that holds texts.", _CORPUS)] = "text",
-    truth: Annotated[Path | None, _file("The true texts of VECTORS.", _TRUTH)] = None,
-    truth_labels: Annotated[Path | None, _file("The true labels of VECTORS.", _TRUTH)] = None,
-    truth_vectors: Annotated[Path | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
-    members: Annotated[Path | None, _file(_MEMBERS, _MORE)] = None,
-    nonmembers: Annotated[Path | None, _file(_NONMEMBERS, _MORE)] = None,
-    second: Annotated[Path | None, _file(_SECOND, _MORE)] = None,
-    second_truth: Annotated[Path | None, _file("The true texts of --second, to measure with --truth.", _MORE)] = None,
+    truth: Annotated[str | None, _file("The true texts of VECTORS.", _TRUTH)] = None,
+    truth_labels: Annotated[str | None, _file("The true labels of VECTORS.", _TRUTH)] = None,
+    truth_vectors: Annotated[str | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
+    members: Annotated[str | None, _file(_MEMBERS, _MORE)] = None,
+    nonmembers: Annotated[str | None, _file(_NONMEMBERS, _MORE)] = None,
+    second: Annotated[str | None, _file(_SECOND, _MORE)] = None,
+    second_truth: Annotated[str | None, _file("The true texts of --second, to measure with --truth.", _MORE)] = None,
     kinds: Annotated[bool, typer.Option("--kinds", help=_KINDS)] = False,
     halvings: Annotated[int, typer.Option(metavar="N", min=0, max=6, help=_HALVINGS)] = 0,
     annex: Annotated[Path | None, typer.Option(metavar="FILE.html", help=_ANNEX)] = None,
@@ -164,10 +169,11 @@ def audit(
     check_outputs({**annexes, "--out": out, "the .json file of --out": json_file, "--keep": keep, "--log": log})
     if kinds:
         audit_inputs.check_kinds()
-    files = (
+    named = (
         vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors, members,
         nonmembers, second, second_truth,
     )  # fmt: skip
+    files = input_files(*(address or "" for address in named))
     watch = console.Stopwatch()
     with open_log(log, files) as log_event:
         with console.show_progress("Reading", record=log_event, transient=True) as reading:
@@ -189,6 +195,8 @@ def audit(
             )
             records = audit_inputs.read_records(members, nonmembers)
             other = audit_inputs.read_second(second, second_truth, text_column)
+            if other is not None:
+                check_different([(str(vectors), inputs.vectors), (str(second), other[0])])
         corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
         public = corpus_texts.vectors
         check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records, seed=seed)
@@ -305,9 +313,10 @@ def _sha256(path: Path) -> str:
 
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     from interlingua.leakage.severity import severity
+    from interlingua.report._fits import verdict_list
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
-    out.print(f"Fits: {', '.join(result.verdicts)}")
+    out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
     out.print(conclusion(result), soft_wrap=True, markup=False)
     out.print(model_statement(result), soft_wrap=True, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

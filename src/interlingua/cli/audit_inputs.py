@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from interlingua.cli.addresses import name_of, read_label_rows, read_plain_vectors, read_text_rows, read_vectors
+from interlingua.cli.collections import file_of
+from interlingua.cli.inputs import check_different
 from interlingua.cli.options import check_effect
 from interlingua.cli.reports import check_report
 from interlingua.core.arrays import require
@@ -104,20 +107,20 @@ def check_options(*, demo: bool, options: Mapping[str, object], of_words: Mappin
 
 
 def read_inputs(
-    vectors: Path | None,
-    corpus: Path | None,
+    vectors: str | None,
+    corpus: str | None,
     *,
     source: tuple[str | None, str | None, float | None],
     text_column: str,
-    corpus_vectors: Path | None,
+    corpus_vectors: str | None,
     encoder: str | None,
-    stand_in: Path | None,
-    labels: Path | None,
-    label_vectors: Path | None,
+    stand_in: str | None,
+    labels: str | None,
+    label_vectors: str | None,
     label_column: str | None,
-    truth: Path | None,
-    truth_labels: Path | None,
-    truth_vectors: Path | None,
+    truth: str | None,
+    truth_labels: str | None,
+    truth_vectors: str | None,
     on_texts: OnTexts,
 ) -> AuditInputs:
     """Read the inputs that the options of the same names give; texts without vectors are embedded with the encoder.
@@ -129,7 +132,6 @@ def read_inputs(
         InputError: the vectors or the public texts were not given, or a file cannot be used.
         MissingExtraError: an encoder was named and the extra ``encoder`` is not installed.
     """
-    from interlingua import io
     from interlingua.encoders import sentence_encoder
 
     if vectors is None or (corpus is None and corpus_vectors is None):
@@ -138,27 +140,30 @@ def read_inputs(
             "texts such as faces; --demo audits the demo's data."
         )
     column, key, scale = source
-    rows = io.open_vectors(vectors, column=column, key=key, scale=scale).vectors()
+    rows = read_vectors(vectors, column, key, scale)
     encode = None if encoder is None else sentence_encoder(encoder)
     public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in, on_texts)
-    of_corpus = None if label_column is None or corpus is None else io.read_labels(corpus, label_column)
+    check_different([(vectors, rows), (corpus_vectors or corpus or "", public.vectors)])
+    if stand_in is not None and public.stand_in is not None:
+        check_different([(corpus_vectors or "the vectors of --corpus", public.vectors), (stand_in, public.stand_in)])
+    of_corpus = None if label_column is None or corpus is None else read_label_rows(corpus, label_column)
     return AuditInputs(
         vectors=rows,
         corpus=public,
         labels=_read_labels(labels, label_vectors, encode, public, of_corpus),
         truth=_read_truth(truth, text_column, truth_labels, label_column or "label", truth_vectors),
-        vectors_name=vectors.name,
-        corpus_name=str(getattr(corpus or corpus_vectors, "name", "")),
+        vectors_name=name_of(vectors),
+        corpus_name=name_of(corpus or corpus_vectors or ""),
         encoder_name=encoder or "auditor's own encoder (vectors were given)",
     )
 
 
 def _read_corpus(
-    texts: Path | None,
+    texts: str | None,
     column: str,
-    vectors: Path | None,
+    vectors: str | None,
     encode: Encode | None,
-    stand_in: Path | None,
+    stand_in: str | None,
     on_texts: OnTexts,
 ) -> PublicCorpus:
     """Read the public texts, and read or compute their vectors; without texts, read the vectors alone.
@@ -166,18 +171,20 @@ def _read_corpus(
     Raises:
         InputError: neither vectors nor an encoder, or not one vector per text.
     """
-    from interlingua.io import read_texts
     from interlingua.leakage.inputs import PublicCorpus
 
     if texts is None and vectors is not None:
-        return PublicCorpus.of_rows(_vectors(vectors))
-    public = read_texts(cast(Path, texts), column)
+        return PublicCorpus.of_rows(read_plain_vectors(vectors))
+    texts = cast(str, texts)
+    public = read_text_rows(texts, column)
     if vectors is not None:
-        rows = _vectors(vectors)
+        rows = read_plain_vectors(vectors)
     elif encode is not None:
         from interlingua.encoders import embed_texts
 
         rows = np.asarray(embed_texts(encode, public, on_texts), np.float32)
+    elif file_of(texts) is None:
+        rows = read_plain_vectors(texts)
     else:
         raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
     if len(rows) != len(public):
@@ -185,11 +192,11 @@ def _read_corpus(
             f"{texts} has {len(public)} texts and there are {len(rows)} vectors; "
             "there must be one vector for each text."
         )
-    return PublicCorpus(rows, public, None if stand_in is None else _vectors(stand_in))
+    return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in))
 
 
 def _read_labels(
-    names: Path | None, vectors: Path | None, encode: Encode | None, corpus: PublicCorpus, of_corpus: Any
+    names: str | None, vectors: str | None, encode: Encode | None, corpus: PublicCorpus, of_corpus: Any
 ) -> Labels | None:
     """Return the labels to infer, from a file of names or from the labels of the public texts.
 
@@ -204,13 +211,12 @@ def _read_labels(
     Raises:
         InputError: names without vectors and without an encoder, or not one vector per name.
     """
-    from interlingua.io import read_texts
     from interlingua.leakage.attributes import embed_labels
     from interlingua.leakage.inputs import Labels
 
     if names is None:
         return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
-    labels = tuple(read_texts(names, "label"))
+    labels = tuple(read_text_rows(names, "label"))
     blank = next((number for number, label in enumerate(labels) if not label.strip()), None)
     if blank is not None:
         raise InputError(f"{names}: the label in row {blank} (counted from 0) is blank; remove it and its vector.")
@@ -218,7 +224,7 @@ def _read_labels(
         raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
     if vectors is None and encode is not None:
         return Labels(labels, embed_labels(encode, labels))
-    rows = _vectors(vectors)  # type: ignore[arg-type]
+    rows = read_plain_vectors(vectors)  # type: ignore[arg-type]
     if len(rows) != len(labels):
         raise InputError(
             f"{names} names {len(labels)} labels and there are {len(rows)} vectors; "
@@ -230,20 +236,19 @@ def _read_labels(
 
 
 def _read_truth(
-    texts: Path | None, column: str, labels: Path | None, label_column: str, vectors: Path | None
+    texts: str | None, column: str, labels: str | None, label_column: str, vectors: str | None
 ) -> GroundTruth:
     """Read the true contents of the audited rows.
 
     Raises:
         InputError: a file that cannot be used.
     """
-    from interlingua.io import read_labels, read_texts
     from interlingua.leakage.inputs import GroundTruth
 
     return GroundTruth(
-        None if texts is None else read_texts(texts, column),
-        None if labels is None else read_labels(labels, label_column),
-        None if vectors is None else _vectors(vectors),
+        None if texts is None else read_text_rows(texts, column),
+        None if labels is None else read_label_rows(labels, label_column),
+        None if vectors is None else read_plain_vectors(vectors),
     )
 
 
@@ -272,7 +277,7 @@ def check_kinds() -> None:
         require(package, "kinds")
 
 
-def read_records(members: Path | None, nonmembers: Path | None) -> KnownRecords | None:
+def read_records(members: str | None, nonmembers: str | None) -> KnownRecords | None:
     """Read the records of the membership test, if there are any.
 
     Raises:
@@ -282,26 +287,23 @@ def read_records(members: Path | None, nonmembers: Path | None) -> KnownRecords 
 
     if members is None:
         return None
-    return KnownRecords(_vectors(members), None if nonmembers is None else _vectors(nonmembers))
+    return KnownRecords(read_plain_vectors(members), None if nonmembers is None else read_plain_vectors(nonmembers))
 
 
-def read_second(
-    vectors: Path | None, texts: Path | None, column: str
-) -> tuple[FloatArray, Sequence[str] | None] | None:
+def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[FloatArray, Sequence[str] | None] | None:
     """Read the vectors of a second leak and its true texts, if they are given.
 
     Raises:
         InputError: a file that cannot be used, or not one text per vector.
     """
-    from interlingua.io import read_texts
     from interlingua.leakage.linkage import MIN_ROWS
 
     if vectors is None:
         return None
-    rows = _vectors(vectors)
+    rows = read_plain_vectors(vectors)
     if len(rows) < MIN_ROWS:
         raise InputError(f"{vectors} has {len(rows)} rows; at least {MIN_ROWS} are needed to link rows of two leaks.")
-    true = None if texts is None else read_texts(texts, column)
+    true = None if texts is None else read_text_rows(texts, column)
     if true is not None and len(true) != len(rows):
         raise InputError(
             f"{texts} has {len(true)} texts and {vectors} has {len(rows)} vectors; "
@@ -335,15 +337,3 @@ def demo_inputs(data: DemoData) -> AuditInputs:
         corpus_name="names of other Debian packages",
         encoder_name=data.encoder("target"),
     )
-
-
-def _vectors(path: Path) -> FloatArray:
-    from interlingua.io import open_vectors
-
-    try:
-        return np.asarray(open_vectors(path).vectors(), np.float32)
-    except InputError as error:
-        if not error.remedy:
-            raise
-        # The options that a remedy names are those of VECTORS alone.
-        raise InputError(f"{error.args[0]} Give a file that holds these vectors alone, as floats.") from error

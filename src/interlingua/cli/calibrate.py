@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console, inputs
+from interlingua.cli.addresses import read_vectors
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
@@ -56,11 +57,11 @@ def calibrate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Write the translator with its calibration here.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing translator, also DIR itself.")] = False,
     source_queries: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Vectors of queries by the source model, whose scores are measured."),
     ] = None,
     target_queries: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Vectors of queries by the target model, whose scores are measured."),
     ] = None,
     paired: Annotated[
@@ -80,9 +81,8 @@ def calibrate(
 
     Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
     your own where they are of another kind than those of the fit, and with queries where queries are not like
-    documents. Up to 2,048 rows of each side, drawn at random, are used; a file or
-    collection at least as large as that of the fit is read once more to compare its rows with those of the fit. The
-    translator itself does not change.
+    documents. Up to 2,048 rows of each side, drawn at random, are used; each file or
+    collection is read once more to look for rows of the fit. The translator itself does not change.
     """
     from interlingua.core.calibration import MAX_ROWS
     from interlingua.core.storage import check_destination
@@ -92,10 +92,11 @@ def calibrate(
     check_destination(out, overwrite=force)
     translator = load(directory)
     queries = {"source": source_queries, "target": target_queries}
+    given_queries = [path for path in queries.values() if path is not None]
     asked = [None if path is None else _read_queries(path, side) for side, path in queries.items()]
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
     watch = console.Stopwatch()
-    with inputs.closing_sides(files), open_log(log, (*input_files(source, target), *queries.values())) as record:
+    with inputs.closing_sides(files), open_log(log, input_files(source, target, *given_queries)) as record:
         with console.show_progress("Reading", record=record, transient=True) as reading:
             inputs.check_widths(files, translator, paired=paired)
             fitted = warn_of_fitted_rows(files, translator, reading.on_rows)
@@ -105,6 +106,7 @@ def calibrate(
             else:
                 spaces = [inputs.read_space(file, **given) for file in files]
         record("read", rows=[space.n for space in spaces])
+        inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
         with console.working("Measuring scores", record):
             made = translator.fit_calibration(
                 *(space.vectors for space in spaces),
@@ -117,11 +119,10 @@ def calibrate(
     _print(made, out, fitted, paired=paired, seconds=watch.seconds, as_json=as_json)
 
 
-def _read_queries(path: Path, side: str) -> FloatArray:
+def _read_queries(path: str, side: str) -> FloatArray:
     from interlingua.core.calibration import MIN_ROWS
-    from interlingua.io import open_vectors
 
-    queries = open_vectors(path).vectors()
+    queries = read_vectors(path)
     if len(queries) < MIN_ROWS:
         raise InputError(
             f"{path} holds {count_of(len(queries))} of {side} queries; at least {MIN_ROWS} are needed. Give more, or "

@@ -68,10 +68,9 @@ def evaluate(
     """Measure a translator on paired rows.
 
     Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
-    are paired by their ids. Use rows that the fit has not seen; a file or collection at least as large as that of the
-    fit is read twice, first to compare its rows with those of the fit. For both directions it prints how often the
-    right row comes first (top-1), its mean rank (1 is best), and the mean cosine between a translation and the real
-    vector.
+    are paired by their ids. Use rows that the fit has not seen; each file or collection is read twice, first to
+    look for rows of the fit. For both directions it prints how often the right row comes first (top-1), its mean rank
+    (1 is best), and the mean cosine between a translation and the real vector.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
@@ -96,6 +95,7 @@ def evaluate(
                 on_rows=progress.on_rows,
             )
             record("read", rows=spaces[0].n)
+            inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
             measured = inputs.without_comparison(translator) if allow_foreign else translator
             scores = measure(measured, *spaces, pool=pool, seed=seed, on_rows=progress.on_rows)
         result = {**scores.to_dict(), "fitted": fitted}
@@ -113,6 +113,11 @@ def evaluate(
         console.note(
             "Warning: the right row ranks no better than by chance. The rows of SOURCE and TARGET are probably not the "
             "same texts, row by row, or the translator is of other models."
+        )
+    if scores.is_translation:
+        console.note(
+            "Warning: one side is the translation of the other to within rounding, as if this translator had written "
+            "it. Scores of its own translations are no evidence. Give vectors that both models made."
         )
     console.note(
         f"{result['n']:,} paired rows, pool {result['pool']:,}, ± half of the 95 % interval, {watch.seconds:.1f} s"

@@ -14,6 +14,7 @@ from interlingua.aligners import METHODS
 from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.known_pairs import read_pairs
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -250,7 +251,7 @@ def fit(
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
             columns_shown = reports.shown_columns(show, files)
             names = [source_name, *[target_name] * len(paths)]
-            known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
+            known = read_pairs(pairs, files[:2], rows=rows) if pairs else None
             label_columns = inputs.side_columns("--labels", labels)
             if label_columns is not None and len(paths) > 1:
                 raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
@@ -293,6 +294,7 @@ def fit(
                     for side, space, file in zip(sides, spaces, files, strict=True)
                 }
                 record("read", **used)
+                inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
                 _note_samples(used)
                 _note_nulls(dict(zip(sides, files, strict=True)))
                 # The limit of `align` itself would cut what --rows asks for.

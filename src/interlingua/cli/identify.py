@@ -66,13 +66,19 @@ def identify(
     out = console.stdout()
     if parts is not None:
         shown = ", ".join(map(str, parts["ids"][:_SHOWN_IDS]))
+        unseen = collection.n - len(vectors)
+        rest = f" The other {unseen:,} rows were not looked at; --rows {collection.n} looks at all." if unseen else ""
+        more = " and more, which --json lists" if parts["rows"] > _SHOWN_IDS else ""
         out.print(
-            f"These are vectors of two models: {parts['rows']:,} of {len(vectors):,} rows ({parts['share']:.0%}) are "
-            f"not of the model of the others. Model of these rows: {parts['model']}; of the others: {parts['others']}. "
-            f"Ids of these rows: {shown}{' and more, which --json lists' if parts['rows'] > _SHOWN_IDS else ''}.",
+            f"These are probably vectors of two models: about {parts['rows']:,} of the {len(vectors):,} rows that were "
+            f"looked at ({parts['share']:.0%}) are not of the model of the others. Model of these rows: "
+            f"{parts['model']}; of the others: {parts['others']}. Ids of these rows, the surest first: {shown}{more}."
+            f"{rest}",
             soft_wrap=True,
         )
-    out.print(f"{result.model}: {result.reason}", soft_wrap=True)
+        out.print("Compared with known models as if all rows were of one model:")
+    else:
+        out.print(f"{result.model}: {result.reason}", soft_wrap=True)
     if reduced and parts is None:
         out.print(REDUCED_NOTE, soft_wrap=True)
     out.print(
@@ -108,5 +114,5 @@ def _describe(mixture: Mixture, vectors: FloatArray, ids: list[Any]) -> dict[str
         "share": round(mixture.share, 4),
         "model": names[0],
         "others": names[1],
-        "ids": [ids[row] for row in mixture.rows.tolist()],
+        "ids": [ids[row] for row in mixture.surest.tolist()],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +18,8 @@ from interlingua.core.values import python_values
 from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
     from interlingua.core.translator import Translator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SIDES",
     "Side",
+    "check_different",
     "check_widths",
     "close_sides",
     "closing_sides",
@@ -34,7 +36,6 @@ __all__ = [
     "open_sides",
     "read_categories",
     "read_paired",
-    "read_pairs",
     "read_space",
     "side_columns",
     "side_names",
@@ -44,6 +45,8 @@ __all__ = [
 SIDES, _WHERE = ("source", "target"), ("where", "target_where")
 
 Side = VectorFile | Collection
+# Share of the rows of one side that may be on the other too.
+_SAME = 0.5
 _OnRows = Callable[[str, int, int], None]
 
 
@@ -179,6 +182,32 @@ def check_widths(files: Sequence[Side], translator: Translator, *, paired: bool 
         )
 
 
+def check_different(sides: Sequence[tuple[str, npt.NDArray[Any]]]) -> None:
+    """Refuse sides of which most rows are the same vectors: they are of one model, so there is nothing to translate.
+
+    Args:
+        sides: name and vectors of the first side, and of each one that it is compared with.
+
+    Raises:
+        InputError: at least half of the rows of one side are also on another, in any order.
+    """
+    from interlingua.core.spaces import EmbeddingSpace, shared_rows
+
+    (first, vectors), *others = sides
+    for name, rows in others:
+        if rows.shape[1] != vectors.shape[1]:
+            continue
+        pairs = ((vectors, rows), (rows, vectors))
+        shares = [shared_rows(EmbeddingSpace(one).describe(), [other]) or 0.0 for one, other in pairs]
+        if max(shares) >= _SAME:
+            both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
+            share = "all" if max(shares) == 1 else f"about {max(shares):.0%}"
+            raise InputError(
+                f"{both} the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
+                "there is nothing to translate. Give vectors of two models."
+            )
+
+
 def read_space(
     file: Side,
     *,
@@ -195,7 +224,7 @@ def read_space(
         file: the file or collection.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
-        with_ids: also read the ids, if there are any; they name rows in reports.
+        with_ids: also read what names rows in reports: the ids, or the row numbers of a file without ids.
         show: a column whose values are added to the ids.
         name: of the space; by default the name of the file without its extension, or the names of the collection.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
@@ -222,10 +251,12 @@ def read_space(
             if read is not None:
                 read += page.ids.to_pylist()
         vectors, ids = np.concatenate(parts), ids if read is None else read
+    if with_ids and ids is None and (drawn is not None or show is not None):
+        # A space numbers its own rows, and those of a sample have other numbers than the rows of the file.
+        ids = [f"row {row:,}" for row in (range(file.n) if drawn is None else drawn.tolist())]
     if show is not None and with_ids:
         values = read_categories(file, show, rows=rows, seed=seed, option="--show")
-        numbers = range(file.n) if drawn is None else drawn.tolist()
-        ids = [f"{key}: {value}" for key, value in zip(ids or numbers, values, strict=True)]
+        ids = [f"{key}: {value}" for key, value in zip(ids or (), values, strict=True)]
     return EmbeddingSpace(vectors, ids=ids, name=name or _title(file))
 
 
@@ -319,61 +350,6 @@ def without_comparison(translator: Translator) -> Any:
 def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
     """Return what a fit of two spaces does, for the display of its progress."""
     return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
-
-
-def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArray:
-    """Read known pairs [p, 2] of (source row, target row).
-
-    Raises:
-        InputError: the file cannot be read, holds anything but two columns of row numbers, or names missing rows.
-    """
-    if rows is not None:
-        raise InputError(
-            "--rows and --sample draw rows at random and --pairs names rows of the whole files; use one of the two."
-        )
-    for file in files:
-        if isinstance(file, Collection):
-            raise InputError(
-                f"--pairs names rows by their number, and the rows of {file.path} have none. Write both sides to files."
-            )
-    if not path.is_file():
-        raise InputError(f"--pairs {path} is not a file; give a .npy, .csv or .tsv of (source row, target row).")
-    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
-    if delimiter is not None:
-        pairs = _read_table(path, delimiter)
-    elif path.suffix.lower() == ".npy":
-        try:
-            pairs = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise InputError(f"--pairs {path} cannot be read as .npy ({error}).") from error
-    else:
-        raise InputError(f"--pairs {path} has extension '{path.suffix}'; .npy, .csv or .tsv is needed.")
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or not len(pairs):
-        raise InputError(f"--pairs {path} holds {pairs.dtype} {pairs.shape}; integers [p, 2] with p >= 1 are needed.")
-    for side, file, column in zip(SIDES, files, pairs.T, strict=True):
-        wrong = column[(column < 0) | (column >= file.n)]
-        if len(wrong):
-            raise InputError(f"--pairs {path} names {side} row {wrong[0]}; {file.path} has rows 0 to {file.n - 1}.")
-    return np.asarray(pairs, np.int64)
-
-
-def _read_table(path: Path, delimiter: str) -> IntArray:
-    """Return two columns of integers; a first line without numbers is a header."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"--pairs {path} cannot be read as a table ({error}).") from error
-    if lines and not any(cell.strip().lstrip("-").isdecimal() for cell in lines[0]):
-        del lines[0]
-    pairs = []
-    for number, line in enumerate(lines, 1):
-        try:
-            source, target = map(int, line)
-        except ValueError as error:
-            raise InputError(f"--pairs {path}: pair {number} reads {line}; two row numbers are needed.") from error
-        pairs.append((source, target))
-    return np.asarray(pairs, np.int64).reshape(-1, 2)
 
 
 def _drawn(file: Side, rows: int | None, seed: int) -> IntArray | None:

@@ -95,6 +95,7 @@ _SKIP_BAD = (
 )
 _DELETE_VANISHED = "With --catch-up, also delete the rows of TARGET that this command wrote and SOURCE no longer has."
 _WHERE = "Read only the rows of SOURCE that meet this SQL condition."
+_SHOW = "With --report: the payload column whose values name the rows in it, beside their ids."
 _ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
 
@@ -135,6 +136,7 @@ def migrate(
     ] = PAGE_ROWS,
     rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS)] = None,
     report: reports.ReportFile = None,
+    show: Annotated[str | None, typer.Option(metavar="COLUMN", help=_SHOW)] = None,
     force: reports.ReplaceReport = False,
     seed: Seed = 0,
     log: Log = None,
@@ -172,6 +174,8 @@ def migrate(
     check_outputs({**written, "--journal": path, "--report": report, "--log": log})
     if not undo:
         reports.check_optional_report(report, force=force)
+    if report is None:
+        check_effect({"--show": show}, "has no effect without --report; leave it out.")
     if fit is None:
         check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
@@ -200,6 +204,10 @@ def migrate(
     # Some databases write to their files as soon as they are opened.
     open_target = open_source if dry_run else open_store
     with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
+        if show is not None and show not in (columns := _payload_columns(old)):
+            raise InputError(
+                f"--show: {source} has no column {show!r}; its columns are {', '.join(columns) or 'none'}."
+            )
         if fit is not None and not resume:
             # Both are checked before the fit, which takes minutes.
             options.restrict(old)
@@ -214,12 +222,14 @@ def migrate(
             show_plan(made, options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with _phase_progress("Migrating", record, lambda: _after_interruption(path)) as show:
-            result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
+        with _phase_progress("Migrating", record, lambda: _after_interruption(path)) as on_rows:
+            result = migration.migrate(
+                translator, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
+            )
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
-            _write_report(report, translator, old, fit, facts, seed, options)
+            _write_report(report, translator, old, fit, facts, seed, options, show)
     if report is not None:
         console.note(f"Wrote {report}")
     changed = bool(result.changed_ids)
@@ -302,6 +312,11 @@ def _catch_up(
         console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
 
 
+def _payload_columns(store: Store) -> tuple[str, ...]:
+    schema = store.info().schema
+    return () if schema is None else tuple(schema.names)
+
+
 def _after_interruption(journal: Path) -> str:
     if not journal.exists():
         return "Nothing was written."
@@ -333,6 +348,7 @@ def _fit(
             x = sample_rows(old, rows, seed)
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
+    inputs.check_different([(str(space.name), space.vectors) for space in spaces])
     with console.show_progress(inputs.fit_title(*spaces), record=record) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
@@ -357,17 +373,23 @@ def _write_report(
     facts: Mapping[str, Any],
     seed: int,
     options: Options,
+    show: str | None,
 ) -> None:
     """Write the report with rows of the source and, if one was given, of the store of the new model."""
+    from interlingua.core.spaces import EmbeddingSpace
     from interlingua.core.translator import Translator
-    from interlingua.stores.sampling import sample_rows
+    from interlingua.stores.sampling import sample_named_rows
+
+    def sample(store: Store) -> EmbeddingSpace:
+        column = show if show in _payload_columns(store) else None
+        vectors, names = sample_named_rows(store, _PICTURED, seed, pool=_POOL, show=column)
+        return EmbeddingSpace(vectors, ids=names)
 
     with console.working("Drawing the report"):
-        x = sample_rows(old, _PICTURED, seed, pool=_POOL)
-        y = None
+        x, y = sample(old), None
         if new_model is not None:
             with open_rows(new_model) as new:
-                y = sample_rows(new, _PICTURED, seed, pool=_POOL)
+                y = sample(new)
         shown = translator
         if options.inverse:
             shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {})

@@ -9,7 +9,7 @@ import typer
 from interlingua.cli import console
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Log, SampleRows, Seed, TargetWhere, Where
-from interlingua.core.wording import count_of, duration_of, size_of
+from interlingua.core.wording import count_of, duration_of, rough_size_of
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
@@ -30,8 +30,8 @@ def plan(
 ) -> None:
     """Look at a collection and say what to do with it.
 
-    Prints what it holds, whether it holds vectors of two models, which way to the new model fits, the next commands,
-    and what they cost on this machine. Nothing is written.
+    Prints what it holds, whether it holds vectors of two models, which way to the new model fits, the next commands
+    if that way is a fit, and what they cost on this machine. Nothing is written.
     """
     from interlingua._plan import plan as make_plan
 
@@ -51,7 +51,8 @@ def plan(
     share = "under 1 %" if result.repeats < 0.01 else f"{result.repeats:.0%}"
     repeats = f", {share} of them copies" if result.repeats else ""
     out.print(f"{result.source}: {count_of(result.rows)} of width {result.d}{nulls}{repeats}", soft_wrap=True)
-    out.print(f"model: {result.model}; route: {result.route}")
+    model = "probably two" if result.mixed_share else result.model
+    out.print(f"model: {model}; route: {result.route}")
     for sentence in result.reasons:
         out.print(f"- {sentence}", soft_wrap=True)
     if result.needed_rows:
@@ -61,9 +62,9 @@ def plan(
         out.print(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
     costs = result.costs
     if costs is not None:
-        disk = "" if costs.disk_bytes is None else f", {size_of(costs.disk_bytes)} of new vectors"
+        disk = "" if costs.disk_bytes is None else f", {rough_size_of(costs.disk_bytes)} of new vectors"
         fit = (
-            f"{duration_of(costs.fit_seconds)} and {size_of(costs.fit_bytes)} of memory for an unpaired fit "
+            f"{duration_of(costs.fit_seconds)} and {rough_size_of(costs.fit_bytes)} of memory for an unpaired fit "
             f"({duration_of(costs.failed_fit_seconds)} if it finds no map)"
         )
         if result.route == "public pairs":

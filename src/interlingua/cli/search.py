@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +12,19 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
+from interlingua.cli.addresses import read_vectors
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Log, Seed, TranslatorFolder, check_effect
+from interlingua.cli.options import (
+    FORMATS,
+    STORE_ADDRESSES,
+    AllowForeign,
+    AsJson,
+    Log,
+    Seed,
+    TranslatorFolder,
+    check_effect,
+)
 from interlingua.core.errors import InputError
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
@@ -50,7 +59,9 @@ def search(
     target: Annotated[
         str | None, typer.Argument(metavar="TARGET", help="A collection in the target space, if there is one.")
     ] = None,
-    query: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Query vectors: {FORMATS}.")] = None,
+    query: Annotated[
+        str | None, typer.Option(metavar="FILE", help=f"Query vectors: {FORMATS}; or {STORE_ADDRESSES}.")
+    ] = None,
     space: Annotated[Space, typer.Option(help="The space of the queries.")] = Space.TARGET,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits per query.")] = 10,
     text: Annotated[
@@ -141,13 +152,12 @@ def search(
         raise InputError(f"--nominees is {nominees} and -k {k}; at least as many nominees as hits are needed.")
     from interlingua.core.translator import load
     from interlingua.encoders import encoder_title, open_encoder, with_task
-    from interlingua.io import open_vectors
     from interlingua.stores.joint import JointSearch
     from interlingua.stores.rerank import rerank as rank_again
 
     translator = load(directory)
     # Queries and texts of hits are embedded by one model, which is loaded once.
-    queries: Any = None if query is None else open_vectors(query).vectors()
+    queries: Any = None if query is None else read_vectors(query)
     name = rerank or encoder
     model = None if name is None else open_encoder(name, task="query")
     if model is not None and text:
@@ -160,7 +170,7 @@ def search(
             "with parts of the queries."
         )
     encode = None if rerank is None or model is None else with_task(model, "document")
-    inputs = (*input_files(source, target or ""), query)
+    inputs = input_files(source, target or "", query or "")
     with open_log(log, inputs) as record, console.show_progress("Searching", record=record, transient=True) as progress:
         # Some databases write to their files as soon as they are opened.
         first, second = open_rows(source), open_rows(target) if target else None
@@ -197,7 +207,7 @@ def search(
         console.note(line)
 
 
-def _check_options(query: Path | None, text: Sequence[str] | None, encoder: str | None, rerank: str | None) -> None:
+def _check_options(query: str | None, text: Sequence[str] | None, encoder: str | None, rerank: str | None) -> None:
     """Refuse queries that are missing or given twice, and two models."""
     if (query is None) == (not text):
         raise InputError("Give the queries with --query FILE or with --text TEXT, and not with both.")

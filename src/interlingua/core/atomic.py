@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
+
+
+_DRIVE = re.compile(r"[A-Za-z]:\\")
 
 
 @contextmanager
@@ -123,14 +127,15 @@ def write_text(path: str | Path, text: str, *, mode: int | None = None) -> Path:
 
 
 def check_parent(path: str | Path) -> None:
-    """Refuse a path whose folder does not exist.
+    """Refuse a path whose folder does not exist, and a path of another system.
 
     Raises:
-        InputError: it does not exist.
+        InputError: the folder does not exist, or the path begins with a drive of Windows on another system.
     """
     parent = Path(path).parent
     if not parent.is_dir():
         raise InputError(f"The folder {parent} does not exist; create it or choose another.")
+    _check_name(path)
 
 
 def check_regular(path: str | Path) -> None:
@@ -164,6 +169,7 @@ def check_writable(path: str | Path) -> None:
     Raises:
         InputError: a parent is a file, a name is too long, or the file system does not allow writing there.
     """
+    _check_name(path)
     target = Path(os.path.realpath(path))
     with _refusal(path):
         parent = next(folder for folder in (target, *target.parents) if _exists(folder))
@@ -224,6 +230,13 @@ def _destination(path: str | Path) -> Path:
         target.parent.is_dir()
     check_parent(target)
     return target
+
+
+def _check_name(path: str | Path) -> None:
+    if os.name != "nt" and _DRIVE.match(Path(path).name):
+        raise InputError(
+            f"{path} is a path of Windows, and here it would be the name of one file. Give a path with slashes."
+        )
 
 
 def _temporary(target: Path) -> Path:

@@ -90,8 +90,9 @@ class Comparison:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Phrases that say which statistics are beyond their limits."""
+        spectrum = max(self.spectrum, 0.0)  # noise around 0 is below it in half of the cases
         phrases = {
-            f"their variance along its principal axes is {self.spectrum:.2f} on a scale where unrelated vectors have 0 "
+            f"their variance along its principal axes is {spectrum:.2f} on a scale where unrelated vectors have 0 "
             f"and its own rows 1, and {self.needed:.2f} is needed": self.spectrum < self.needed,
             f"their mean has a cosine of {self.mean:.2f} with its mean": self.mean < MEAN_LIMIT,
             f"the scales of their columns differ from its by a factor of {np.exp(self.distortion):.1f}": (

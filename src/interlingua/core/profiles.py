@@ -293,9 +293,9 @@ class SpaceProfile:
         units = unit_rows(np.asarray(rows, np.float32))
         return self._spectrum(units - units.mean(axis=0))
 
-    def assign(self, rows: FloatArray, other: SpaceProfile) -> npt.NDArray[np.bool_]:
-        """Return for each of unit rows [n, d] whether it lies along the axes of ``other`` more than along these."""
-        return np.asarray(other._row_statistics(rows)[0] > self._row_statistics(rows)[0])
+    def margins(self, rows: FloatArray, other: SpaceProfile) -> npt.NDArray[np.float64]:
+        """Return for each of unit rows [n, d] how much more it lies along the axes of ``other`` than along these."""
+        return np.asarray(other._row_statistics(rows)[0] - self._row_statistics(rows)[0], np.float64)
 
     def accepts(self, rows: FloatArray) -> bool:
         """Return whether rows [n, d], at least 50, are probably of this space: evidence for it and none against it."""

@@ -22,7 +22,7 @@ __all__ = [
     "is_marked_json",
     "json_field",
     "report_rows",
-    "sample_vectors",
+    "sample_records",
     "select_rows",
     "to_column",
     "to_matrix",
@@ -144,8 +144,8 @@ def select_rows(pages: Iterable[Records], positions: IntArray) -> Iterator[Recor
             return
 
 
-def sample_vectors(pages: Iterable[Records], count: int, size: int, rng: np.random.Generator) -> FloatArray:
-    """Return vectors [m, d] drawn at random without replacement, in the order of the pages.
+def sample_records(pages: Iterable[Records], count: int, size: int, rng: np.random.Generator) -> Iterator[Records]:
+    """Yield rows drawn at random without replacement, in the order of the pages.
 
     Args:
         pages: consecutive rows, read up to the last row drawn.
@@ -154,7 +154,7 @@ def sample_vectors(pages: Iterable[Records], count: int, size: int, rng: np.rand
         rng: decides which.
     """
     positions = np.sort(rng.choice(count, min(size, count), replace=False))
-    return np.concatenate([page.vectors for page in select_rows(pages, positions)])
+    return select_rows(pages, positions)
 
 
 def to_matrix(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_text, shown
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only, row_blocks
+from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
 
-__all__ = ["EmbeddingSpace", "as_space"]
+__all__ = ["EmbeddingSpace", "as_space", "shared_rows"]
 
 _FINGERPRINT_ROWS = 256
+# Rows whose digests go into a card. They show which rows a translator was fitted on, also after a few were changed.
+_DIGESTED_ROWS = 64
 
 
 class EmbeddingSpace:
@@ -98,8 +101,10 @@ class EmbeddingSpace:
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """Return name, shape and fingerprint, as they go into a card."""
-        return {"name": self.name, "n": self.n, "d": self.d, "fingerprint": self.fingerprint()}
+        """Return name, shape, fingerprint and digests of 64 evenly spaced rows, as they go into a card."""
+        picked = np.linspace(0, self.n - 1, min(self.n, _DIGESTED_ROWS)).astype(np.int64)
+        digests = [f"{digest:08x}" for digest in _row_digests(self.take(picked)).tolist()]
+        return {"name": self.name, "n": self.n, "d": self.d, "fingerprint": self.fingerprint(), "digests": digests}
 
     def __repr__(self) -> str:
         """Return the name and shape."""
@@ -109,3 +114,30 @@ class EmbeddingSpace:
 def as_space(vectors: Any, name: str) -> EmbeddingSpace:
     """Return ``vectors`` as an :class:`EmbeddingSpace`; one is returned as it is."""
     return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
+
+
+def shared_rows(facts: Mapping[str, Any], pages: Iterable[npt.NDArray[Any]]) -> float | None:
+    """Return the share of the rows of a described space that are among other rows, in any order.
+
+    Args:
+        facts: as `EmbeddingSpace.describe` returns them.
+        pages: the other rows in matrices [n, d], floats of any precision.
+
+    Returns:
+        The share, estimated from the digests; None if the facts have none, as those of earlier versions.
+    """
+    digests = facts.get("digests")
+    if not isinstance(digests, list) or not digests:
+        return None
+    wanted = np.array([int(str(digest), 16) for digest in digests], np.int64)
+    found = np.zeros(len(wanted), bool)
+    for vectors in pages:
+        for block in row_blocks(len(vectors)):
+            found |= np.isin(wanted, _row_digests(vectors[block]))
+    return float(found.mean())
+
+
+def _row_digests(vectors: npt.NDArray[Any]) -> IntArray:
+    """Return digests [n] of 32 bits of rows [n, d], the same in every precision that holds them."""
+    digests = digest_matrix(np.asarray(vectors, np.float32)) >> np.uint64(32)
+    return np.asarray(digests, np.int64)

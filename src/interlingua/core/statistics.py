@@ -16,6 +16,7 @@ from interlingua.core.neighbors import nearest
 __all__ = [
     "PAIR_MARGIN",
     "agreement",
+    "beyond_control",
     "effective_rank",
     "hubness",
     "mismatch_limit",
@@ -89,3 +90,8 @@ def mismatch_limit(cosines: FloatArray, count: int) -> tuple[float, float]:
     null = float(cosines.mean())
     error = float(cosines.std()) / math.sqrt(count)
     return null, null + max(PAIR_MARGIN, _STANDARD_ERRORS * error)
+
+
+def beyond_control(share: float, control: float) -> float:
+    """Return the part of what the control leaves over that a share reaches, from 0 to 1."""
+    return max(0.0, (share - control) / (1 - control)) if control < 1 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,13 @@ def save_tensors(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    path = Path(file)
+    # Some versions of safetensors replace the file by one that only its owner can read.
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     try:
         save_file(dict(tensors), file, dict(values) or None)
+        if mode is not None:
+            path.chmod(mode)
     except SafetensorError as error:
         raise OSError(f"{name} could not be written: {error}") from error
 

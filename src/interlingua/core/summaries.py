@@ -26,6 +26,7 @@ __all__ = [
     "card_notes",
     "card_text",
     "curve_html",
+    "failure_causes",
     "own_reasons",
     "reduced_notes",
     "table_html",
@@ -87,12 +88,18 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
     notes = {}
     if card.get("candidates"):
         notes["Candidate targets"] = [describe_candidate(each) for each in card["candidates"]]
-    if card.get("diagnoses") is not None:
-        causes = [describe_diagnosis(each) for each in card["diagnoses"]]
-        notes["Why this fit is not aligned"] = causes or ["No cause was identified."]
+    if causes := failure_causes(card):
+        notes["Why this fit is not aligned"] = causes
     if card.get("reduced"):
         notes["Check for vectors of other models"] = reduced_notes(card["reduced"])
     return notes
+
+
+def failure_causes(card: Mapping[str, Any]) -> list[str]:
+    """Return the causes of a failed fit as sentences; empty for any other fit."""
+    if card.get("diagnoses") is None:
+        return []
+    return [describe_diagnosis(each) for each in card["diagnoses"]] or ["No cause was identified."]
 
 
 def reduced_notes(reduced: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ __all__ = [
     "describe_step",
     "duration_of",
     "evidence_cells",
+    "rough_size_of",
     "size_of",
 ]
 
@@ -133,6 +134,14 @@ def size_of(number: float) -> str:
         if number >= divisor:
             return f"{number / divisor:,.2f} {unit}"
     return count_of(round(number), "byte")
+
+
+def rough_size_of(number: float) -> str:
+    """Return an estimated number of bytes with two digits, such as ``860 MB``."""
+    for unit, divisor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= divisor:
+            return f"{float(f'{number / divisor:.2g}'):,g} {unit}"
+    return size_of(number)
 
 
 def comparison_sign(evidence: Mapping[str, Any]) -> str:

@@ -31,6 +31,8 @@ RETRIEVALS = ("plain", "csls")
 # Ranks are above chance if their mean is better by this many standard deviations; with fewer rows the test has too
 # little power.
 _CHANCE_DEVIATIONS, _CHANCE_ROWS = 4, 20
+# Mean cosine of translations with vectors that were rounded to 8 bits and more.
+_ROUNDED = 0.9999
 
 
 class SupportsTranslation(Protocol):
@@ -149,6 +151,11 @@ class Evaluation:
         places = (next(iter(side.retrieval.values())).foscttm.value for side in (self.forward, self.backward))
         return bool(self.n >= _CHANCE_ROWS and min(places) > least)
 
+    @property
+    def is_translation(self) -> bool:
+        """Whether one side is the translation of the other to within rounding, as the output of the translator is."""
+        return max(side.cosine.value for side in (self.forward, self.backward)) >= _ROUNDED
+
     def __repr__(self) -> str:
         """Return the main scores of both directions on one line."""
         directions = (
@@ -174,6 +181,7 @@ class Evaluation:
             "pool": self.pool,
             "seed": self.seed,
             "is_chance": self.is_chance,
+            "is_translation": self.is_translation,
             "forward": self.forward.to_dict(),
             "backward": self.backward.to_dict(),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from interlingua.core.errors import InputError
 from interlingua.io._formats import BFLOAT16, FLOATS, INT8, UINT8
 
+# A scheme of more than one letter, which is no drive of Windows; a path keeps one of the two slashes after it.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
 # The first is what a migration calls its ids where the payload has a column "id" of its own. Case does not matter.
 ID_NAMES = (
@@ -28,6 +31,16 @@ ID_NAMES = (
     "pk",
     "__index_level_0__",  # what pandas calls an index without a name
 )
+
+
+def missing_file(path: Path) -> InputError:
+    """Return the error for a file that does not exist, which may be meant as the address of a store."""
+    if _ADDRESS.match(str(path)):
+        return InputError(
+            f"{path}: no such file. This looks like the address of a store, and a file is needed here. `interlingua "
+            "migrate` reads a store, and writes its translated vectors to a file or to a store."
+        )
+    return InputError(f"{path}: no such file. Check the path.")
 
 
 def check_stored(dtype: np.dtype[Any], name: str, path: Path, *, shifted: bool = False) -> np.dtype[Any]:

@@ -17,7 +17,7 @@ from interlingua.core.arguments import check_count, check_path
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.io._checks import check_scale, list_parquet
+from interlingua.io._checks import check_scale, list_parquet, missing_file
 from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
 from interlingua.io._piped import copy_pipe, is_pipe
 
@@ -268,7 +268,7 @@ def open_vectors(
                 f"{path} is a folder; the path of one embedding file is needed, or of a folder with .parquet files."
             )
     elif not path.is_file():
-        raise InputError(f"{path}: no such file. Check the path.")
+        raise missing_file(path)
     else:
         module = find_reader(path)
     try:

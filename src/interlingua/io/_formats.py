@@ -213,9 +213,27 @@ def find_reader(path: Path) -> Reader:
 def _extension(path: Path) -> str:
     extensions = sorted(_MODULES | _READ_ONLY)
     extension = next((extension for extension in extensions if path.name.lower().endswith(extension)), None)
+    if extension is None and (database := _database(path)):
+        raise InputError(f"{path} is {database}")
     if extension is None:
         raise InputError(
             f"{path}: unknown extension; the supported extensions are {', '.join(extensions)}. "
             "Convert or rename the file."
         )
     return extension
+
+
+def _database(path: Path) -> str | None:
+    """Return which database a file is and how to read it, as the rest of a sentence; None for any other file."""
+    start = b""
+    if path.is_file():
+        with path.open("rb") as stream:
+            start = stream.read(16)
+    if start[8:12] == b"DUCK":
+        return f"a DuckDB file; name the table and the column of its vectors: 'duckdb://{path}#TABLE.COLUMN'."
+    if start.startswith(b"SQLite format 3"):
+        return (
+            "an SQLite file, which cannot be read. Write its vectors to a file of another format, such as .parquet, or "
+            "import the table into DuckDB, whose extension sqlite reads it."
+        )
+    return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
+from interlingua.io._checks import missing_file
 
 EXTENSIONS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _MAX_TEXT = 2**22
@@ -42,7 +43,7 @@ def read_labels(path: str | Path, column: str = "label") -> list[tuple[str, ...]
 
 def _values(path: Path, column: str) -> Iterator[Any]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file. Check the path.")
+        raise missing_file(path)
     name = path.name.lower()
     if name.endswith(".txt"):
         try:

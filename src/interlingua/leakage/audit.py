@@ -21,7 +21,8 @@ from interlingua.core.arguments import check_callable, check_choice, check_count
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
-from interlingua.core.statistics import agreement
+from interlingua.core.spaces import shared_rows
+from interlingua.core.statistics import agreement, beyond_control
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
@@ -56,6 +57,8 @@ from interlingua.leakage.row_curves import RowPoint, leak_by_rows
 __all__ = ["DOCUMENTS", "audit"]
 
 DOCUMENTS = 2_000
+# Share of the rows of a fit that must be among the audited ones; the others may have been deleted since.
+_SHARED = 0.5
 _EXAMPLES = 8
 _FREQUENT = 12
 _WORDS = 6
@@ -218,7 +221,14 @@ def audit(
         points=points,
         identities=identities,
         omitted=tuple(omitted),
+        foreign=tuple(_is_foreign(fit, rows, corpus.vectors) for fit in ranked),
     )
+
+
+def _is_foreign(fit: Alignment, vectors: npt.NDArray[Any], public: npt.ArrayLike) -> bool:
+    """Return whether a fit was made on other rows than these, as far as its card can tell."""
+    shares = [shared_rows(facts, [np.asarray(rows)]) for facts, rows in ((fit.source, vectors), (fit.target, public))]
+    return any(share is not None and share < _SHARED for share in shares)
 
 
 def _retrieval(
@@ -287,10 +297,10 @@ def _leak(
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = "share of documents with the right first label, beyond always choosing the most frequent"
-        measured.append((max(0.0, (top - prior) / (1 - prior)) if prior < 1 else 0.0, what))
+        measured.append((beyond_control(top, prior), what))
     if measured:
         return Leak(*max(measured), "measured")
-    what = f"share of documents with a correct word at p >= {LEVEL}"
+    what = f"share of documents with a correct word at p ≥ {LEVEL}"
     if words is None:
         return Leak(0.0, "share of rows whose identity is recognized", "attack failed")
     return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")

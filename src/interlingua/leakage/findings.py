@@ -204,6 +204,7 @@ class Audit:
         points: the leak with fewer rows, if it was asked for.
         identities: how well identities are recognized, for a collection without texts.
         omitted: sentences on what was asked for and could not be measured.
+        foreign: for each verdict, whether its fit was made on other vectors and says nothing about these.
     """
 
     alignment: Alignment
@@ -228,6 +229,7 @@ class Audit:
     points: tuple[RowPoint, ...] = ()
     identities: IdentityFindings | None = None
     omitted: tuple[str, ...] = ()
+    foreign: tuple[bool, ...] = ()
 
     @property
     def words(self) -> WordFindings:
@@ -257,6 +259,7 @@ class Audit:
             "has_usable_fit": self.has_usable_fit,
             "fit": self.alignment.card(),
             "verdicts": list(self.verdicts),
+            "foreign": list(self.foreign),
             "agreement": self.agreement,
             "model": self.model and {"name": self.model.model, "reason": self.model.reason},
             "rows": self.rows,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_count, check_texts
 from interlingua.core.arrays import FloatArray, check_matrix
 from interlingua.core.errors import InputError
+from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples, interval
 from interlingua.leakage._checks import check_one_each
 from interlingua.leakage._predictions import meaningless
@@ -54,8 +55,7 @@ class IdentityFindings(JsonRecord):
     @property
     def beyond_control(self) -> float:
         """The share of the probes identified beyond the control, 0 to 1."""
-        prior = self.rank1_control.value
-        return max(0.0, (self.rank1.value - prior) / (1 - prior)) if prior < 1 else 0.0
+        return beyond_control(self.rank1.value, self.rank1_control.value)
 
 
 def identity_findings(

@@ -17,12 +17,15 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.severity import severity
+from interlingua.report._fits import attack_clause, fits_statement
 from interlingua.report._page import clean, render
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!])")
+# What HTML would take for a tag, or for an entity.
+_MARKUP = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)")
 _DEFENSES = 3
 
 
@@ -96,23 +99,19 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of an undisclosed model "
     )
     texts = "public texts" if audit.word_findings else "public rows"
+    attack = attack_clause(audit, f"{public:,} {texts}")
     if not audit.has_usable_fit:
-        return (
-            f"{start}were aligned without pairs with {public:,} {texts} under another encoder. All fits failed by "
-            "their own verdicts. This is no proof that other attacks fail."
-        )
+        return f"{start}{attack}. All fits failed by their own verdicts. This is no proof that other attacks fail."
     if audit.word_findings is None:
         return (
-            f"{start}were aligned without pairs with {public:,} {texts} under another encoder (verdicts: "
-            f"{', '.join(audit.verdicts)}). Measured on {audit.rows:,} rows, the {audit.leak.what} is "
+            f"{start}{attack}. Measured on {audit.rows:,} rows, the {audit.leak.what} is "
             f"{audit.leak.value:.1%}. Neither the records nor the encoder of the collection were used."
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
     basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
-        f"{start}were aligned without pairs with {public:,} public texts under another encoder (verdicts: "
-        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p ≥ 0.5 "
+        f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, without anything to find, is "
         f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
     )
@@ -184,7 +183,7 @@ def _kinds(audit: Audit) -> list[str]:
 
 
 def _certainty(audit: Audit) -> tuple[str, ...]:
-    lines = [f"The verdicts of the fits without pairs are {', '.join(audit.verdicts)}; a verdict can be wrong."]
+    lines = [f"{fits_statement(audit)} A verdict can be wrong."]
     found = audit.word_findings
     error = None if found is None else found.leak_rate.error
     if found is None or found.measured is not None:
@@ -236,8 +235,11 @@ def _measures(audit: Audit) -> tuple[str, ...]:
 
 
 def _percent(value: Interval) -> str:
-    interval = "" if value.low is None or value.high is None else f" ({value.low:.1%} to {value.high:.1%})"
-    return f"{value.value:.1%}{interval}"
+    """Return an interval in percent, with the digits that the tables of the report have."""
+    middle, low, high = (
+        None if end is None else f"{float(f'{end:.3f}'):.1%}" for end in (value.value, value.low, value.high)
+    )
+    return f"{middle}" if low is None or high is None else f"{middle} ({low} to {high})"
 
 
 def _markdown(section: AnnexSection) -> str:
@@ -246,5 +248,6 @@ def _markdown(section: AnnexSection) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text without anything that Markdown or HTML would interpret."""
-    return html.escape(_MARKDOWN.sub(r"\\\1", clean(text, 4_000)), quote=False)
+    """Return text without anything that Markdown or HTML would interpret, and otherwise as it reads."""
+    escaped = _MARKDOWN.sub(r"\\\1", clean(text, 4_000))
+    return _MARKUP.sub(lambda found: html.escape(found[0]), escaped)

@@ -11,11 +11,13 @@ from typing import Any
 from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
+from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
 from interlingua.report import _audit_figures
+from interlingua.report._fits import fits_statement
 from interlingua.report._page import clean, render
 
 __all__ = [
@@ -76,7 +78,8 @@ _RISKS = (
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
 )
-_READ = "words, labels and nearest public texts"
+_READ, _LABELED = "words and nearest public texts", "words, labels and nearest public texts"
+_BEYOND = "(figure above - its control) / (1 - its control), at least 0"
 _RECOGNIZED = "identities and nearest public rows"
 _LIMITS = (
     "Only the attacks named in this report were run. There are stronger ones: a network trained for one encoder, a "
@@ -210,7 +213,8 @@ def write_audit(
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     shares = audit.label_findings.shares if audit.label_findings else {}
-    shown = _READ if audit.word_findings else _RECOGNIZED
+    read = _LABELED if audit.label_findings else _READ
+    shown = read if audit.word_findings else _RECOGNIZED
     page = render(
         "audit.html.jinja",
         ("style.css", "audit.css"),
@@ -222,6 +226,7 @@ def write_audit(
         with_truth=bool(audit.documents) and audit.documents[0].text is not None,
         **_pictures(audit),
         summary=conclusion(audit),
+        fits=fits_statement(audit),
         model=model_statement(audit),
         figures=figure_rows(audit),
         shares=list(shares.items())[:_SHARES],
@@ -323,12 +328,15 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         if n < audit.rows:
             meaning = f"of the {n:,} documents whose true label is among those to infer; {meaning}"
         measured("First label right", meaning, first.top1, most_frequent.top1)
+        beyond = Interval(beyond_control(first.top1.value, most_frequent.top1.value))
+        measured("First label right, beyond the control", _BEYOND, beyond, None)
         meaning = "mean area under the ROC curve; the control shuffles the documents"
         measured("Separation of labels", meaning, first.macro_auc, shuffled.macro_auc)
     if audit.identities:
         found = audit.identities
         meaning = f"nearest of {found.identities} enrolled identities; the control always chooses the most frequent one"
         measured("Rank-1 identification", meaning, found.rank1, found.rank1_control)
+        measured("Rank-1 identification, beyond the control", _BEYOND, Interval(found.beyond_control), None)
         meaning = "error rate of verification, low means that identities are recognized; the control has no meaning"
         measured("Equal error rate", meaning, found.equal_error_rate, found.equal_error_rate_control)
         meaning = "right claims accepted at 1 % false accepts; the control has no meaning"

@@ -105,6 +105,8 @@ function show(state) {
       at(`${side}-state`).textContent = `${file.rows.toLocaleString("en")} rows, width ${file.width}`;
     }
   }
+  at("note").hidden = !state.note;
+  at("note").textContent = state.note || "";
   const running = state.phase === "running";
   if (at("sample")) at("sample").disabled = running || busy > 0;
   at("go").disabled = running || busy > 0 || Object.keys(state.files).length < 2;
@@ -242,7 +244,7 @@ at("search").addEventListener("submit", async (event) => {
     const words = at("words").value.trim();
     const asked = words ? `words=${encodeURIComponent(words)}` : `row=${encodeURIComponent(at("row").value)}`;
     const hits = await (await ask(`/search?side=${at("side").value}&${asked}`)).json();
-    at("query").textContent = `Nearest to row ${hits.query.row.toLocaleString("en")} of ${at("side").value}, id ${hits.query.id}${hits.query.text ? `: ${hits.query.text}` : ""}`;
+    at("query").textContent = `Nearest to row ${hits.query.row.toLocaleString("en")} of ${at("side").value}, id ${hits.query.id}${hits.query.text ? `: ${hits.query.text}` : ""}${hits.warning ? `. ${hits.warning}` : ""}`;
     at("results").replaceChildren(...sides.map((side) => {
       const figure = document.createElement("figure");
       const title = element("figcaption", `Nearest in ${side}`);

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from interlingua._routes import few_rows_note
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
-from interlingua.core.summaries import own_reasons
+from interlingua.core.summaries import failure_causes, own_reasons
 from interlingua.core.translator import Translator, load
 from interlingua.core.wording import bar_length, comparison_sign
 from interlingua.serve.jobs import command
@@ -201,6 +202,8 @@ class Session:
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"files": {side: self._described(side) for side in self._uploads}, "phase": "waiting"}
+        if len(self._uploads) == len(SIDES):
+            state["note"] = few_rows_note(min(upload.rows for upload in self._uploads.values()))
         if self._process is None:
             return state
         code = self._process.poll()
@@ -222,7 +225,7 @@ class Session:
             result = json.loads((fit / "out.json").read_text("utf-8"))
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
             verdict = {name: result[name] for name in keep if name in result}
-            verdict["reasons"] = own_reasons(verdict)
+            verdict["reasons"] = [*own_reasons(verdict), *failure_causes(result)]
             verdict["evidence"] = [
                 {**item, "needed": comparison_sign(item), "bar": round(bar_length(item), 4)}
                 for item in verdict.get("evidence", ())
@@ -279,6 +282,7 @@ class Session:
         Returns:
             Under ``query`` the row that was searched for, under ``source`` and ``target`` lists of rows, nearest first,
             with number, id, text and cosine. One of the two is in the space of the other model after translation.
+            Under ``warning`` a sentence if the fit failed.
 
         Raises:
             InputError: no fit has ended, or no such side or row.
@@ -287,11 +291,19 @@ class Session:
             raise InputError(f"There is no side {side[:40]!r}; the two are source and target.")
         other = SIDES[1 - SIDES.index(side)]
         with self._lock:
-            self._card()
+            status = self._card()["status"]
             searched, others = self._uploads[side], self._uploads[other]
         if words:
             found = searched.stored.find(words)
             if found is None:
+                held = searched.facts
+                if not held.get("texts"):
+                    known = "texts" if held.get("ids") else "texts and no ids"
+                    way = "an id" if held.get("ids") else "the number of a row"
+                    raise InputError(
+                        f"{searched.facts['name']} has no {known}, so {words[:60]!r} cannot be found in it. Search for "
+                        f"{way}."
+                    )
                 raise InputError(f"No row of {side} has the id {words[:60]!r} or a text with it; try other words.")
             row = found
         if not 0 <= row < searched.rows:
@@ -300,8 +312,10 @@ class Session:
         translator = self._loaded()
         convert = translator.translate if side == "source" else translator.invert
         query = convert(vector, allow_foreign=True)  # a row of the fit
+        doubt = "The verdict is failed: the hits of the other model are meaningless." if status == "failed" else None
         return {
             "query": searched.stored.described(row),
+            "warning": doubt,
             side: _nearest(searched, vector, k, row),
             other: _nearest(others, query, k, None),
         }
@@ -352,7 +366,7 @@ class Session:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name as a browser gave it, with letters, digits, ``_``, ``.`` and ``-`` only."""
+    """Return the last part of a name from a browser, with letters, digits, ``_``, ``.`` and ``-`` only."""
     last = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2])
     # The end holds the extension; file systems limit names to 255 bytes.
     short = last.encode("utf-8", "ignore")[-_LONGEST_NAME:].decode("utf-8", "ignore")

@@ -19,6 +19,7 @@ from interlingua.io._checks import ID_NAMES
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
+from interlingua.stores._taken import taken_error
 from interlingua.stores._url import StoreURL
 
 
@@ -104,7 +105,7 @@ class Adapter(Store):
         """Make the empty collection, or an empty vector in an existing one."""
         self.check(spec)
         if self.is_taken(spec):
-            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+            raise taken_error(self, spec)
         with self._errors("cannot be created"):
             self._create(spec)
 

@@ -53,8 +53,10 @@ class PostgresTable(TableAdapter):
 
     def _vector(self, columns: dict[str, catalog.Column]) -> catalog.Column:
         if not columns:
+            listed = ", ".join(str(name) for (name,) in self._run(catalog.TABLES)) or "none"
             raise InputError(
-                f"{self.url}: there is no such table, or this user may not read it. Check the name and the user."
+                f"{self.url}: there is no such table, or this user may not read it; tables that this user may read "
+                f"are: {listed}. Check the name and the user."
             )
         usable = [column for column in columns.values() if column.holds]
         # An array of numbers may be anything; it holds the vectors if it is named, or if no other column can.

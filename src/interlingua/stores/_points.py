@@ -317,5 +317,7 @@ def check_ids(ids: Sequence[Any], where: str) -> None:
                 fits = False
         if not fits:
             raise InputError(
-                f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Choose another target."
+                f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Add a column of such ids to "
+                "the source and name it in its address, ?id=COLUMN; the old ids are then copied as payload. Or choose "
+                "another target."
             )

@@ -24,6 +24,7 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, holds_rows, note_written
 from interlingua.stores._open import reopen_source
 from interlingua.stores._protocol import Cursor, Spec, Store, StoreInfo
+from interlingua.stores._taken import taken_error
 from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
 from interlingua.stores.planning import Options
 
@@ -127,7 +128,7 @@ class Run:
             if self.target.is_taken(self.spec):
                 vector_only = self.spec.as_new_vector
                 if not self.log.facts.get("target_begun") or holds_rows(self.target, vector_only=vector_only):
-                    raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
+                    raise taken_error(self.target, self.spec)
                 self.target.drop(vector_only=vector_only)
             self.log.note(target_begun=True)
             try:

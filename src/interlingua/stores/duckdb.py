@@ -33,6 +33,11 @@ from interlingua.stores._url import StoreURL
 __all__ = ["DuckStore"]
 
 
+_TABLES = """
+select case when schema_name = 'main' then table_name else schema_name || '.' || table_name end
+from duckdb_tables() where database_name = current_database() order by 1 limit 20"""
+
+
 class DuckStore(SharedClientStore, TableAdapter):
     """One vector column of a table in a DuckDB file."""
 
@@ -353,7 +358,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         if not columns and not self._path.is_file():
             raise missing_path(self.url)
         if not columns:
-            raise InputError(f"{self.url}: there is no such table. Check the name.")
+            raise self._missing([name for (name,) in self._rows(_TABLES)], "tables are")
         arrays = [name for name, kind in columns.items() if is_vector(kind)]
         lists = [name for name, kind in columns.items() if kind in {"FLOAT[]", "DOUBLE[]"}]
         candidates = arrays or lists

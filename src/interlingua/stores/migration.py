@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -280,10 +280,11 @@ def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
                 if name != "source_facts":
                     remedy = f"Use the same {what} in every command about it. {remedy}"
                 raise InputError(f"{log.path}: this migration is finished. Since then the {what} {change}.", remedy)
-            raise InputError(
-                f"{log.path} cannot be resumed: the {what} {change}. "
-                f"Use the same {what} again, or roll back and start again."
-            )
+            remedy = f"Use the same {what} again, or roll back and start again."
+            if name == "options":
+                changed = [key for key in value if before[name].get(key) != value[key]]
+                remedy += f" Those of the first run: {_as_arguments(before[name], changed)}."
+            raise InputError(f"{log.path} cannot be resumed: the {what} {change}.", remedy)
 
 
 @contextmanager
@@ -298,3 +299,10 @@ def _advise_catch_up(log: MigrationJournal) -> Iterator[None]:
                 "by {catch_up}; a rollback would drop the target."
             )
         raise
+
+
+def _as_arguments(options: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return options as a remedy names them: each as an argument, or as one to leave out."""
+    used = {name: options.get(name) for name in names}
+    given = [f"{{{name}={value}}}" if value is not True else f"{{{name}}}" for name, value in used.items() if value]
+    return ", ".join([*given, *(f"without {{{name}}}" for name, value in used.items() if not value)])

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from interlingua.core.arguments import check_settings
-from interlingua.core.errors import InputError, OutputExistsError, UnusableRowError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
+from interlingua.stores._taken import taken_error
 from interlingua.stores._unfilled import unfilled_notes
 from interlingua.stores._url import StoreURL
 from interlingua.stores._vectors import check_vectors, usable_rows
@@ -244,7 +245,7 @@ def make_plan(
     """
     target.check(spec)
     if target.is_taken(spec):
-        raise OutputExistsError(f"{target.url} exists; choose another name or drop it first.")
+        raise taken_error(target, spec)
     payload_bytes, seconds, bad = _measure(translator, source, info, spec, target, options)
     spec = replace(spec, count=info.count - bad)
     needed = int(spec.count * (_OVERHEAD * 4 * spec.d + payload_bytes))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
@@ -19,6 +19,7 @@ from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
+from interlingua.stores._taken import taken_error
 
 __all__ = ["PostgresStore"]
 
@@ -148,7 +149,7 @@ class PostgresStore(PostgresTable):
             with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
                 self._connection.execute(self._definition(spec))
         elif not spec.as_new_vector:
-            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+            raise taken_error(self, spec)
         else:
             self._check_new_column(spec)
 

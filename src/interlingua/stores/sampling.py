@@ -8,11 +8,12 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.records import sample_vectors
+from interlingua.core.records import sample_records
+from interlingua.core.values import python_values
 from interlingua.stores._protocol import Store
 from interlingua.stores._vectors import usable_rows
 
-__all__ = ["sample_rows"]
+__all__ = ["sample_named_rows", "sample_rows"]
 
 _PAGE_ROWS = 4_096
 
@@ -29,12 +30,39 @@ def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) 
     Raises:
         InputError: vectors with NaN or infinity.
     """
+    return sample_named_rows(store, rows, seed, pool=pool)[0]
+
+
+def sample_named_rows(
+    store: Store, rows: int, seed: int, *, pool: int | None = None, show: str | None = None
+) -> tuple[FloatArray, list[str]]:
+    """Return the vectors that `sample_rows` returns, and the name of each row: its id.
+
+    Args:
+        store: as of `sample_rows`.
+        rows: as of `sample_rows`.
+        seed: as of `sample_rows`.
+        pool: as of `sample_rows`.
+        show: a payload column whose values are added to the ids.
+
+    Raises:
+        InputError: vectors with NaN or infinity.
+    """
     rng = np.random.default_rng(seed)
     count = store.info().count if pool is None else min(pool, store.info().count)
+    parts: list[FloatArray] = []
+    names: list[str] = []
     with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
-        drawn = np.asarray(sample_vectors((records for records, _ in pages), count, rows, rng), np.float32)
-    if store.reads_bad_as_nan:
-        drawn = drawn[usable_rows(drawn)]
-    if not np.isfinite(drawn).all():
+        for page in sample_records((records for records, _ in pages), count, rows, rng):
+            parts.append(page.vectors)
+            keys = page.ids.to_pylist()
+            if show is not None and page.payload is not None:
+                values = python_values(page.payload.column(show))
+                keys = [f"{key}: {value}" for key, value in zip(keys, values, strict=True)]
+            names += map(str, keys)
+    drawn = np.asarray(np.concatenate(parts), np.float32)
+    kept = np.flatnonzero(usable_rows(drawn)) if store.reads_bad_as_nan else np.arange(len(drawn))
+    if not np.isfinite(drawn[kept]).all():
         raise InputError(f"{store.url} holds NaN or infinity; remove such rows and try again.")
-    return np.asarray(drawn[rng.permutation(len(drawn))])
+    order = kept[rng.permutation(len(kept))]
+    return np.asarray(drawn[order]), [names[row] for row in order.tolist()]

@@ -204,9 +204,9 @@ def score_keywords(
         )
 
     return WordFigures(
-        leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word at p >= {level}", 1),
-        leak_rate_2=figure(leak, asserted, frequent, f"share of documents with two correct words at p >= {level}", 2),
-        precision=figure(precision, asserted, frequent, f"share of the words at p >= {level} that are right"),
+        leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word at p ≥ {level}", 1),
+        leak_rate_2=figure(leak, asserted, frequent, f"share of documents with two correct words at p ≥ {level}", 2),
+        precision=figure(precision, asserted, frequent, f"share of the words at p ≥ {level} that are right"),
         recall=figure(recall, probable, frequent_k, f"share of a document's words among the {k} most probable", None),
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),

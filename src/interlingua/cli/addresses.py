@@ -1,0 +1,85 @@
+"""Vectors, texts and labels of a file or of a collection of a store, by its address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interlingua.cli.collections import Collection, file_of
+from interlingua.cli.inputs import closing_sides, read_categories, read_space
+from interlingua.cli.options import check_effect
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.core.arrays import FloatArray
+
+__all__ = ["name_of", "read_label_rows", "read_plain_vectors", "read_text_rows", "read_vectors"]
+
+
+def read_plain_vectors(address: str) -> FloatArray:
+    """Read vectors that have no options of their own."""
+    try:
+        return np.asarray(read_vectors(address), np.float32)
+    except InputError as error:
+        if not error.remedy:
+            raise
+        # The options that a remedy names are those of VECTORS alone.
+        raise InputError(f"{error.args[0]} Give a file that holds these vectors alone, as floats.") from error
+
+
+def read_vectors(
+    address: str, column: str | None = None, key: str | None = None, scale: float | None = None
+) -> FloatArray:
+    """Read the vectors of a file or of a collection, as they are stored."""
+    from interlingua.io import open_vectors
+
+    path = file_of(address)
+    if path is not None:
+        return open_vectors(path, column=column, key=key, scale=scale).vectors()
+    named = {"--column": column, "--key": key, "--scale": scale}
+    check_effect(named, "belongs to a file; name the column or vector of a store in its address.")
+    with _opened(address) as collection:
+        return read_space(collection).vectors
+
+
+def read_text_rows(address: str, column: str) -> list[str]:
+    """Read one text for each row of a file or of a collection."""
+    from interlingua.io import read_texts
+
+    path = file_of(address)
+    if path is not None:
+        return read_texts(path, column)
+    with _opened(address) as collection:
+        texts = read_categories(collection, column, option="--text-column")
+    missing = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
+    if missing is not None:
+        raise InputError(f"{address}: column {column!r} holds no text in row {missing} (counted from 0).")
+    return texts
+
+
+def read_label_rows(address: str, column: str) -> list[tuple[str, ...]]:
+    """Read the labels of each row of a file or of a collection."""
+    from interlingua.io import read_labels
+
+    path = file_of(address)
+    if path is not None:
+        return read_labels(path, column)
+    with _opened(address) as collection:
+        values = read_categories(collection, column, option="--label-column")
+    return [tuple(map(str, value)) if isinstance(value, list) else (str(value),) for value in values]
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[Collection]:
+    collection = Collection(address)
+    with closing_sides([collection]):
+        yield collection
+
+
+def name_of(address: str) -> str:
+    """Return the name of a file without its folders, or the address of a store."""
+    path = file_of(address)
+    return address if path is None else path.name

@@ -1,0 +1,74 @@
+"""Known pairs of rows as the option ``--pairs`` reads them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interlingua.cli.collections import Collection
+from interlingua.cli.inputs import SIDES, Side
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.core.arrays import IntArray
+
+__all__ = ["read_pairs"]
+
+
+def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArray:
+    """Read known pairs [p, 2] of (source row, target row).
+
+    Raises:
+        InputError: the file cannot be read, holds anything but two columns of row numbers, or names missing rows.
+    """
+    if rows is not None:
+        raise InputError(
+            "--rows and --sample draw rows at random and --pairs names rows of the whole files; use one of the two."
+        )
+    for file in files:
+        if isinstance(file, Collection):
+            raise InputError(
+                f"--pairs names rows by their number, and the rows of {file.path} have none. Write both sides to files."
+            )
+    if not path.is_file():
+        raise InputError(f"--pairs {path} is not a file; give a .npy, .csv or .tsv of (source row, target row).")
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    if delimiter is not None:
+        pairs = _read_table(path, delimiter)
+    elif path.suffix.lower() == ".npy":
+        try:
+            pairs = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise InputError(f"--pairs {path} cannot be read as .npy ({error}).") from error
+    else:
+        raise InputError(f"--pairs {path} has extension '{path.suffix}'; .npy, .csv or .tsv is needed.")
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or not len(pairs):
+        raise InputError(f"--pairs {path} holds {pairs.dtype} {pairs.shape}; integers [p, 2] with p >= 1 are needed.")
+    for side, file, column in zip(SIDES, files, pairs.T, strict=True):
+        wrong = column[(column < 0) | (column >= file.n)]
+        if len(wrong):
+            raise InputError(f"--pairs {path} names {side} row {wrong[0]}; {file.path} has rows 0 to {file.n - 1}.")
+    return np.asarray(pairs, np.int64)
+
+
+def _read_table(path: Path, delimiter: str) -> IntArray:
+    """Return two columns of integers; a first line without numbers is a header."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"--pairs {path} cannot be read as a table ({error}).") from error
+    if lines and not any(cell.strip().lstrip("-").isdecimal() for cell in lines[0]):
+        del lines[0]
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        try:
+            source, target = map(int, line)
+        except ValueError as error:
+            raise InputError(f"--pairs {path}: pair {number} reads {line}; two row numbers are needed.") from error
+        pairs.append((source, target))
+    return np.asarray(pairs, np.int64).reshape(-1, 2)

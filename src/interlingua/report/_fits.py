@@ -1,0 +1,79 @@
+"""The fits of an audit in words: how many there are, their verdicts, and whether they were made on these vectors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from interlingua.leakage.findings import Audit
+
+__all__ = ["attack_clause", "fits_statement", "verdict_list"]
+
+
+def verdict_list(audit: Audit) -> str:
+    """Return the verdicts as a list, with those of fits on other vectors marked."""
+    own, foreign = _verdicts(audit)
+    marked = f"{_counted(foreign)} (of {_fits(foreign)} on other vectors)" if foreign else ""
+    return "; ".join(part for part in (_counted(own), marked) if part)
+
+
+def fits_statement(audit: Audit) -> str:
+    """Return which fits translated the audited vectors, and their verdicts."""
+    (own, foreign), sentences = _verdicts(audit), []
+    if own:
+        times = "once" if len(own) == 1 else f"{len(own)} times, with different seeds and"
+        sentences.append(f"The audited vectors were aligned with the public ones {times} without known pairs.")
+        sentences.append(_sentence(own, "this fit", "these fits"))
+    if foreign:
+        who = "They were also" if own else "The audited vectors were"
+        sentences.append(f"{who} translated by {_fits(foreign)} on other vectors or other public ones.")
+        sentences.append(_sentence(foreign, "that fit", "those fits"))
+        sentences.append(f"{'It is' if len(foreign) == 1 else 'They are'} no evidence about these vectors.")
+    return " ".join(sentences)
+
+
+def attack_clause(audit: Audit, public: str) -> str:
+    """Return the rest of a sentence about vectors that ``were aligned``.
+
+    Args:
+        audit: the findings.
+        public: what they were aligned with.
+    """
+    (own, foreign), parts = _verdicts(audit), []
+    if own:
+        parts.append(f"were aligned without pairs with {public} under another encoder ({_label(own)})")
+    if foreign:
+        what = "these" if own else public
+        under = "" if own else " under another encoder"
+        parts.append(
+            f"were translated to the space of {what}{under} by {_fits(foreign)} on other vectors ({_label(foreign)})"
+        )
+    return " and ".join(parts)
+
+
+def _verdicts(audit: Audit) -> tuple[list[str], list[str]]:
+    """Return the verdicts of fits on the audited vectors, and of fits on others."""
+    marks = audit.foreign or (False,) * len(audit.verdicts)
+    found = list(zip(audit.verdicts, marks, strict=True))
+    return [verdict for verdict, mark in found if not mark], [verdict for verdict, mark in found if mark]
+
+
+def _counted(verdicts: Sequence[str]) -> str:
+    """Return ``aligned`` for one verdict and ``2 aligned, 1 failed`` for several."""
+    if len(verdicts) < 2:  # noqa: PLR2004
+        return "".join(verdicts)
+    return ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).items())
+
+
+def _fits(verdicts: Sequence[str]) -> str:
+    return "a fit" if len(verdicts) == 1 else f"{len(verdicts)} fits"
+
+
+def _label(verdicts: Sequence[str]) -> str:
+    return f"{'verdict' if len(verdicts) == 1 else 'verdicts'}: {_counted(verdicts)}"
+
+
+def _sentence(verdicts: Sequence[str], one: str, several: str) -> str:
+    if len(verdicts) == 1:
+        return f"The verdict of {one} is {verdicts[0]}."
+    return f"The verdicts of {several}: {_counted(verdicts)}."
