@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -471,7 +473,7 @@ def test_rows_of_the_fit_are_noticed_after_some_were_changed(
     assert ran.code == 0, ran.err
     noise = 0.05 * rng.standard_normal(planted[0].shape).astype(np.float32)
 
-    def fitted(rows: Rows, *more: object) -> str:
+    def fitted(rows: npt.NDArray[Any], *more: object) -> str:
         np.save(folder / "now.npy", rows)
         np.save(folder / "other.npy", planted[1][: len(rows)] + np.float32(0.001))
         return " ".join(run("evaluate", folder / "fitted", folder / "now.npy", folder / "other.npy", *more).err.split())
@@ -528,7 +530,7 @@ def test_rows_that_cannot_be_used_come_with_a_way_to_leave_them_out(
     run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = planted[0].copy()
-    broken[[3, 5]] = [[np.nan], [0]]
+    broken[3], broken[5] = np.nan, 0
     np.save(folder / "old.npy", broken)
     arguments = {
         "fit": (folder / "old.npy", folder / "target.npy", "--out", folder / "t"),
