@@ -269,6 +269,7 @@ class Plain:
     [
         ({"labels": "required"}, "Own.labels is 'required'; choose from unused, optional"),
         ({"labels": True}, "Own.labels is True; choose from"),
+        ({"views": "required"}, "Own.views is 'required'; choose from unused, optional"),
         ({"pairs": ["unused"]}, r"Own.pairs is \['unused'\]; choose from unused, optional, required"),
         ({"name": None}, "Own.name is None; a text is needed"),
         ({"name": " "}, "Own.name is ' '; a name in one line is needed"),

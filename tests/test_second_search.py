@@ -244,10 +244,16 @@ def test_by_default_a_second_search_follows_where_it_is_known_to_help(
     assert aligner.Linear(budget=budget).searches_further(sides) is expected
 
 
+@pytest.mark.parametrize(("rows", "expected"), [(249, False), (250, True), (1_999, True), (2_000, False)])
+def test_with_views_a_second_search_follows_with_fewer_than_2000_rows_on_a_side(rows: int, expected: bool) -> None:
+    assert second_search.helps(rows, rows, has_views=True) is expected
+    assert second_search.helps(rows, 8_000, has_views=True) is expected
+
+
 def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
     hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aligner, "helps", lambda smaller, larger: (smaller, larger) == (250, 1200))
+    monkeypatch.setattr(aligner, "helps", lambda smaller, larger, *, has_views: (smaller, larger) == (250, 1200))
     asked: list[dict[str, int]] = []
 
     def settings(**counts: int) -> IslandSettings:

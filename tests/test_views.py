@@ -14,6 +14,7 @@ import interlingua as il
 from interlingua._align import align
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import polar
+from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.views import joined_views, rotate_to_target
 from interlingua.core.arrays import unit_rows
@@ -36,7 +37,7 @@ def spaces() -> dict[str, Any]:
 def test_views_are_read_by_name_or_number_and_described_in_the_trace(spaces: Any) -> None:
     named = Problem.of(spaces["source"], spaces["target"], views=spaces["views"])
     listed = Problem.of(spaces["source"], spaces["target"], views=list(spaces["views"].values()))
-    for problem, names in ((named, ["views['first']", "views['second']"]), (listed, ["views[0]", "views[1]"])):
+    for problem, names in ((named, ["first", "second"]), (listed, ["0", "1"])):
         assert [step["name"] for step in problem.counts] == names
         assert [step["columns"] for step in problem.counts] == [16, 9]
         assert all(0.1 < step["neighbor_overlap"] < 0.9 for step in problem.counts)
@@ -69,6 +70,7 @@ def shuffled(rows: Any) -> Any:
         (lambda s: {"b": shuffled(s["views"]["first"])}, r"views\['b'\] does not belong to the target row by row: .*%"),
         (lambda s: [s["target"]], r"views\[0\] has the same nearest neighbors as the target, so it adds nothing"),
         (lambda s: [3 * s["target"] @ rotation(12, 20, np.random.default_rng(2))], "the same nearest neighbors"),
+        (lambda s: [s["views"]["first"], 2 * s["views"]["first"]], r"views\[1\] has the same .* as views\[0\]"),
         (lambda s: s["views"]["first"], "views is .*; a list of matrices, or a mapping of names to matrices"),
         (lambda _: "first", "views is 'first'; a list of matrices"),
         (lambda s: [s["views"]["first"] * np.nan], r"views\[0\].*NaN"),
@@ -107,7 +109,7 @@ def test_no_views_are_as_if_none_were_given(spaces: Any) -> None:
 def test_the_joined_space_weighs_all_views_alike_and_is_closer_to_the_content() -> None:
     rng = np.random.default_rng(3)
     content = topics(400, 10, rng)
-    rows = [encode(content, d, rng, noise=1.0) for d in (12, 30, 20)]
+    rows = [encode(content, d, rng, noise=0.6) for d in (12, 30, 20)]
     # The length of the vectors of a view has no influence.
     problems = [Problem.of(content, rows[0], views=[scale * rows[1], rows[2]]) for scale in (1, 100)]
     first, second = (joined_views(problem).rows for problem in problems)
@@ -118,7 +120,7 @@ def test_the_joined_space_weighs_all_views_alike_and_is_closer_to_the_content() 
         first, second = (unit_rows(each - each.mean(axis=0)) for each in (z, content))
         return float(np.corrcoef((first @ first.T).ravel(), (second @ second.T).ravel())[0, 1])
 
-    assert likeness(first) > max(map(likeness, rows)) + 0.1
+    assert likeness(first) > max(map(likeness, rows)) + 0.03
 
 
 def test_a_rotation_into_the_joined_space_gives_one_into_the_target() -> None:
@@ -158,6 +160,32 @@ def test_views_find_a_map_that_the_target_alone_does_not_show() -> None:
     assert cosines[1] > cosines[0] + 0.2
 
 
+def test_evidence_and_card_are_of_the_target_and_name_the_views(spaces: Any) -> None:
+    found = Linear(rounds=1, budget=0).fit(
+        Problem.of(spaces["source"], spaces["target"], views=spaces["views"]), seed=0
+    )
+    assert found.rotation.shape == (14, 12)
+    assert found.null.spaces.principal[1].shape == (12, 12)
+    fitted = il.align(spaces["source"], spaces["target"], views=spaces["views"], rounds=1, budget=0)
+    assert fitted.card()["settings"]["views"] == "first, second"
+    assert "further models" not in str([cause.to_dict() for cause in fitted.diagnoses or ()])
+    without = il.align(spaces["source"], spaces["target"], rounds=1, budget=0)
+    assert "views" not in without.card()["settings"]
+    assert "give their vectors by further models as views" in str(
+        [cause.to_dict() for cause in without.diagnoses or ()]
+    )
+
+
+def test_wide_views_are_reduced_to_their_leading_axes() -> None:
+    rng = np.random.default_rng(5)
+    content = topics(600, 10, rng)
+    narrow, wide = (encode(content, d, rng, noise=0.05) for d in (20, 700))
+    joined = joined_views(Problem.of(content, narrow, views=[wide])).rows
+    assert joined.shape == (600, 512)
+    centered = unit_rows(content - content.mean(axis=0))
+    assert np.corrcoef((joined @ joined.T).ravel(), (centered @ centered.T).ravel())[0, 1] > 0.95
+
+
 def files_of(folder: Path, spaces: Any) -> dict[str, Path]:
     """Write the spaces as files with ids."""
     paths = {}
@@ -195,7 +223,7 @@ def test_fit_reads_the_rows_of_views_that_it_draws_of_the_target(
     drawn = [int(np.flatnonzero((spaces["target"] == row).all(axis=1))[0]) for row in given["sides"][1].vectors]
     assert len(drawn) == 110
     for name in ("first", "second"):
-        np.testing.assert_array_equal(given["views"][str(paths[name])].vectors, spaces["views"][name][drawn])
+        np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"][name][drawn])
 
 
 def test_fit_refuses_views_that_it_could_not_use(run: Any, spaces: Any, tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
     [
         ({"step": "copies", "source_exact": 3}, "reducing both sides to their main directions"),
         ({"step": "null", "at": 1, "of": 2}, "refining maps from random starts for comparison, 1 of 2 steps done"),
-        ({"step": "null", "at": 2, "of": 2}, "search round 1"),
+        ({"step": "null", "at": 2, "of": 2}, "refining maps from random starts for comparison, 2 of 2 steps done"),
+        ({"step": "search"}, "search round 1"),
+        ({"step": "view", "name": "use"}, "reading the view use"),
         (
             {"step": "round", "round": 1, "of": 10, "candidates": 4, "excess": 7.25},
             "continuing after search round 2 of at most 10, best map 7.2 deviations above random ones",

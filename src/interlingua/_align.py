@@ -102,7 +102,7 @@ def align(
             only are ignored and counted in the trace. Only ``"linear"`` uses them, with one target.
         views: vectors [n_target, d] of the target rows by further models, where their texts are at hand: a mapping of
             names to vectors, or a list of matrices, each with the rows in the order of the target. They take part in
-            the search only, and the fit succeeds with fewer rows. Only ``"linear"`` uses them, with one target and
+            the search only, which then needs fewer rows. Only ``"linear"`` uses them, with one target and
             without pairs and labels.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
@@ -283,7 +283,7 @@ def _assemble(
         verdict=verdict,
         method=method_name(aligner),
         seed=seed,
-        settings=settings | {"max_rows": max_rows},
+        settings=settings | {"max_rows": max_rows} | _views_given(problem),
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
@@ -295,6 +295,12 @@ def _assemble(
         machine=describe_machine(),
         seconds=time.perf_counter() - started,
     )
+
+
+def _views_given(problem: Problem) -> dict[str, Any]:
+    """Return the names of the views as a setting for the card; nothing without views."""
+    names = [str(step["name"]) for step in problem.counts if step["step"] == "view"]
+    return {"views": ", ".join(names)} if names else {}
 
 
 def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int, on_step: OnStep) -> ScoreCalibration | None:

@@ -190,8 +190,8 @@ def few_rows_note(fewest: int) -> str:
     refused = f", and one with fewer than {MIN_ROWS} is refused" if fewest < MIN_ROWS else ""
     return (
         f"The smaller side has about {fewest:,} different {'vector' if fewest == 1 else 'vectors'}. Recorded unpaired "
-        f"fits on {_FAILED_ROWS:,} rows a side or fewer fail{refused}, so more rows, known pairs, or vectors of the "
-        "texts of the new model by further models (fit --view) are needed."
+        f"fits without views on {_FAILED_ROWS:,} rows a side or fewer fail{refused}, so more rows or known pairs are "
+        "needed, or views: vectors of the target's texts by further models."
     )
 
 

@@ -47,6 +47,10 @@ _COLD_START = Diagnosis(
     "Leave out start='cold'; a warm start begins at the alignment of the method linear.",
     1.0,
 )
+_VIEWS = (
+    " If you have the texts of the target, give their vectors by further models as views to the method linear; it then "
+    "needs fewer rows (views.jsonl)."
+)
 # Quotient of the numbers of rows from which on the sides are called unequal.
 _UNEQUAL = 4
 # Share of copies from which on the copies, and not the size of the collection, are named as the cause.
@@ -76,12 +80,14 @@ class _Side:
         rows: [n, d], as they were drawn.
         distinct: number of rows without copies and near-copies.
         other: number of distinct rows of the other side.
+        has_views: whether vectors of the same rows by further models took part in the fit.
     """
 
     name: str
     rows: FloatArray
     distinct: int
     other: int
+    has_views: bool = False
 
     @property
     def copies(self) -> int:
@@ -122,7 +128,7 @@ def diagnose(problem: Problem, fit: Fit, *, is_cold: bool = False) -> tuple[Diag
     ]
     sides = (
         _Side("source", problem.rows[0], counts[0], counts[1]),
-        _Side("target", problem.rows[1], counts[1], counts[0]),
+        _Side("target", problem.rows[1], counts[1], counts[0], has_views=bool(problem.views)),
     )
     causes = [cause for measure in _CAUSES for cause in measure(sides)]
     causes.sort(key=lambda cause: -cause.weight)
@@ -153,7 +159,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
             "few rows",
             f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
             f"Give at least {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)}, or "
-            "a few known pairs. If you have the texts of the target, give views: their vectors by further models.",
+            f"a few known pairs.{'' if sides[1].has_views else _VIEWS}",
             max(_shortage(side) for side in few),
         )
 

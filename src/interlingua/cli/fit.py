@@ -241,7 +241,7 @@ def fit(
         check_views(views, target, {"--pairs": pairs, "--labels": labels, "--target": targets})
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
-        # Names of columns and keys that are given twice belong to the source and to all targets.
+        # Of names that are given twice, the second applies to all targets and views.
         addresses, where_sides = [*paths, *(views or [])], (where, target_where)
         opened = inputs.open_all(source, addresses, columns=columns, keys=keys, scales=scales, where=where_sides)
         with inputs.closing_sides(opened):
@@ -288,7 +288,7 @@ def fit(
                         )
                         for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
                     ]
-                    seen = read_views(view_files, files[1], rows=drawn_rows[1], seed=seed)
+                    seen = read_views(view_files, files[1], rows=drawn_rows[1], seed=seed, on_rows=reading.on_rows)
                 used = {
                     side: {"rows": space.n, "of": file.n}
                     for side, space, file in zip(sides, spaces, files, strict=True)

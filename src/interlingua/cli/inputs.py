@@ -95,7 +95,7 @@ def open_all(
     scales: Sequence[str] | None,
     where: tuple[str | None, str | None],
 ) -> tuple[Side, ...]:
-    """Open a source and its candidate targets, which share the names given for the target.
+    """Open a source and its targets, or a target and its views, which share the names given for the target.
 
     Raises:
         InputError: as `open_sides`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,14 +40,11 @@ def check_views(views: Sequence[str] | None, target: str, others: Mapping[str, o
         others: options that cannot be combined with views.
 
     Raises:
-        InputError: such an option, the same file twice, or a store, whose rows have no order of their own.
+        InputError: such an option, or a store, whose rows have no order of their own.
     """
     if not views:
         return
     check_effect(others, "cannot be combined with --view; leave one of them out.")
-    for number, address in enumerate(views):
-        if address in views[:number]:
-            raise InputError(f"--view {address} was given twice; give each view once.")
     store = next((address for address in (target, *views) if file_of(address) is None), None)
     if store is not None:
         raise InputError(
@@ -56,7 +54,12 @@ def check_views(views: Sequence[str] | None, target: str, others: Mapping[str, o
 
 
 def read_views(
-    files: Sequence[inputs.Side], target: inputs.Side, *, rows: int | None, seed: int
+    files: Sequence[inputs.Side],
+    target: inputs.Side,
+    *,
+    rows: int | None,
+    seed: int,
+    on_rows: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, EmbeddingSpace] | None:
     """Read the rows of views that `interlingua.cli.inputs.read_space` reads of the target with the same arguments.
 
@@ -65,15 +68,17 @@ def read_views(
         target: the target, a file.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
+        on_rows: as in `interlingua.cli.inputs.read_space`.
 
     Returns:
-        The views by their paths, or None without any.
+        The views by the names of their files, or by their paths where two names are equal; None without any.
 
     Raises:
-        InputError: other rows than those of the target.
+        InputError: other rows than those of the target, or the same file twice.
     """
     views = {}
-    for file in files:
+    stems = [Path(file.path).stem for file in files]
+    for file, stem in zip(files, stems, strict=True):
         if file.n != target.n:
             raise InputError(
                 f"--view {file.path} has {file.n} rows and TARGET {target.n}; one row for each row of TARGET is "
@@ -81,5 +86,8 @@ def read_views(
             )
         if isinstance(file, VectorFile) and isinstance(target, VectorFile):
             check_same_order(target, file)
-        views[str(file.path)] = inputs.read_space(file, rows=rows, seed=seed)
+        name = stem if stems.count(stem) == 1 else str(file.path)
+        if name in views:
+            raise InputError(f"--view {file.path} was given twice; give each view once.")
+        views[name] = inputs.read_space(file, rows=rows, seed=seed, on_rows=on_rows)
     return views or None

@@ -34,12 +34,12 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "collection": lambda s: f"continuing after the comparison with the {s['side']} collection",
     "rows": lambda s: "looking for repeated rows",
     "copies": lambda s: "reducing both sides to their main directions",
-    "null": lambda s: (
-        f"refining maps from random starts for comparison, {_parts(s)}" if s["at"] < s["of"] else "search round 1"
-    ),
+    "null": lambda s: f"refining maps from random starts for comparison, {_parts(s)}",
+    "search": lambda s: "search round 1",
     "round": lambda s: f"continuing after search round {s['round'] + 1} of at most {s['of']}" + _scores(s),
     "pairs": lambda s: "reading the known pairs",
     "labels": lambda s: "reading the categories",
+    "view": lambda s: f"reading the view {s['name']}",
     "known": lambda s: "searching with the known pairs or categories",
     "trial": lambda s: f"fitting candidate {s['name']}, {s['at']} of {s['of']}",
     "union": lambda s: f"adding rows of candidate {s['name']}",

@@ -181,6 +181,7 @@ class Linear:
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed, on_part=log.show)
         context = SearchContext(a, b, null, starts, pairs)
+        log.show({"step": "search"})
         guided: KnownResult | None = None
         result: SearchResult | None
         if pairs is None and problem.labels is None:
@@ -206,6 +207,7 @@ class Linear:
         judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
         if problem.views:
             # The map into the target is judged, and not the one into the joined space, which may be much better.
+            # Only the agreement of starts is that of the joined space.
             joined, b = b, problem.frames[1].rows[orders[1]]
             rotation = judged = rotate_to_target(a, joined, rotation, b, device=self.device)
             null = NullMaps.sample(CoarseSpaces.of(a, b, device=self.device), seed=seed, on_part=log.show)

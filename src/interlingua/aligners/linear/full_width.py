@@ -139,5 +139,5 @@ def polish_rotation(
 
 
 def neighbors_for_rows(neighbors: int, rows: int) -> int:
-    """Return a number of neighbors raised to 80,000,000 / rows² where there are few rows, and at most rows / 40."""
+    """Return a number of neighbors that suits the rows: at least 80,000,000 / rows², at most rows / 40 or 2."""
     return min(max(neighbors, _LEAST_NEIGHBORS_TIMES_ROWS_SQUARED // rows**2), max(2, rows // _ROWS_PER_NEIGHBOR))

@@ -2,7 +2,7 @@
 
 Each model changes the geometry that texts have in common in its own way. Side by side, the vectors of several models
 of the same rows are closer to that geometry than those of one model, so an unknown source is found among them with
-fewer rows. The texts of the source are not needed: no view is a view of a source row. The joined space is
+fewer rows. Texts of the source are not needed, because views are vectors of target rows only. The joined space is
 
     ``[z_1 / r_1, ..., z_v / r_v] A``
 
