@@ -13,7 +13,7 @@ _SIDES = ("forward", "backward")
 _MAPS = {
     "rotation": "rotation",
     "faithful": "non-orthogonal map of the method `linear`",
-    "teacher": "consensus of 40 refits, the teacher",
+    "teacher": "consensus of refits, the teacher",
     "network": "network, from the rotation and with this teacher",
 }
 _SCORES = tuple((score, side) for score in ("cosine", "top1") for side in _SIDES)

@@ -34,8 +34,8 @@ from interlingua.core.statistics import agreement
 __all__ = ["consensus"]
 
 _SUBSET = 0.5
-# The mean of 12 refits has nine tenths of what 40 add to the cosine of the rotation, in a third of the time (BGE to
-# MiniLM with 2,000 rows, one seed, benchmarks/results/neural-refits.jsonl).
+# The mean of 12 refits has nine tenths of what 40 add to the cosine of the rotation, in half of the time (BGE to MiniLM
+# with 2,000 rows, one seed, benchmarks/results/neural-refits.jsonl).
 _REFITS = 12
 _NEIGHBORS = (50, 50)
 _REGRESSION_NEIGHBORS, _REGRESSION_RIDGE = 5, 0.1
