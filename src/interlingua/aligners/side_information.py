@@ -24,6 +24,10 @@ _MIN_CATEGORIES = 2
 # of the same 2,000 texts share 0.3 of them. In shuffled rows they overlap by chance, and by 0.02 more where rows are
 # sorted by topic. A copy of the target, also a rotated one, has the same neighbors.
 _NEIGHBORS, _COMPARED_ROWS, _ABOVE_CHANCE, _COPY = 10, 2_000, 0.08, 0.999
+# Parts of the rows that must each have more neighbors in common than by chance, where a part has 50 rows and more.
+_PARTS, _ROWS_OF_A_PART, _ABOVE_CHANCE_OF_A_PART = 10, 50, 0.04
+# With fewer rows, the fit is refused for that reason.
+_FEWEST_COMPARED = 100
 # The step of the trace for an empty list of pairs.
 NO_PAIRS: Mapping[str, Any] = MappingProxyType(
     {"step": "pairs", "given": 0, "repeated": 0, "sharing_rows": 0, "used": 0}
@@ -180,14 +184,11 @@ def check_views(
                 f"{label} has {space.n} rows and the target {target.n}; a view has one row for each target row, in the "
                 "same order."
             )
-        overlap, chance = _overlap(space, target)
-        if overlap < chance + _ABOVE_CHANCE:
-            raise InputError(
-                f"{label} does not belong to the target row by row: {overlap:.1%} of the nearest neighbors of a row "
-                f"are the same in both, and {chance:.1%} would be in shuffled rows. Give the rows of a view in "
-                "the order of the target."
-            )
-        copied = next((other for other, rows in known.items() if _overlap(space, rows)[0] > _COPY), None)
+        ids = list(space.ids or ()), list(target.ids or ())
+        if ids[0] != ids[1] and not set(ids[0]).isdisjoint(ids[1]):
+            raise InputError(f"{label} has ids of the target in other rows. Sort the rows of both alike.")
+        overlap = _check_order(space, target, label) if target.n >= _FEWEST_COMPARED else None
+        copied = next((other for other, rows in known.items() if overlap and _is_copy(space, rows)), None)
         if copied is not None:
             raise InputError(
                 f"{label} has the same nearest neighbors as {copied}, so it adds nothing. Give vectors by another "
@@ -199,11 +200,39 @@ def check_views(
     return spaces, steps
 
 
-def _overlap(view: EmbeddingSpace, target: EmbeddingSpace) -> tuple[float, float]:
-    """Return the share of nearest neighbors that a view has in common with the target, and that of shuffled rows."""
+def _check_order(view: EmbeddingSpace, target: EmbeddingSpace, label: str) -> float:
+    """Return the share of nearest neighbors that a view has in common with the target.
+
+    Raises:
+        InputError: it is hardly larger than in shuffled rows, in all rows or in a part of them.
+    """
+    shares, chance = _overlaps(view, target)
+    overlap = float(shares.mean())
+    if overlap < chance + _ABOVE_CHANCE:
+        raise InputError(
+            f"{label} has too few nearest neighbors in common with the target: {overlap:.1%}, and {chance:.1%} would "
+            "be in shuffled rows. Give the rows in the order of the target; if they are, this model is too different."
+        )
+    parts = np.array_split(shares, _PARTS)
+    least = min(range(_PARTS), key=lambda number: parts[number].mean())
+    if len(parts[-1]) >= _ROWS_OF_A_PART and parts[least].mean() < chance + _ABOVE_CHANCE_OF_A_PART:
+        raise InputError(
+            f"{label} has {overlap:.1%} of its nearest neighbors in common with the target, but between "
+            f"{least / _PARTS:.0%} and {(least + 1) / _PARTS:.0%} of the rows {parts[least].mean():.1%}, nearly as few "
+            "as in shuffled rows. Give all rows in the order of the target."
+        )
+    return overlap
+
+
+def _is_copy(view: EmbeddingSpace, other: EmbeddingSpace) -> bool:
+    """Return whether rows have the same nearest neighbors in both."""
+    return float(_overlaps(view, other)[0].mean()) > _COPY
+
+
+def _overlaps(view: EmbeddingSpace, target: EmbeddingSpace) -> tuple[FloatArray, float]:
+    """Return for a sample of rows [n], in order, the share of neighbors in common, and that of shuffled rows."""
     rows, n = target.sample(_COMPARED_ROWS, np.random.default_rng(0)), min(target.n, _COMPARED_ROWS)
-    k = min(_NEIGHBORS, max(1, n // 10))
-    return float(neighbor_overlap(target.take(rows), view.take(rows), k).mean()), k / max(1, n - 1)
+    return neighbor_overlap(target.take(rows), view.take(rows), _NEIGHBORS), _NEIGHBORS / (n - 1)
 
 
 def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:

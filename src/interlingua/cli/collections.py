@@ -158,10 +158,18 @@ def read_same_ids(
     )
 
 
-def check_same_order(source: VectorFile, target: VectorFile) -> None:
+_PAIR_BY_IDS = "Sort the files alike, or pair their rows by the ids: write an input as file://PATH?id=COLUMN."
+
+
+def check_same_order(source: VectorFile, target: VectorFile, *, advice: str = _PAIR_BY_IDS) -> None:
     """Refuse two files that are paired by row if they have ids that are in both, in another row.
 
     Files without ids, and files of which no id is in the other one, may be of the same texts in the same order.
+
+    Args:
+        source: a file.
+        target: the file whose rows belong to those of the first.
+        advice: what to do if they do not.
 
     Raises:
         InputError: an id is in both files, in different rows.
@@ -173,8 +181,7 @@ def check_same_order(source: VectorFile, target: VectorFile) -> None:
     if row is not None:
         raise InputError(
             f"Row {row} of {source.path} has the id {first[row]!r}, and row {row} of {target.path} {second[row]!r}; "
-            "row i of both must be the same text. Sort the files alike, or pair their rows by the ids: write an input "
-            "as file://PATH?id=COLUMN."
+            f"row i of both must be the same text. {advice}"
         )
 
 

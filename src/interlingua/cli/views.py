@@ -85,7 +85,7 @@ def read_views(
                 "needed, in the same order."
             )
         if isinstance(file, VectorFile) and isinstance(target, VectorFile):
-            check_same_order(target, file)
+            check_same_order(target, file, advice="Sort the files alike.")
         name = stem if stems.count(stem) == 1 else str(file.path)
         if name in views:
             raise InputError(f"--view {file.path} was given twice; give each view once.")

@@ -178,7 +178,9 @@ class Linear:
         orders = [order.permutation(len(frame.rows)) for frame in frames]
         a, b = (frame.rows[drawn] for frame, drawn in zip(frames, orders, strict=True))
         spaces = CoarseSpaces.of(a, b, device=self.device)
-        check_ranks(spaces.ranks)
+        own_rows = problem.frames[1].rows[orders[1]]
+        own_spaces = CoarseSpaces.of(a, own_rows, device=self.device) if problem.views else spaces
+        check_ranks(own_spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed, on_part=log.show)
         context = SearchContext(a, b, null, starts, pairs)
         log.show({"step": "search"})
@@ -208,9 +210,9 @@ class Linear:
         if problem.views:
             # The map into the target is judged, and not the one into the joined space, which may be much better.
             # Only the agreement of starts is that of the joined space.
-            joined, b = b, problem.frames[1].rows[orders[1]]
+            joined, b = b, own_rows
             rotation = judged = rotate_to_target(a, joined, rotation, b, device=self.device)
-            null = NullMaps.sample(CoarseSpaces.of(a, b, device=self.device), seed=seed, on_part=log.show)
+            null = NullMaps.sample(own_spaces, seed=seed, on_part=log.show)
         fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
         if guided is not None:

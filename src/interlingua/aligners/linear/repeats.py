@@ -85,7 +85,8 @@ def merge_copies(problem: Problem, on_step: OnStep = ignore_step) -> Problem:
     reason = next(filter(None, map(insufficient_rows_reason, names, rows)), None)
     if reason:
         raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
-    views = tuple(_mean_rows(unit_rows(view), sides[1].group) for view in problem.views)
+    first = np.unique(sides[1].group, return_index=True)[1]
+    views = tuple(view[first] for view in problem.views)
     return replace(problem, rows=(rows[0], rows[1]), labels=merged_labels(problem, sides), views=views)
 
 
@@ -111,7 +112,9 @@ def distinct_rows(vectors: FloatArray, *, near: float | None = NEAR_COPY, max_ro
     merged = int(leader.max()) + 1
     near_copies = len(first) - merged
     if near_copies:
-        unit = _mean_rows(unit, leader)
+        total = np.zeros((merged, rows.shape[1]), np.float32)
+        np.add.at(total, leader, unit)
+        unit = unit_rows(total)
     return DistinctRows(unit, leader[group], exact, near_copies)
 
 
@@ -128,13 +131,6 @@ def merged_labels(problem: Problem, sides: list[DistinctRows]) -> tuple[IntArray
         np.maximum.at(most, side.group[known], labels[known])
         merged.append(np.where(least == most, most, -1))
     return merged[0], merged[1]
-
-
-def _mean_rows(unit: FloatArray, group: IntArray) -> FloatArray:
-    """Return for each group the mean of its unit rows [n, d], of unit norm: [g, d]."""
-    total = np.zeros((int(group.max()) + 1, unit.shape[1]), np.float32)
-    np.add.at(total, group, unit)
-    return unit_rows(total)
 
 
 def _exact_groups(rows: FloatArray) -> tuple[IntArray, IntArray]:

@@ -50,6 +50,8 @@ def _leading(columns: FloatArray) -> FloatArray:
     """Return centered rows [n, d] along their leading principal axes, or as they are if these are all."""
     if columns.shape[1] <= _MAX_WIDTH:
         return columns
+    if len(columns) < columns.shape[1]:
+        return columns @ np.linalg.svd(columns, full_matrices=False)[2][:_MAX_WIDTH].T
     return columns @ principal_axes(columns)[0][:, :_MAX_WIDTH]
 
 
