@@ -147,6 +147,21 @@ def cells(suite: str, seeds: range) -> Iterator[tuple[tuple[str, str], tuple[str
                 yield (corpus, corpus if suite == "same" else next_corpus[corpus]), encoders, seed
 
 
+def table(alone: Sequence[dict[str, Any]], with_views: Sequence[dict[str, Any]]) -> str:
+    """Return as Markdown what views change: a line for each record with views, beside that of the same cell without."""
+    found = {(*record["corpora"], *record["encoders"], record["seed"]): record for record in alone}
+    lines = [
+        "| texts | encoders | views | without views: top-1 | verdict | with views: top-1 | verdict |",
+        "|---|---|---|--:|---|--:|---|",
+    ]
+    for record in sorted(with_views, key=lambda r: r["key"]):
+        cells = [record["corpora"][0], " to ".join(record["encoders"]), ", ".join(record["views"])]
+        for one in (found[*record["corpora"], *record["encoders"], record["seed"]], record):
+            cells += [f"{one['forward']['top1']:.2f} / {one['backward']['top1']:.2f}", one["verdict"]["status"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Fit what is not in the output yet."""
     parser = arguments_of(__doc__, "grid.jsonl", "0:1")

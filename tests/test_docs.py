@@ -519,6 +519,18 @@ def test_the_site_builds_without_a_warning_has_readable_signatures_and_loads_not
             assert not re.search(r"(?:src|href)=\"(?:https?:)?//", tag), tag
 
 
+def test_the_tables_of_views_are_those_of_the_records(generate: ModuleType) -> None:
+    import grid
+    import solver
+
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    views, alone, cells = (
+        generate._records(generate.RESULTS / f"{name}.jsonl") for name in ("views", "grid", "grid-views")
+    )
+    assert solver.table(views) in page
+    assert grid.table(alone, cells) in page
+
+
 def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_of_the_records(
     generate: ModuleType,
 ) -> None:
