@@ -178,21 +178,33 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
     shown = page("in-distribution", [record, record | {"figures": figures | {"top1": 0.75}, "verdict": "aligned"}])
     assert "| gtr -> gte | nq | 2 | 1 aligned, 1 doubtful | 0.500 | 0.500 | 0.250 | 12.00 |  |  |" in shown
     assert "| 0.870 | 0.930 | 2.31 |" in shown
-    assert "Its own pairs on nq: cosine 0.740 to 0.920, top-1 0.820 to 1.000, mean rank 1.00 to 5.19." in shown
+    assert "Pairs of the paper on nq: cosine 0.740 to 0.920, top-1 0.820 to 1.000, mean rank 1.00 to 5.19." in shown
 
 
-def test_pairs_that_the_paper_has_not_stand_beside_the_range_of_its_own() -> None:
+def test_pairs_without_figures_of_the_paper_show_its_range() -> None:
     record = {"pair": "use -> minilm", "corpus": "debian", "seed": 0, "verdict": "aligned", "figures": {"top": 0.25}}
     shown = page("attributes", [record | {"column": name} for name in ("tweets", "notes", "news")])
     tweets, notes, news = (line.split("|")[-2].strip() for line in shown.splitlines() if line.startswith("| use"))
-    assert tweets == "0.240 to 0.380"
-    # Medical notes stand beside the paper's, which are not free.
-    assert notes == "0.090 to 0.900"
+    assert tweets == "other pairs: 0.240 to 0.380"
+    # Medical notes are compared with those of the paper, which are not freely available.
+    assert notes == "other pairs: 0.090 to 0.900"
     assert news == "none"
-    assert "Where the paper has not measured a pair, its column holds the range over its own pairs" in shown
+    assert "Where the paper has no figure for a pair, its column shows the range over other pairs" in shown
 
 
-def test_words_stand_beside_the_best_pair_of_the_paper() -> None:
+@pytest.mark.parametrize(
+    ("table", "column", "top1"), [("ablations", "full", "0.910"), ("data-efficiency", "10000", "0.010")]
+)
+def test_figures_of_the_only_pair_of_the_paper_are_marked(table: str, column: str, top1: str) -> None:
+    record = {**RECORD, "column": column}
+    assert f" | other pairs: {top1} | " in page(table, [record | {"pair": "use -> minilm"}])
+    assert "shows the range over other pairs" in page(table, [record])
+    own = page(table, [record | {"pair": "gte -> gtr"}])
+    assert f" | {top1} | " in own
+    assert "other pairs:" not in own
+
+
+def test_inversion_shows_the_best_pair_of_the_paper() -> None:
     record = {
         "pair": "use -> minilm",
         "corpus": "debian",
@@ -203,10 +215,10 @@ def test_words_stand_beside_the_best_pair_of_the_paper() -> None:
     shown = page("inversion", [record | {"column": name} for name in ("tweets", "notes", "enron")])
     cells = [line.split("|")[-2].strip() for line in shown.splitlines() if line.startswith("| use")]
     assert cells == ["0.670", "none", "0.800"]
-    assert "that of its best pair" in shown
+    assert "shows the figure of its best pair in every line" in shown
 
 
-def test_fits_on_several_corpora_have_lines_and_marks_of_their_own() -> None:
+def test_each_corpus_of_a_fit_has_its_own_line_and_mark() -> None:
     mail, news = ({**RECORD, "corpus": name, "column": "nq"} for name in ("mail", "nq"))
     shown = page("out-of-distribution", [mail, news])
     assert "| gtr -> gte | nq, fitted on mail | 1 |" in shown
@@ -367,10 +379,14 @@ def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("corpus", "encoder", "message"),
     [
-        ("mimic", "gtr", r"There is no corpus 'mimic'; choose from nq.* with files=\.\.\., as mimic=FILE"),
-        ("nq", "bert", r"There is no encoder 'bert'; choose from gtr.* with models=\.\.\., as bert=MODEL"),
+        ("mimic", "gtr", r"There is no corpus 'mimic'; choose from nq.* under the name mimic with files=\.\.\."),
+        ("nq", "bert", r"There is no encoder 'bert'; choose from gtr.* under the name bert with models=\.\.\."),
         ("nq", "absent", r"The encoder absent cannot be loaded \(no such model\)"),
-        ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).* with files=\.\.\., as enron=FILE"),
+        (
+            "enron",
+            "gtr",
+            r"The corpus enron .* cannot be loaded \(no network\).* under the name enron with files=\.\.\.",
+        ),
     ],
 )
 def test_unknown_encoders_and_corpora_are_refused(
@@ -420,8 +436,8 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
         (("--encoder", "red", "--encoder", "black"), "needs news.black.npy in"),
         (("--encoder", "red", "--encoder", "black"), "are there with --encoder NAME and --on CORPUS, or compute them"),
         (("--encoder", "red"), "`interlingua bench --encode`, where --model and --text add encoders and texts"),
-        (("--encode", "--encoder", "black"), "Define it with --model, as black=MODEL."),
-        (("--encode", "--corpus", "mimic"), "Give its texts with --text, as mimic=FILE."),
+        (("--encode", "--encoder", "black"), "Define it under the name black with --model."),
+        (("--encode", "--corpus", "mimic"), "Give a file of its texts under the name mimic with --text."),
     ],
 )
 def test_the_command_refuses(

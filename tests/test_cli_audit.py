@@ -473,7 +473,7 @@ def test_a_database_is_audited_by_its_address(run: Run, case: Path, planted: tup
     assert "has no column 'text'; its columns are body, topic" in error
 
 
-def test_the_same_vectors_are_no_public_ones(run: Run, case: Path) -> None:
+def test_public_vectors_equal_to_the_audited_ones_are_refused(run: Run, case: Path) -> None:
     error = run(*options(case, "--corpus-vectors", case / "source.npy", "--json")).json["error"]
     assert "source.npy was given for both sides, which hold the same vectors" in error
     error = run(*with_vectors(case, "--stand-in", case / "target.npy", "--json")).json["error"]

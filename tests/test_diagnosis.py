@@ -231,12 +231,16 @@ def test_a_cold_start_is_the_first_cause_of_its_failure(sides: tuple[Rows, Rows]
     cold = il.align(x[:150], y[:150], method="adversarial", start="cold", **tiny)
     assert cold.diagnoses
     assert names(cold.diagnoses)[:2] == ["cold start", "few rows"]
-    assert "All ten recorded cold starts on real text failed" in " ".join(cold.summary().split())
+    assert (
+        "All ten recorded cold starts on real text failed to find single rows: top-1 was below 0.001 after 500"
+        in " ".join(cold.summary().split())
+    )
     found = [
         record["network"][side]["top1"] for record in records("neural-cold.jsonl") for side in ("forward", "backward")
     ]
     assert len(found) == 20
     assert max(found) < 0.001
+    assert {record["steps"] for record in records("neural-cold.jsonl")} == {500}
 
 
 def test_no_cause_is_said_to_be_identified_where_none_was(failed: Alignment) -> None:

@@ -70,7 +70,7 @@ def test_curves_are_those_of_the_trace(trained: il.Alignment) -> None:
     assert [20, pytest.approx(20 / 30)] in np.asarray(score[1].get_xydata()).tolist()
 
 
-def test_all_terms_of_a_run_have_lines_of_their_own_look(trained: il.Alignment) -> None:
+def test_all_loss_terms_have_different_styles(trained: il.Alignment) -> None:
     steps = [{"step": "train", "seed": 0, "at": at, **{f"term_{k}": k + at for k in range(16)}} for at in (10, 20)]
     many = replace(trained, trace=(*steps, {"step": "run", "seed": 0, "best": 20, "score": 1.0}))
     lines = plots.plot_training(many).get_lines()

@@ -319,7 +319,7 @@ def test_a_function_gets_the_same_steps_as_the_log(planted: tuple[Rows, Rows]) -
     assert all("elapsed" in step for step in steps)
 
 
-def test_fits_that_pairs_are_held_out_of_are_told(rng: np.random.Generator) -> None:
+def test_second_fits_without_held_out_pairs_are_reported(rng: np.random.Generator) -> None:
     """One for the verdict and one for the scales of scores."""
     x, turn = rng.standard_normal((1_000, 8)), np.linalg.qr(rng.standard_normal((8, 8)))[0]
     steps: Events = []

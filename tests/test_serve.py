@@ -276,49 +276,40 @@ def test_the_state_waits_in_a_thread_while_files_change(
 
 
 def test_no_request_waits_for_modules_that_an_upload_loads(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
     # In a process of its own: here the modules are loaded already. TestClient would load some of them too.
     code = """
 import asyncio, sys
 from pathlib import Path
-from interlingua.serve import Session, create_app
+import uvicorn
+from interlingua.cli import main
 
-async def main():
-    app = create_app(Session(Path(sys.argv[1])), port=1, max_bytes=10**6)
-    started, never = asyncio.Event(), asyncio.Event()
+async def upload(app, port):
+    never, sent = asyncio.Event(), []
+    left = [{"type": "http.request", "body": Path(path).read_bytes(), "more_body": False}]
 
-    def call(scope, *messages):
-        left = list(messages)
+    async def receive():
+        if not left:
+            await never.wait()
+        return left.pop(0)
 
-        async def receive():
-            if not left:
-                await never.wait()
-            return left.pop(0)
+    async def send(message):
+        sent.append(message)
 
-        async def send(message):
-            started.set()
-            sent.append(message)
-
-        return app(scope, receive, send)
-
-    sent = []
-    running = asyncio.create_task(call({"type": "lifespan"}, {"type": "lifespan.startup"}))
-    await started.wait()
-    before = set(sys.modules)
-    body = Path(sys.argv[2]).read_bytes()
     asked = {"method": "PUT", "path": "/files/source", "query_string": b"name=a.npy", "root_path": ""}
-    headers = [(b"host", b"127.0.0.1:1")]
-    upload = {"type": "http.request", "body": body, "more_body": False}
-    await call({"type": "http", "headers": headers, **asked}, upload)
-    print(sent[1]["status"], *sorted(set(sys.modules) - before))
-    running.cancel()
+    headers = [(b"host", f"127.0.0.1:{port}".encode())]
+    before = set(sys.modules)
+    await app({"type": "http", "headers": headers, **asked}, receive, send)
+    print(sent[0]["status"], *sorted(set(sys.modules) - before))
 
-asyncio.run(main())
+uvicorn.Server.run = lambda self, sockets: asyncio.run(upload(self.config.app, self.config.port))
+path = sys.argv.pop()
+main()
 """
     path = tmp_path / "a.npy"
     np.save(path, np.random.default_rng(0).standard_normal((100, 8), np.float32))
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), str(path)], check=True, capture_output=True, text=True
-    )
+    command = ["serve", "--no-browser", "--port", str(free_port()), str(path)]
+    done = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["200"]
 
 
@@ -480,6 +471,23 @@ def test_a_stopped_server_leaves_no_files(tmp_path: Path, number: signal.Signals
         process.send_signal(number)
         process.communicate(timeout=30)
     assert not list(tmp_path.glob("interlingua-*"))
+
+
+def test_a_second_interrupt_leaves_no_traceback() -> None:
+    pytest.importorskip("uvicorn")
+    port = free_port()
+    command = [sys.executable, "-m", "interlingua", "serve", "--no-browser", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "until Ctrl-C" in process.stderr.readline()
+        # The port is open before the server runs; an answer comes after that.
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.recv(10)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[1] == ""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])

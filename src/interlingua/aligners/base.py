@@ -249,8 +249,8 @@ def report_parts(name: str, count: int, on_step: OnStep) -> Callable[[], None]:
     Args:
         name: of the step that is reported, with the parts done (``at``) and their number (``of``).
         count: number of parts.
-        on_step: called now and after each part. The trace of a fit keeps the end of the work only, so it is
-            :meth:`StepLog.show` there.
+        on_step: called now and after each part. In a fit it is :meth:`StepLog.show`, so that parts are reported and
+            not kept in the trace.
     """
     done = itertools.count()
 

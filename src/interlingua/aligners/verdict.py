@@ -11,8 +11,8 @@ With many rows, so does ``self_retrieval``: how often ``x F_1`` of a row is near
 
 Their null is the same statistic for maps that are refined from random starts on the same rows. Where the fit has them,
 the agreement of independent starts, the agreement of the map with the nearest rotation, and the round trip through the
-backward map must reach limits as well. Sanity checks are violated by no good translation: the sliced Wasserstein
-distance, hubness, and the effective rank. The limits separate the fits recorded in ``benchmarks/results``, whose
+backward map must reach limits as well. A good translation passes all sanity checks: the sliced Wasserstein distance,
+hubness, and the effective rank. The limits separate the fits recorded in ``benchmarks/results``, whose
 confusion table ``benchmarks/tables.py`` prints. The combination of these measurements is a method of this package.
 """
 

@@ -137,14 +137,14 @@ class VectorBuilder:
                 labels = None
             yield from ({"text": text, **more} for text, more in zip(texts, labels or [{}] * len(texts), strict=True))
             return
-        yield from _hub_records(corpus, f"Give its texts with {{files=...}}, as {corpus}=FILE.")
+        yield from _hub_records(corpus, f"Give a file of its texts under the name {corpus} with {{files=...}}.")
 
     def _encoder(self, name: str) -> Encode:
         model = self.models.get(name) or MODELS.get(name)
         if model is None:
             raise InputError(
                 f"There is no encoder {name!r}; choose from {', '.join(MODELS)}.",
-                f"Define it with {{models=...}}, as {name}=MODEL.",
+                f"Define it under the name {name} with {{models=...}}.",
             )
         model, _, revision = model.partition("@")
         return sentence_encoder(
@@ -169,7 +169,7 @@ def hub_texts(corpus: str, limit: int) -> list[str]:
 
 
 def _hub_records(corpus: str, remedy: str) -> Iterator[dict[str, Any]]:
-    """Yield texts and labels of a corpus of the hub; ``remedy`` is that of its errors."""
+    """Yield texts and labels of a corpus of the hub; ``remedy`` is appended to error messages."""
     if corpus not in DATASETS:
         raise InputError(f"There is no corpus {corpus!r}; choose from {', '.join(DATASETS)}.", remedy)
     dataset = DATASETS[corpus]

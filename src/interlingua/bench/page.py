@@ -14,7 +14,7 @@ from interlingua.bench.paper import PAPER, cell, span
 from interlingua.bench.plan import Table, table_of
 from interlingua.leakage._checks import check_members
 
-__all__ = ["comma_separated", "grouped", "header", "lines", "notes", "page"]
+__all__ = ["comma_separated", "group_records", "header", "lines", "notes", "page"]
 
 _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": lambda values: float(np.median(values)),
@@ -34,19 +34,19 @@ def header(name: str) -> list[str]:
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return a line for every pair, column and corpus of the fits, in the order in which they were measured.
 
-    Where the paper has not measured a pair, its figure is the range over its own pairs, or ``none``.
+    Where the paper has no figure for a pair, the cell holds the range over other pairs of the paper, or ``none``.
     """
     table = table_of(name)
     return [
         [
-            *_ours(table, on, same),
-            *(_theirs(name, same[0]["pair"], same[0]["column"], figure) for _, figure in table.paper_columns),
+            *_our_cells(table, heading, group),
+            *(_paper_cell(name, group[0]["pair"], group[0]["column"], figure) for _, figure in table.paper_columns),
         ]
-        for on, same in grouped(records)
+        for heading, group in group_records(records)
     ]
 
 
-def grouped(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+def group_records(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """Return the records of every line, with the heading of its column, which names the corpus if there are several."""
     records = check_members(records, "records", Mapping, "records, as run returns them,")
     groups = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
@@ -54,29 +54,33 @@ def grouped(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mappin
         groups.setdefault((record["pair"], record["column"], record["corpus"]), []).append(record)
     several = len({corpus for _, _, corpus in groups}) > 1
     return [
-        (f"{column}, fitted on {corpus}" if several and corpus != column else column, same)
-        for (_, column, corpus), same in groups.items()
+        (f"{column}, fitted on {corpus}" if several and corpus != column else column, group)
+        for (_, column, corpus), group in groups.items()
     ]
 
 
-def _ours(table: Table, on: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
-    verdicts = Counter(record["verdict"] for record in records)
+def _our_cells(table: Table, heading: str, group: Sequence[Mapping[str, Any]]) -> list[str]:
+    verdicts = Counter(record["verdict"] for record in group)
     counts = ", ".join(
         f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status]
     )
     ours = []
     for _, figure, how in table.columns:
-        values = [record["figures"][figure] for record in records if figure in record["figures"]]
+        values = [record["figures"][figure] for record in group if figure in record["figures"]]
         ours.append(_number(figure, _SUMS[how](values)) if values else "")
-    return [records[0]["pair"], on, str(len(records)), counts, *ours]
+    return [group[0]["pair"], heading, str(len(group)), counts, *ours]
 
 
-def _theirs(name: str, pair: str, column: str, figure: str) -> str:
+def _paper_cell(name: str, pair: str, column: str, figure: str) -> str:
     figures = cell(name, pair, column) or {}
     if figure in figures:
         return _number(figure, figures[figure])
-    found = span(name, column, figure)
-    return _range(figure, *found) if found else "none"
+    bounds = span(name, column, figure)
+    if bounds is None:
+        return "none"
+    text = _range(figure, *bounds)
+    # The best pair is named in a note; other figures could be taken for those of this pair.
+    return text if "best pair" in PAPER[name]["pairs"] else f"other pairs: {text}"
 
 
 def _range(figure: str, low: float, high: float) -> str:
@@ -88,7 +92,7 @@ def _number(figure: str, value: float) -> str:
 
 
 def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table as Markdown, with the range of the paper's own pairs below it."""
+    """Return the table as Markdown, with the ranges over the pairs of the paper below it."""
     table = table_of(name)
     heads = header(name)
     body = [f"| {' | '.join(cells)} |" for cells in lines(name, records)]
@@ -100,17 +104,18 @@ def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     """Return the table as CSV with numbers only: thousands are not separated, and ranges are columns of their own.
 
-    A column of the paper is empty where it has not measured the pair; ``paper, lowest`` and ``paper, highest`` are over
-    its own pairs.
+    A column of the paper is empty for a pair that it has not measured; those of the lowest and the highest figure are
+    over all of its pairs.
     """
     table = table_of(name)
     ends = [f"paper, {end}: {heading}" for heading, _ in table.paper_columns for end in ("lowest", "highest")]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*header(name), *ends])
-    for on, same in grouped(records):
-        pair, column = same[0]["pair"], same[0]["column"]
-        first, numbers = (ours := _ours(table, on, same))[:4], ours[4:]
+    for heading, group in group_records(records):
+        pair, column = group[0]["pair"], group[0]["column"]
+        cells = _our_cells(table, heading, group)
+        first, numbers = cells[:4], cells[4:]
         figures = cell(name, pair, column) or {}
         for _, figure in table.paper_columns:
             numbers.append(_number(figure, figures[figure]) if figure in figures else "")
@@ -122,17 +127,20 @@ def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def notes(name: str) -> Iterable[str]:
-    """Yield notes on the paper's figures: their source and the range over its own pairs."""
+    """Yield notes on the figures of the paper: their source and the ranges over its pairs."""
     table = table_of(name)
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
     pairs = PAPER[name]["pairs"]
-    if len(pairs) > 1:
-        yield "Where the paper has not measured a pair, its column holds the range over its own pairs."
-    elif "best pair" in pairs:
-        yield "The paper's figure is that of its best pair, beside every pair."
+    if "best pair" in pairs:
+        yield "The paper's column shows the figure of its best pair in every line."
+    else:
+        yield (
+            "Where the paper has no figure for a pair, its column shows the range over other pairs, marked as such, or "
+            "a single figure where that range is one value."
+        )
     if "mimic" in table.paper:
-        yield "A corpus called notes stands beside the paper's medical notes, mimic, which are not free."
+        yield "The corpus notes is compared with the medical notes of the paper, mimic, which are not freely available."
     for column in table.paper:
         spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.paper_columns]
         ranges = (f"{heading} {_range(figure, *bounds)}" for heading, figure, bounds in spans if bounds)
-        yield f"Its own pairs on {column}: {', '.join(ranges)}."
+        yield f"Pairs of the paper on {column}: {', '.join(ranges)}."

@@ -12,8 +12,8 @@ from interlingua.core.arguments import check_choice, check_text
 __all__ = ["PAPER", "cell", "span"]
 
 PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper.json").read_text("utf-8"))
-# Other medical notes stand beside those of the paper, which require a data use agreement.
-_LIKE = {"notes": "mimic"}
+# Other medical notes are compared with those of the paper, which require a data use agreement.
+_COUNTERPARTS = {"notes": "mimic"}
 
 
 def cell(table: str, pair: str, column: str) -> Mapping[str, float] | None:
@@ -22,7 +22,7 @@ def cell(table: str, pair: str, column: str) -> Mapping[str, float] | None:
     The corpus ``notes`` is compared with the paper's medical notes, ``mimic``.
     """
     pairs = PAPER[check_choice(table, "table", tuple(PAPER))]["pairs"]
-    column = _LIKE.get(check_text(column, "column"), column)
+    column = _COUNTERPARTS.get(check_text(column, "column"), column)
     figures = pairs.get(check_text(pair, "pair"), {}).get(column, {}).get("vec2vec")
     return {"top": figures} if isinstance(figures, float) else figures
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interlingua.bench.page import grouped
+from interlingua.bench.page import group_records
 from interlingua.bench.paper import cell
 from interlingua.bench.plan import table_of
 from interlingua.core.arrays import require
@@ -30,7 +30,7 @@ def picture(name: str, records: Sequence[Mapping[str, Any]]) -> str:
         MissingExtraError: the extra ``report`` is not installed.
     """
     table = table_of(name)
-    groups = grouped(records)
+    groups = group_records(records)
     if not groups:
         raise InputError("There are no records to draw.")
     require("matplotlib", "report")
@@ -44,18 +44,18 @@ def picture(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     for status, (marker, color) in _MARKS.items():
         drawn = [
             (record["figures"][shown], at)
-            for at, (_, same) in enumerate(groups)
-            for record in same
+            for at, (_, group) in enumerate(groups)
+            for record in group
             if record["verdict"] == status and shown in record["figures"]
         ]
         if drawn:
             axes.plot(*zip(*drawn, strict=True), marker, color=color, alpha=0.8, label=status)
-    firsts = [same[0] for _, same in groups]
+    firsts = [group[0] for _, group in groups]
     theirs = [(row, (cell(name, r["pair"], r["column"]) or {}).get(shown)) for row, r in enumerate(firsts)]
     known = [(row, value) for row, value in theirs if value is not None]
     if known:
         axes.plot([v for _, v in known], [row for row, _ in known], "D", color="black", mfc="none", label="paper")
-    axes.set_yticks(range(len(groups)), [f"{same[0]['pair']}, {on}" for on, same in groups])
+    axes.set_yticks(range(len(groups)), [f"{group[0]['pair']}, {heading}" for heading, group in groups])
     axes.set(ylim=(len(groups) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel=f"{shown.replace('_', ' ')}, every seed")
     axes.grid(axis="x", linewidth=0.4)
     axes.set_title(table.title, fontsize=10)

@@ -237,12 +237,12 @@ def _print(plan: Plan, records: list[dict[str, Any]]) -> None:
     out = console.stdout()
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     body = lines(plan.table, records)
-    told = [any(cells[i] not in ("", "none") for cells in body) for i in range(len(header(plan.table)))]
+    has_figures = [any(cells[i] not in ("", "none") for cells in body) for i in range(len(header(plan.table)))]
     for i, heading in enumerate(header(plan.table)):
-        if told[i]:
+        if has_figures[i]:
             grid.add_column(heading, justify="left" if i in (0, 1, 3) else "right", no_wrap=True)
     for cells in body:
-        grid.add_row(*(Text(cell) for i, cell in enumerate(cells) if told[i]))
+        grid.add_row(*(Text(cell) for i, cell in enumerate(cells) if has_figures[i]))
     # A terminal may break long lines; a cropped figure would be a wrong figure.
     # Rich measures and prints within the width of the terminal, unless the table has a width of its own.
     grid.width = out.measure(grid, options=out.options.update(max_width=10_000)).maximum

@@ -39,6 +39,9 @@ def serve(
     from interlingua.core.arrays import require
 
     uvicorn = require("uvicorn", "serve")
+    import anyio
+    from anyio import to_thread
+
     from interlingua.cli.demo_data import read_packaged
     from interlingua.serve import Session, create_app, session_folder
 
@@ -74,7 +77,7 @@ def serve(
                     port=port,
                     log_level="warning",
                     access_log=False,
-                    lifespan="on",
+                    lifespan="off",
                     ws="none",
                     limit_concurrency=_MOST_CONNECTIONS,
                     # Clients that are slow do not keep the server from ending.
@@ -82,7 +85,10 @@ def serve(
                 )
             )
             server.should_exit = bool(signals)
-            # A full collection passes over all that was loaded, and no request is answered meanwhile.
+            # The first thread loads modules. On a busy machine all requests would wait for that during the first
+            # upload.
+            anyio.run(to_thread.run_sync, session.state)
+            # Objects loaded so far are left out of garbage collections, during which no request is answered.
             gc.collect()
             gc.freeze()
             try:

@@ -75,11 +75,11 @@ class Timed:
         at, of = step.get("at"), step.get("of")
         if at is None or of is None:
             return None
-        name = step.get("step"), step.get("side")
-        first, since, last = self._counts.get(name, (float(at), elapsed, float(at)))
-        if float(at) < last:  # the same work begins again
+        key = step.get("step"), step.get("side")
+        first, since, last = self._counts.get(key, (float(at), elapsed, float(at)))
+        if float(at) < last:  # the count began again
             first, since = float(at), elapsed
-        self._counts[name] = first, since, float(at)
+        self._counts[key] = first, since, float(at)
         done = float(at) - first
         return (elapsed - since) / done * max(0.0, float(of) - float(at)) if done > 0 else None
 

@@ -41,8 +41,8 @@ class CalibrationError(JsonRecord):
         cases: number of cases with a usable fit.
         corpora: number of corpora.
         pairs: number of pairs of encoders.
-        held: share of the cases whose measured value is not below what the errors of all other corpora allow; 0 for a
-            single corpus.
+        held: share of the cases whose measured value is not below the lower end that the errors of the other corpora
+            give; 0 for a single corpus.
     """
 
     lowest: float
@@ -112,16 +112,18 @@ class CalibrationError(JsonRecord):
 
     @property
     def certainty(self) -> str:
-        """Whether the lower end of the range is a bound, as a sentence."""
+        """Sentences on whether the lower end of the range is a bound."""
         if self.is_bound:
             return (
-                f"The lower end is a bound: taken from the other corpora alone, it held in {self.held:.0%} of these "
-                "cases, and it is expected to hold in 95 % of collections like them."
+                "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in "
+                f"{self.held:.1%} of these cases, and it is expected to hold in {_SHARE_OF_A_BOUND:.0%} of similar "
+                "collections."
             )
         return (
-            f"The lower end is no bound: taken from the other corpora alone, it held in {self.held:.0%} of these "
-            f"cases. A bound needs 95 % of {_CASES_OF_A_BOUND} cases of {_CORPORA_OF_A_BOUND} corpora and "
-            f"{_PAIRS_OF_A_BOUND} pairs of encoders."
+            "The lower end of the plausible range is not a bound: taken from the other corpora alone, it held in "
+            f"{self.held:.1%} of these cases. A bound needs at least {_CASES_OF_A_BOUND} cases of "
+            f"{_CORPORA_OF_A_BOUND} corpora and {_PAIRS_OF_A_BOUND} pairs of encoders, and must have held in "
+            f"{_SHARE_OF_A_BOUND:.0%} of them."
         )
 
     def plausible(self, estimate: float) -> Interval:
@@ -132,7 +134,7 @@ class CalibrationError(JsonRecord):
 
 
 def _held(cases: Sequence[tuple[str, float, float]]) -> float:
-    """Return the share of the cases, as (corpus, estimate, measured), that are not below what other corpora allow."""
+    """Return the share of cases (corpus, estimate, measured) not below the lower end that other corpora give."""
     held = 0
     for corpus, estimate, measured in cases:
         others = [value - estimated for other, estimated, value in cases if other != corpus]

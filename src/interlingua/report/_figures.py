@@ -165,7 +165,7 @@ def draw_curves(
 
     for number, (name, (steps, values)) in enumerate(lines.items()):
         color = COLORS[f"label-{number % LABELS + 1}"]
-        # The second term gives a color other dashes each time it comes again.
+        # The second term changes the dashes each time a color is used again.
         dashes = _DASHES[(number // 2 + number // LABELS) % len(_DASHES)]
         axes.plot(steps, values, color=color, linewidth=1.4, linestyle=dashes, label=name.replace("_", " "))
         if mark is not None and mark[0] == name and mark[1] in steps:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -168,14 +167,7 @@ def create_app(
             )
         )
 
-    @asynccontextmanager
-    async def warm(app: Starlette) -> AsyncIterator[None]:
-        # The first thread loads modules. On a busy machine all requests would wait for that during the first upload.
-        await soon(session.state)
-        yield
-
     return Starlette(
-        lifespan=warm,
         routes=[
             Route("/", index),
             Route("/files/{side}", put_file, methods=["PUT"]),

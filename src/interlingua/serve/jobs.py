@@ -13,6 +13,8 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import anyio
+
+# anyio loads the module of this function on first use, which must not happen during a request.
 from anyio import open_process
 
 from interlingua.core.errors import InputError

@@ -50,7 +50,7 @@ class FitLog:
                 self._take(event, seconds)
 
     def steps(self) -> list[str]:
-        """Return what the fit has done so far, in words, the newest last; a step that is counted is there once."""
+        """Return what the fit has done so far, the newest last; consecutive steps of one name are one entry."""
         return self._steps
 
     def progress(self, seconds: float) -> dict[str, float | None]:
