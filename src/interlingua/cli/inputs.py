@@ -1,4 +1,4 @@
-"""Vector files, known pairs and row samples as the commands read them, checked before any work begins."""
+"""Vector files, collections and row samples as the commands read them, checked before any work begins."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 SIDES, _WHERE = ("source", "target"), ("where", "target_where")
 
 Side = VectorFile | Collection
-# Share of the rows of one side that may be on the other too.
+# Sides are refused if this share of the rows of one is also on the other.
 _SAME = 0.5
 _OnRows = Callable[[str, int, int], None]
 
@@ -191,14 +191,14 @@ def check_different(sides: Sequence[tuple[str, npt.NDArray[Any]]]) -> None:
     Raises:
         InputError: at least half of the rows of one side are also on another, in any order.
     """
-    from interlingua.core.spaces import EmbeddingSpace, shared_rows
+    from interlingua.core.spaces import digest_sample, shared_rows
 
     (first, vectors), *others = sides
     for name, rows in others:
         if rows.shape[1] != vectors.shape[1]:
             continue
         pairs = ((vectors, rows), (rows, vectors))
-        shares = [shared_rows(EmbeddingSpace(one).describe(), [other]) or 0.0 for one, other in pairs]
+        shares = [shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs]
         if max(shares) >= _SAME:
             both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
             share = "all" if max(shares) == 1 else f"about {max(shares):.0%}"
