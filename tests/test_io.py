@@ -367,9 +367,10 @@ def test_ids_that_would_be_equal_as_text_are_refused(tmp_path: Path) -> None:
         open_vectors(tmp_path / "x.jsonl")
 
 
+@pytest.mark.parametrize("address", ["duckdb://leak.duckdb#chunks.v", "https://example.org/x.npy", "s3://bucket/x.npy"])
 @pytest.mark.parametrize("read", [open_vectors, read_texts])
-def test_an_address_is_not_called_a_missing_file(read: Any) -> None:
-    with pytest.raises(InputError, match="looks like the address of a store, and a file is needed here"):
-        read("duckdb://leak.duckdb#chunks.v")
+def test_an_address_is_not_called_a_missing_file(read: Any, address: str) -> None:
+    with pytest.raises(InputError, match="looks like an address, and the path of a file is needed here"):
+        read(address)
     with pytest.raises(InputError, match=r"missing\.parquet: no such file\. Check the path\."):
         read("missing.parquet")

@@ -298,7 +298,13 @@ def read_paired(
 
 
 def read_categories(
-    file: Side, column: str, *, rows: int | None = None, seed: int = 0, option: str = "--labels"
+    file: Side,
+    column: str,
+    *,
+    rows: int | None = None,
+    seed: int = 0,
+    option: str = "--labels",
+    of_sides: bool = True,
 ) -> list[Any]:
     """Read the categories of the rows that `read_space` reads with the same arguments; None where one is missing.
 
@@ -308,6 +314,7 @@ def read_categories(
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
         option: that names the column, for the message.
+        of_sides: whether the option can be given once for each side.
 
     Raises:
         InputError: the file has no such column.
@@ -320,9 +327,9 @@ def read_categories(
             "format with columns, such as .parquet or .jsonl."
         )
     if column not in file.names:
+        twice = " Give the option twice if the columns of the two sides have different names." if of_sides else ""
         raise InputError(
-            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}. Give the option "
-            "twice where the two files use different names."
+            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}.{twice}"
         )
     drawn = _drawn(file, rows, seed)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)
