@@ -107,7 +107,7 @@ def test_inputs_of_one_name_have_a_digest_each(tmp_path: Path) -> None:
         (tmp_path / folder / "rows.npy").write_bytes(folder.encode())
     (tmp_path / "a" / "texts.txt").write_bytes(b"text")
     first, second = tmp_path / "a" / "rows.npy", tmp_path / "b" / "rows.npy"
-    digests = _digests((first, None, second, first, tmp_path / "a" / "texts.txt"))
+    digests = _digests((first, second, first, tmp_path / "a" / "texts.txt"))
     hashes = [hashlib.sha256(text).hexdigest() for text in (b"a", b"b", b"text")]
     assert digests == dict(zip((str(first), str(second), "texts.txt"), hashes, strict=True))
     assert len(_digests((tmp_path / "a",))) == 2

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interlingua.cli import console
 from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.inputs import closing_sides, read_categories, read_space
 from interlingua.cli.options import check_effect
@@ -52,6 +53,8 @@ def read_vectors(
     named = {"--column": column, "--key": key, "--scale": scale}
     check_effect(named, "belongs to a file; name the column or vector of a store in its address.")
     with _opened(address) as collection:
+        if collection.nulls:
+            console.note(f"{address}: {collection.nulls:,} more rows have no vector and are left out")
         return read_space(collection).vectors
 
 

@@ -78,7 +78,7 @@ _RISKS = (
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
 )
-_READ, _LABELED = "words and nearest public texts", "words, labels and nearest public texts"
+_WORDS_SHOWN, _LABELS_SHOWN = "words and nearest public texts", "words, labels and nearest public texts"
 _BEYOND = "(figure above - its control) / (1 - its control), at least 0"
 _RECOGNIZED = "identities and nearest public rows"
 _LIMITS = (
@@ -217,7 +217,7 @@ def write_audit(
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     shares = audit.label_findings.shares if audit.label_findings else {}
-    read = _LABELED if audit.label_findings else _READ
+    read = _LABELS_SHOWN if audit.label_findings else _WORDS_SHOWN
     shown = read if audit.word_findings else _RECOGNIZED
     page = render(
         "audit.html.jinja",
