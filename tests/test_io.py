@@ -360,6 +360,18 @@ def test_ids_of_mixed_type_are_read_as_text_also_over_the_borders_of_batches(tmp
     assert [row["note"] for row in rows] == ids  # payload of mixed type is kept as it is
 
 
+def test_a_file_that_cannot_be_read_is_not_asked_which_database_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise PermissionError("Permission denied")
+
+    (tmp_path / "x.db").write_bytes(b"SQLite format 3")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"x\.db: unknown extension"):
+        open_vectors(tmp_path / "x.db")
+
+
 def test_ids_that_would_be_equal_as_text_are_refused(tmp_path: Path) -> None:
     lines = [json.dumps({"id": value, "vector": [1.0, 2.0]}) for value in (7, "a", "7")]
     (tmp_path / "x.jsonl").write_text("\n".join(lines), "utf-8")

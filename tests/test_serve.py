@@ -170,6 +170,10 @@ def test_a_failed_fit_names_its_causes_and_a_search_warns(
     assert page.get("/state").json()["verdict"]["reasons"] == ["few rows: There are 600 rows. Give more."]
     found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
     assert found["warning"] == "The fit failed, so the hits in the space of the other model are meaningless."
+    with pytest.raises(
+        InputError, match=r"no texts and no ids, so 'a word' cannot be found in it\. Search for the numb"
+    ):
+        session.search("source", 0, 3, "a word")
 
 
 def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, planted: tuple[Rows, Rows]) -> None:

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 import interlingua as il
 from interlingua.core.arrays import read_only
+from interlingua.core.comparison import Comparison
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
@@ -253,6 +254,12 @@ def test_a_changed_batch_is_foreign_and_the_change_is_named(
     assert compared.foreign
     assert compared.reasons
     assert sentence in profile.describe(changed, other)
+
+
+def test_a_spectrum_below_zero_is_written_as_zero() -> None:
+    compared = Comparison(rows=100, spectrum=-0.03, mean=1.0, distortion=0.0, outside=0.0)
+    assert compared.foreign
+    assert "principal axes is 0.00 on a scale" in compared.reasons[0]
 
 
 def test_few_rows_many_copies_and_almost_equal_rows_do_not_decide(rng: np.random.Generator) -> None:
