@@ -13,6 +13,7 @@ from interlingua.leakage.defense_scores import Decoded, DefenseScore
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth
 from interlingua.leakage.severity import LEVELS, RULES, severity
+from interlingua.report._fits import fits_statement
 from interlingua.report.annex import _percent, annex_sections, owasp_paragraph, write_annex
 from test_audit import PROVENANCE, WORDS, N, World
 
@@ -59,6 +60,19 @@ def test_the_paragraph_for_owasp_can_be_cited_alone(found: Audit) -> None:
     for part in ("LLM08:2025", f"{N:,} vectors", "without pairs", "measured against the true texts", "control"):
         assert part in said or part in said.replace(f"{2 * N:,}", f"{N:,}")
     assert "safe" not in said
+
+
+def test_fits_on_other_vectors_beside_own_ones_are_named(found: Audit) -> None:
+    both = replace(found, verdicts=("aligned", "failed"), foreign=(False, True))
+    assert fits_statement(both).endswith(
+        "The verdict of this fit is aligned. They were also translated by a fit that was made on other vectors or with "
+        "other public vectors. The verdict of that fit is failed. Its verdict is no evidence about these vectors."
+    )
+    several = replace(found, verdicts=("aligned", "failed"), foreign=(True, True))
+    assert fits_statement(several).endswith(
+        "2 fits that were made on other vectors or with other public vectors. The verdicts of those fits are: "
+        "1 aligned, 1 failed. Their verdicts are no evidence about these vectors."
+    )
 
 
 def test_the_annex_names_defenses_that_reduce_what_is_read_and_counts_the_others(found: Audit) -> None:

@@ -30,6 +30,7 @@ from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
+from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 
 
@@ -486,8 +487,21 @@ def test_rows_of_the_fit_are_noticed_after_some_were_changed(
         )
     half = np.concatenate([planted[0][: N // 2], unit(planted[0][N // 2 :] + noise[N // 2 :])])
     assert re.search(r"the fit has read about (2[5-9]\d|3[0-4]\d) of the 600 rows", fitted(half))
-    assert "the fit has read about 20 of the 20 rows" in fitted(planted[0][:20])
+    assert "the fit has read some of the 20 rows" in fitted(planted[0][:20])
     assert "the fit has read" not in fitted(unit(planted[0] + noise))
+
+
+def test_texts_that_two_files_have_in_common_are_not_taken_for_rows_of_the_fit(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], rng: np.random.Generator
+) -> None:
+    rows = unit(rng.standard_normal((10_000, planted[0].shape[1]))).astype(np.float32)
+    rows[::50] = planted[0][0]
+    path = saved / "card.json"
+    card = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(card | {"source": EmbeddingSpace(rows).describe()}), "utf-8")
+    ran = run("evaluate", saved, folder / "source.npy", folder / "target.npy", "--json")
+    assert ran.code == 0, ran.err
+    assert "the fit has read" not in ran.err
 
 
 @pytest.mark.parametrize("command", ["fit", "evaluate", "calibrate", "plan"])
@@ -539,6 +553,7 @@ def test_rows_that_cannot_be_used_come_with_a_way_to_leave_them_out(
     }[command]
     error = run(command, *arguments, "--json").json["error"]
     assert "`What is refused` in docs/formats.md has a script that writes a file without such rows" in error
+    assert "Rows of a store can be left out with --where or --target-where" in error
     text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
     script = text.partition("## What is refused")[2].partition("```python")[2].partition("```")[0]
     monkeypatch.chdir(folder)

@@ -17,8 +17,10 @@ import pytest
 import interlingua
 from command_line import N, Rows, Run
 from interlingua._align import align
+from interlingua.cli.addresses import read_label_rows, read_text_rows
 from interlingua.cli.audit import _digests
 from interlingua.cli.demo_data import read_demo
+from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage.audit import DOCUMENTS
 from interlingua.leakage.defenses import SUITES
@@ -105,7 +107,7 @@ def test_inputs_of_one_name_have_a_digest_each(tmp_path: Path) -> None:
         (tmp_path / folder / "rows.npy").write_bytes(folder.encode())
     (tmp_path / "a" / "texts.txt").write_bytes(b"text")
     first, second = tmp_path / "a" / "rows.npy", tmp_path / "b" / "rows.npy"
-    digests = _digests((first, None, second, first, tmp_path / "a" / "texts.txt"))
+    digests = _digests((first, second, first, tmp_path / "a" / "texts.txt"))
     hashes = [hashlib.sha256(text).hexdigest() for text in (b"a", b"b", b"text")]
     assert digests == dict(zip((str(first), str(second), "texts.txt"), hashes, strict=True))
     assert len(_digests((tmp_path / "a",))) == 2
@@ -351,7 +353,8 @@ def test_membership_links_and_the_annex_are_asked_for_with_options(run: Run, cas
     target = np.load(case / "target.npy")
     np.save(case / "members.npy", target[:200])
     np.save(case / "others.npy", np.random.default_rng(1).standard_normal((150, target.shape[1])).astype(np.float32))
-    np.save(case / "second.npy", np.load(case / "source.npy"))
+    # Another model: the same texts in another frame.
+    np.save(case / "second.npy", np.load(case / "source.npy")[:, ::-1])
     options = (
         *("--members", case / "members.npy", "--nonmembers", case / "others.npy", "--second", case / "second.npy"),
         *("--second-truth", case / "public.jsonl", "--truth", case / "public.jsonl", "--annex", case / "annex.html"),
@@ -406,8 +409,8 @@ def test_a_translator_of_other_vectors_is_not_presented_as_a_fit_of_these(
     out, pages = audited()
     assert "Fits: aligned (of a fit on other vectors)" in out
     assert "were aligned" not in pages
-    assert "The audited vectors were translated by a fit on other vectors or other public ones." in pages
-    assert "It is no evidence about these vectors." in pages
+    assert "translated by a fit that was made on other vectors or with other public vectors." in pages
+    assert "Its verdict is no evidence about these vectors." in pages
     assert "were translated to the space of 600 public texts under another encoder by a fit on other vectors" in pages
 
 
@@ -470,7 +473,29 @@ def test_a_database_is_audited_by_its_address(run: Run, case: Path, planted: tup
     error = run("audit", leaked + "x", "--corpus", public, *parts, "--force", "--json").json["error"]
     assert "there are: v" in error
     error = run("audit", leaked, "--corpus", public, *parts, "--force", "--json").json["error"]
-    assert "has no column 'text'; its columns are body, topic" in error
+    assert "--text-column: " in error
+    assert "has no column 'text'; its columns are body, topic." in error
+    assert "Give the option twice" not in error
+    error = run(
+        "audit", leaked, "--corpus", public, *parts, *named_columns[:2], "--labels", public, "--force", "--json"
+    )
+    assert "--labels: " in error.json["error"]
+    assert "has no column 'label'; its columns are body, topic." in error.json["error"]
+
+
+def test_a_row_without_text_or_label_in_a_store_is_refused(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(tmp_path / "s.duckdb")) as connection:
+        connection.execute("create table t(id bigint primary key, body text, topics text[], v float[2])")
+        connection.execute(
+            "insert into t values (1, 'a', ['x'], [0, 1]), (2, null, null, [1, 0]), (3, 'c', [null], [1, 1])"
+        )
+    address = f"duckdb://{tmp_path / 's.duckdb'}#t.v"
+    for column in ("body", "topics"):
+        with pytest.raises(InputError, match=rf"column '{column}' holds no label in row 1 \(counted from 0\)\."):
+            read_label_rows(address, column)
+    with pytest.raises(InputError, match=r"column 'body' holds no text in row 1 \(counted from 0\)\."):
+        read_text_rows(address, "body")
 
 
 def test_public_vectors_equal_to_the_audited_ones_are_refused(run: Run, case: Path) -> None:

@@ -212,11 +212,27 @@ def test_a_search_leaves_out_rows_without_a_vector(
 def test_queries_are_read_from_a_store(run: Run, saved: Path, stores: tuple[str, str], folder: Path) -> None:
     ran = run("search", saved, folder / "source.npy", "--space", "source", "--query", stores[0], "-k", 1, "--json")
     assert ran.code == 0, ran.err
+    rows = np.delete(np.load(folder / "source.npy"), range(90, 100), axis=0)
+    np.save(folder / "queries.npy", rows)
+    queries = ("--query", folder / "queries.npy", "-k", 1, "--json")
+    files = run("search", saved, folder / "source.npy", "--space", "source", *queries)
+    assert ran.json["hits"] == files.json["hits"]
+    assert "10 more rows have no vector and are left out" in " ".join(ran.err.split())
 
 
 def test_a_table_that_does_not_exist_is_answered_with_those_that_do(run: Run, stores: tuple[str, str]) -> None:
     error = run("plan", stores[0].replace("#old", "#older"), "--json").json["error"]
     assert "older.v does not exist; tables are: new, old" in error
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_a_list_of_tables_says_if_there_are_more(run: Run, tmp_path: Path, count: int) -> None:
+    with duckdb.connect(str(tmp_path / "s.duckdb")) as connection:
+        for i in range(count):
+            connection.execute(f"create table t{i:02}(v float[2])")
+    error = run("plan", f"duckdb://{tmp_path / 's.duckdb'}#t.v", "--json").json["error"]
+    assert "tables are: t00, t01," in error
+    assert error.endswith("t19." if count == 20 else "t19 and more.")
 
 
 @pytest.mark.parametrize(
@@ -242,5 +258,9 @@ def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: t
         error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", *dry, "--json").json[
             "error"
         ]
-        assert "'new' exists, and 'translated' can be added to it only if it is also the source" in error
+        assert "'new' exists. A vector can be added to an existing collection only if that collection is the" in error
+        assert "Choose a name that does not exist instead of 'new'." in error
         assert "drop" not in error
+    target = stores[1]  # the vector exists too
+    error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", "--json").json["error"]
+    assert "only if that collection is the source" in error

@@ -118,6 +118,13 @@ def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> Non
     assert "options were drop_payload=False and are drop_payload=True" in other.json["error"]
 
 
+def test_a_fit_of_a_store_on_itself_migrates_nothing(run: Run, store: Path) -> None:
+    ran = run("migrate", "fresh", store, "new.parquet", "--fit", store, "--json")
+    assert ran.code == 2
+    assert "given for both sides, which hold the same vectors" in ran.json["error"]
+    assert not Path("fresh").exists()
+
+
 def test_a_failed_fit_migrates_nothing(
     run: Run, store: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

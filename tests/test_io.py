@@ -360,6 +360,18 @@ def test_ids_of_mixed_type_are_read_as_text_also_over_the_borders_of_batches(tmp
     assert [row["note"] for row in rows] == ids  # payload of mixed type is kept as it is
 
 
+def test_a_file_that_cannot_be_read_is_not_asked_which_database_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise PermissionError("Permission denied")
+
+    (tmp_path / "x.db").write_bytes(b"SQLite format 3")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"x\.db: unknown extension"):
+        open_vectors(tmp_path / "x.db")
+
+
 def test_ids_that_would_be_equal_as_text_are_refused(tmp_path: Path) -> None:
     lines = [json.dumps({"id": value, "vector": [1.0, 2.0]}) for value in (7, "a", "7")]
     (tmp_path / "x.jsonl").write_text("\n".join(lines), "utf-8")
@@ -367,9 +379,10 @@ def test_ids_that_would_be_equal_as_text_are_refused(tmp_path: Path) -> None:
         open_vectors(tmp_path / "x.jsonl")
 
 
+@pytest.mark.parametrize("address", ["duckdb://leak.duckdb#chunks.v", "https://example.org/x.npy", "s3://bucket/x.npy"])
 @pytest.mark.parametrize("read", [open_vectors, read_texts])
-def test_an_address_is_not_called_a_missing_file(read: Any) -> None:
-    with pytest.raises(InputError, match="looks like the address of a store, and a file is needed here"):
-        read("duckdb://leak.duckdb#chunks.v")
+def test_an_address_is_not_called_a_missing_file(read: Any, address: str) -> None:
+    with pytest.raises(InputError, match="looks like an address, and the path of a file is needed here"):
+        read(address)
     with pytest.raises(InputError, match=r"missing\.parquet: no such file\. Check the path\."):
         read("missing.parquet")

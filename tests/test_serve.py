@@ -155,7 +155,7 @@ def test_a_failed_measurement_is_no_reason_as_well(
     assert [item["name"] for item in verdict["evidence"]] == ["round_trip"]
 
 
-def test_files_of_few_rows_are_told_before_the_fit(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+def test_files_of_few_rows_are_noted_before_the_fit(page: TestClient, planted: tuple[Rows, Rows]) -> None:
     give(page, planted)
     assert "The smaller side has about 600 different vectors." in page.get("/state").json()["note"]
     assert "fail" in page.get("/state").json()["note"]
@@ -169,7 +169,11 @@ def test_a_failed_fit_names_its_causes_and_a_search_warns(
     ended(session, "failed", diagnoses=[cause])
     assert page.get("/state").json()["verdict"]["reasons"] == ["few rows: There are 600 rows. Give more."]
     found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
-    assert found["warning"] == "The verdict is failed: the hits of the other model are meaningless."
+    assert found["warning"] == "The fit failed, so the hits in the space of the other model are meaningless."
+    with pytest.raises(
+        InputError, match=r"no texts and no ids, so 'a word' cannot be found in it\. Search for the numb"
+    ):
+        session.search("source", 0, 3, "a word")
 
 
 def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, planted: tuple[Rows, Rows]) -> None:

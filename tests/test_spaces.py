@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 import interlingua as il
 from interlingua.core.arrays import read_only
+from interlingua.core.comparison import Comparison
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
@@ -185,6 +186,20 @@ def test_a_card_tells_which_share_of_its_rows_is_among_others(rng: np.random.Gen
     assert shared_rows(facts, [np.repeat(x[:1_500], 2, axis=0)]) == pytest.approx(0.5, abs=0.02)
     assert shared_rows(facts, [x + 1]) == shared_rows(facts, [x[:, :3]]) == 0
     assert shared_rows({"n": 3_000, "d": 4, "fingerprint": facts["fingerprint"]}, [x]) is None
+    assert shared_rows(facts, [x, pytest.fail]) == 1  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("digests", ["0" * 16, [], ["zz"], ["f" * 20], ["0" * 8], [16 * "0", None], [["a"]], 5, {}])
+def test_digests_that_cannot_be_read_are_no_digests(digests: object) -> None:
+    assert shared_rows({"digests": digests}, [np.ones((3, 2), np.float32)]) is None
+
+
+def test_copies_of_one_row_count_once_among_shared_rows(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((1_000, 4)).astype(np.float32)
+    x[::2] = x[0]
+    facts = EmbeddingSpace(x).describe()
+    assert len(facts["digests"]) == 64
+    assert 0 < (shared_rows(facts, [x[:1]]) or 0) < 0.1
 
 
 def test_description_and_repr_name_the_space(rng: np.random.Generator) -> None:
@@ -239,6 +254,12 @@ def test_a_changed_batch_is_foreign_and_the_change_is_named(
     assert compared.foreign
     assert compared.reasons
     assert sentence in profile.describe(changed, other)
+
+
+def test_a_spectrum_below_zero_is_written_as_zero() -> None:
+    compared = Comparison(rows=100, spectrum=-0.03, mean=1.0, distortion=0.0, outside=0.0)
+    assert compared.foreign
+    assert "principal axes is 0.00 on a scale" in compared.reasons[0]
 
 
 def test_few_rows_many_copies_and_almost_equal_rows_do_not_decide(rng: np.random.Generator) -> None:

@@ -163,7 +163,7 @@ def plan(
             except InputError as error:
                 error.rename_argument("where", "target_where")
                 raise
-            if str(store.url) == address:
+            if str(store.url) == address and where == target_where:
                 raise InputError(
                     f"{address} was given for both sides; give vectors of the new model as TARGET, or leave it out."
                 )

@@ -102,7 +102,7 @@ def choose_route(
     route: Route
     commands: tuple[str, ...]
     mixed = (
-        f"About {facts['mixed_share']:.0%} of {_looked_at(facts)} are probably of another model than the rest. No "
+        f"About {facts['mixed_share']:.0%} of {_name_rows(facts)} are probably of another model than the rest. No "
         "translator serves both models."
         if facts["mixed_share"]
         else ""
@@ -122,7 +122,7 @@ def choose_route(
         )
         reasons = [
             f"{mixed} Separate the rows first, by the ids that identify lists, the surest first, or by the date on "
-            "which the model was changed."
+            "which the model was changed. identify holds all of these rows in memory; --where selects fewer."
         ]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
@@ -214,8 +214,8 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
     )
 
 
-def _looked_at(facts: dict[str, Any]) -> str:
-    """Return the rows that were looked at in words."""
+def _name_rows(facts: dict[str, Any]) -> str:
+    """Return a phrase for the rows that were looked at."""
     return "the rows" if facts["sampled"] >= facts["rows"] else f"the {facts['sampled']:,} rows that were looked at"
 
 

@@ -27,7 +27,7 @@ from interlingua.stores._clients import acquire, release
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._run import Run
 from interlingua.stores.memory import _DATABASES, MemoryStore
-from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.migration import _as_arguments, migrate, rollback
 from interlingua.stores.planning import Options, plan
 from stores.contract import columns, documents
 from stores.migrations import D_IN, D_OUT, assert_migrated, cone, cone_translator, fill, translator, whole
@@ -194,6 +194,14 @@ def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupte
         _again(memory, interrupted, options=Options(page_rows=51, skip_bad=True))
     assert "Those of the first run: page_rows=50, without skip_bad=True." in str(refused.value)
     assert "first run: --page-rows 50, without --skip-bad." in refused.value.render(_option)
+
+
+@pytest.mark.parametrize(
+    ("where", "option"), [("kind = 'old'", "--where 'kind = '\"'\"'old'\"'\"''"), ("kind = 'a}b'", "--where")]
+)
+def test_a_condition_of_the_first_run_is_quoted_or_left_to_the_user(where: str, option: str) -> None:
+    error = InputError("No.", f"First run: {_as_arguments({'where': where}, ['where'])}.")
+    assert error.render(_option) == f"No. First run: {option}."
 
 
 def test_resume_refuses_a_source_with_another_row(memory: Callable[[str], Store], interrupted: Path) -> None:

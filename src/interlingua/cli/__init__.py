@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the work failed, or a fit has the verdict ``failed``; 2 ba
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -69,7 +70,10 @@ _NEEDED = {
 
 # Options that have another name than the argument of the library.
 _OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "files": "text"}
-_WITHOUT_BAD_ROWS = "`What is refused` in docs/formats.md has a script that writes a file without such rows."
+_WITHOUT_BAD_ROWS = (
+    "`What is refused` in docs/formats.md has a script that writes a file without such rows. Rows of a store can be "
+    "left out with --where or --target-where, if its kind and the command take conditions."
+)
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
@@ -206,4 +210,4 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
 def _option(name: str, value: str) -> str:
     """Return an argument of the library as the option of the same meaning."""
     option = "--" + _OPTIONS.get(name, name).replace("_", "-")
-    return option if value in {"True", "..."} else f"{option} {value}"
+    return option if value in {"True", "..."} else f"{option} {shlex.quote(value)}"

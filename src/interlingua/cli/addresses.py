@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interlingua.cli import console
 from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.inputs import closing_sides, read_categories, read_space
 from interlingua.cli.options import check_effect
@@ -20,7 +21,11 @@ __all__ = ["name_of", "read_label_rows", "read_plain_vectors", "read_text_rows",
 
 
 def read_plain_vectors(address: str) -> FloatArray:
-    """Read vectors that have no options of their own."""
+    """Read vectors [n, d] as float32 for an option that has no --column, --key or --scale.
+
+    Raises:
+        InputError: they cannot be read.
+    """
     try:
         return np.asarray(read_vectors(address), np.float32)
     except InputError as error:
@@ -33,7 +38,13 @@ def read_plain_vectors(address: str) -> FloatArray:
 def read_vectors(
     address: str, column: str | None = None, key: str | None = None, scale: float | None = None
 ) -> FloatArray:
-    """Read the vectors of a file or of a collection, as they are stored."""
+    """Return the vectors [n, d] of a file or of a collection, as they are stored.
+
+    Each call reads the collection once, so it must not change between them.
+
+    Raises:
+        InputError: they cannot be read, or an option of files was given for a store.
+    """
     from interlingua.io import open_vectors
 
     path = file_of(address)
@@ -42,18 +53,31 @@ def read_vectors(
     named = {"--column": column, "--key": key, "--scale": scale}
     check_effect(named, "belongs to a file; name the column or vector of a store in its address.")
     with _opened(address) as collection:
+        if collection.nulls:
+            console.note(f"{address}: {collection.nulls:,} more rows have no vector and are left out")
         return read_space(collection).vectors
 
 
-def read_text_rows(address: str, column: str) -> list[str]:
-    """Read one text for each row of a file or of a collection."""
+def read_text_rows(address: str, column: str, option: str = "--text-column") -> list[str]:
+    """Read one text for each row of a file or of a collection.
+
+    Each call reads the collection once, so it must not change between them.
+
+    Args:
+        address: path of a file, or address of a store.
+        column: the column that holds the texts.
+        option: that names the column or the address, for messages.
+
+    Raises:
+        InputError: the texts cannot be read, or a row of a collection has none.
+    """
     from interlingua.io import read_texts
 
     path = file_of(address)
     if path is not None:
         return read_texts(path, column)
     with _opened(address) as collection:
-        texts = read_categories(collection, column, option="--text-column")
+        texts = read_categories(collection, column, option=option, of_sides=False)
     missing = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
     if missing is not None:
         raise InputError(f"{address}: column {column!r} holds no text in row {missing} (counted from 0).")
@@ -61,15 +85,25 @@ def read_text_rows(address: str, column: str) -> list[str]:
 
 
 def read_label_rows(address: str, column: str) -> list[tuple[str, ...]]:
-    """Read the labels of each row of a file or of a collection."""
+    """Read the labels of each row of a file or of a collection.
+
+    Each call reads the collection once, so it must not change between them.
+
+    Raises:
+        InputError: the labels cannot be read, or a row of a collection has none.
+    """
     from interlingua.io import read_labels
 
     path = file_of(address)
     if path is not None:
         return read_labels(path, column)
     with _opened(address) as collection:
-        values = read_categories(collection, column, option="--label-column")
-    return [tuple(map(str, value)) if isinstance(value, list) else (str(value),) for value in values]
+        values = read_categories(collection, column, option="--label-column", of_sides=False)
+    rows = [value if isinstance(value, list) else [value] for value in values]
+    missing = next((row for row, items in enumerate(rows) if any(item is None for item in items)), None)
+    if missing is not None:
+        raise InputError(f"{address}: column {column!r} holds no label in row {missing} (counted from 0).")
+    return [tuple(map(str, items)) for items in rows]
 
 
 @contextmanager

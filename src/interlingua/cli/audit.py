@@ -48,7 +48,7 @@ _INPUTS = (
 
 def _file(meaning: str, panel: str | None = None) -> Any:
     """Return an option that names a file, or the address of a store."""
-    return typer.Option(metavar="FILE", help=meaning, rich_help_panel=panel)
+    return typer.Option(metavar="FILE|ADDRESS", help=meaning, rich_help_panel=panel)
 
 
 def _name(meaning: str, panel: str | None = None) -> Any:
@@ -293,12 +293,11 @@ def _command_line(context: typer.Context) -> str:
     return shlex.join(parts)
 
 
-def _digests(given: Iterable[Path | None]) -> dict[str, str]:
+def _digests(given: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of each file, by its name; by its path if another file has the same name."""
     files = [
         file
         for path in dict.fromkeys(given)
-        if path is not None
         for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
         if file.is_file()
     ]

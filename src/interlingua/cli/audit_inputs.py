@@ -216,7 +216,7 @@ def _read_labels(
 
     if names is None:
         return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
-    labels = tuple(read_text_rows(names, "label"))
+    labels = tuple(read_text_rows(names, "label", "--labels"))
     blank = next((number for number, label in enumerate(labels) if not label.strip()), None)
     if blank is not None:
         raise InputError(f"{names}: the label in row {blank} (counted from 0) is blank; remove it and its vector.")

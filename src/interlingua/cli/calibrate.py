@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
+_QUERIES = f"Vectors of queries by the {{}} model, whose scores are measured: {FORMATS}; or {STORE_ADDRESSES}."
 # Scores of the source model whose counterparts are printed.
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -58,11 +59,11 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing translator, also DIR itself.")] = False,
     source_queries: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Vectors of queries by the source model, whose scores are measured."),
+        typer.Option(metavar="FILE|ADDRESS", help=_QUERIES.format("source")),
     ] = None,
     target_queries: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Vectors of queries by the target model, whose scores are measured."),
+        typer.Option(metavar="FILE|ADDRESS", help=_QUERIES.format("target")),
     ] = None,
     paired: Annotated[
         bool, typer.Option("--paired", help="SOURCE and TARGET are the same texts, paired as `evaluate` pairs them.")
@@ -92,11 +93,11 @@ def calibrate(
     check_destination(out, overwrite=force)
     translator = load(directory)
     queries = {"source": source_queries, "target": target_queries}
-    given_queries = [path for path in queries.values() if path is not None]
     asked = [None if path is None else _read_queries(path, side) for side, path in queries.items()]
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
     watch = console.Stopwatch()
-    with inputs.closing_sides(files), open_log(log, input_files(source, target, *given_queries)) as record:
+    named = input_files(source, target, *(path or "" for path in queries.values()))
+    with inputs.closing_sides(files), open_log(log, named) as record:
         with console.show_progress("Reading", record=record, transient=True) as reading:
             inputs.check_widths(files, translator, paired=paired)
             fitted = warn_of_fitted_rows(files, translator, reading.on_rows)

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["warn_of_fitted_rows"]
 
-# Share of the fitted rows, or of those of the file, from which on it is said to hold them: any two files may have a few
-# texts in common.
-_LEAST = 0.05
+# Digests that must be found: any two files may have a few texts in common.
+_LEAST = 3
+# Digests from which on the number of rows is estimated.
+_COUNTED = 16
 
 
 def warn_of_fitted_rows(
@@ -26,11 +27,15 @@ def warn_of_fitted_rows(
     A card holds digests of some of the fitted rows, which are looked for in the whole file or collection. One of an
     earlier version holds a fingerprint of all of them. As a fit draws rows by its seed, they are drawn again and
     compared; fits on several targets, on other conditions, and on other rows of the file are not recognized then.
+    Rows are probably not noticed if the file holds only a small part of the fitted rows.
 
     Args:
         files: source and target.
         translator: the translator.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+
+    Raises:
+        InputError: rows that cannot be used.
     """
     from interlingua.core.records import report_rows
     from interlingua.core.spaces import shared_rows
@@ -41,19 +46,22 @@ def warn_of_fitted_rows(
         n, seed = about.get("n"), translator.card.get("seed")
         if not isinstance(n, int) or n < 1:
             continue
-        pages = (page.vectors for page in report_rows(file.batches(), file.n, on_rows)) if about.get("digests") else ()
-        share = shared_rows(about, pages)
-        if share is None:
+        share = shared_rows(about, (page.vectors for page in report_rows(file.batches(), file.n, on_rows)))
+        matches = needed = _COUNTED
+        if share is not None:
+            count = len(set(about["digests"]))
+            matches, needed = round(share * count), min(_LEAST, count)
+        else:
             if not isinstance(seed, int) or n > file.n:
                 continue
             again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
             share = float(again == about.get("fingerprint"))
-        if max(share, share * n / file.n) < _LEAST:
+        if share == 0 or matches < needed:
             continue
         found.append(side)
         fitted = min(round(share * n), file.n)
-        rows = f"{'' if share == 1 else 'about '}{fitted:,} of the {file.n:,} rows"
-        rows = "the rows" if share == 1 and fitted == file.n else rows
+        number = f"{fitted:,}" if share == 1 else f"about {fitted:,}" if matches >= _COUNTED else "some"
+        rows = "the rows" if share == 1 and fitted == file.n else f"{number} of the {file.n:,} rows"
         console.note(
             f"Warning: the fit has read {rows} of {file.path}, so these scores may be higher than those of new rows. "
             "Use rows that the fit has not read."

@@ -67,7 +67,8 @@ def identify(
     if parts is not None:
         shown = ", ".join(map(str, parts["ids"][:_SHOWN_IDS]))
         unseen = collection.n - len(vectors)
-        rest = f" The other {unseen:,} rows were not looked at; --rows {collection.n} looks at all." if unseen else ""
+        all_rows = f"--rows {collection.n} reads all rows, into memory."
+        rest = f" The other {unseen:,} rows were not looked at. {all_rows}" if unseen else ""
         more = " and more, which --json lists" if parts["rows"] > _SHOWN_IDS else ""
         out.print(
             f"These are probably vectors of two models: about {parts['rows']:,} of the {len(vectors):,} rows that were "
@@ -76,7 +77,6 @@ def identify(
             f"{rest}",
             soft_wrap=True,
         )
-        out.print("Compared with known models as if all rows were of one model:")
     else:
         out.print(f"{result.model}: {result.reason}", soft_wrap=True)
     if reduced and parts is None:
@@ -85,6 +85,8 @@ def identify(
         f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {result.grid} values"
     )
     if result.candidates:
+        if parts is not None:
+            out.print("Compared with known models as if all rows were of one model:")
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("model")
         for heading in ("score", "mean", "spread", "spectrum"):

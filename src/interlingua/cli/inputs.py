@@ -1,4 +1,4 @@
-"""Vector files, known pairs and row samples as the commands read them, checked before any work begins."""
+"""Vector files, collections and row samples as the commands read them, checked before any work begins."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 SIDES, _WHERE = ("source", "target"), ("where", "target_where")
 
 Side = VectorFile | Collection
-# Share of the rows of one side that may be on the other too.
+# Sides are refused if this share of the rows of one is also on the other.
 _SAME = 0.5
 _OnRows = Callable[[str, int, int], None]
 
@@ -191,14 +191,14 @@ def check_different(sides: Sequence[tuple[str, npt.NDArray[Any]]]) -> None:
     Raises:
         InputError: at least half of the rows of one side are also on another, in any order.
     """
-    from interlingua.core.spaces import EmbeddingSpace, shared_rows
+    from interlingua.core.spaces import digest_sample, shared_rows
 
     (first, vectors), *others = sides
     for name, rows in others:
         if rows.shape[1] != vectors.shape[1]:
             continue
         pairs = ((vectors, rows), (rows, vectors))
-        shares = [shared_rows(EmbeddingSpace(one).describe(), [other]) or 0.0 for one, other in pairs]
+        shares = [shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs]
         if max(shares) >= _SAME:
             both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
             share = "all" if max(shares) == 1 else f"about {max(shares):.0%}"
@@ -298,7 +298,13 @@ def read_paired(
 
 
 def read_categories(
-    file: Side, column: str, *, rows: int | None = None, seed: int = 0, option: str = "--labels"
+    file: Side,
+    column: str,
+    *,
+    rows: int | None = None,
+    seed: int = 0,
+    option: str = "--labels",
+    of_sides: bool = True,
 ) -> list[Any]:
     """Read the categories of the rows that `read_space` reads with the same arguments; None where one is missing.
 
@@ -308,6 +314,7 @@ def read_categories(
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
         option: that names the column, for the message.
+        of_sides: whether the option can be given once for each side.
 
     Raises:
         InputError: the file has no such column.
@@ -320,9 +327,9 @@ def read_categories(
             "format with columns, such as .parquet or .jsonl."
         )
     if column not in file.names:
+        twice = " Give the option twice if the columns of the two sides have different names." if of_sides else ""
         raise InputError(
-            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}. Give the option "
-            "twice where the two files use different names."
+            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}.{twice}"
         )
     drawn = _drawn(file, rows, seed)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)

@@ -381,7 +381,8 @@ def _write_report(
     from interlingua.stores.sampling import sample_named_rows
 
     def sample(store: Store) -> EmbeddingSpace:
-        column = show if show in _payload_columns(store) else None
+        # Without this column in the store of the new model, rows of it are named by their ids alone.
+        column = show if show is not None and show in _payload_columns(store) else None
         vectors, names = sample_named_rows(store, _PICTURED, seed, pool=_POOL, show=column)
         return EmbeddingSpace(vectors, ids=names)
 

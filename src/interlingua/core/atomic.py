@@ -34,8 +34,6 @@ __all__ = [
 ]
 
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
-
-
 _DRIVE = re.compile(r"[A-Za-z]:\\")
 
 
@@ -167,7 +165,8 @@ def check_writable(path: str | Path) -> None:
     A temporary folder is made in the nearest folder that exists, and removed again.
 
     Raises:
-        InputError: a parent is a file, a name is too long, or the file system does not allow writing there.
+        InputError: a parent is a file, a name is too long, the file system does not allow writing there, or the path
+            begins with a drive of Windows on another system.
     """
     _check_name(path)
     target = Path(os.path.realpath(path))
@@ -233,6 +232,7 @@ def _destination(path: str | Path) -> Path:
 
 
 def _check_name(path: str | Path) -> None:
+    """Refuse a path of Windows on another system."""
     if os.name != "nt" and _DRIVE.match(Path(path).name):
         raise InputError(
             f"{path} is a path of Windows, and here it would be the name of one file. Give a path with slashes."

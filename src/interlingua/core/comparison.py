@@ -90,7 +90,7 @@ class Comparison:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Phrases that say which statistics are beyond their limits."""
-        spectrum = max(self.spectrum, 0.0)  # noise around 0 is below it in half of the cases
+        spectrum = max(self.spectrum, 0.0)  # the estimate for unrelated vectors scatters around 0
         phrases = {
             f"their variance along its principal axes is {spectrum:.2f} on a scale where unrelated vectors have 0 "
             f"and its own rows 1, and {self.needed:.2f} is needed": self.spectrum < self.needed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
@@ -15,11 +16,12 @@ from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_onl
 from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
 
-__all__ = ["EmbeddingSpace", "as_space", "shared_rows"]
+__all__ = ["EmbeddingSpace", "as_space", "digest_sample", "shared_rows"]
 
 _FINGERPRINT_ROWS = 256
 # Rows whose digests go into a card. They show which rows a translator was fitted on, also after a few were changed.
 _DIGESTED_ROWS = 64
+_DIGEST = re.compile("[0-9a-f]{16}")
 
 
 class EmbeddingSpace:
@@ -102,9 +104,8 @@ class EmbeddingSpace:
 
     def describe(self) -> dict[str, Any]:
         """Return name, shape, fingerprint and digests of 64 evenly spaced rows, as they go into a card."""
-        picked = np.linspace(0, self.n - 1, min(self.n, _DIGESTED_ROWS)).astype(np.int64)
-        digests = [f"{digest:08x}" for digest in _row_digests(self.take(picked)).tolist()]
-        return {"name": self.name, "n": self.n, "d": self.d, "fingerprint": self.fingerprint(), "digests": digests}
+        facts = {"name": self.name, "n": self.n, "d": self.d, "fingerprint": self.fingerprint()}
+        return facts | {"digests": digest_sample(self.vectors)}
 
     def __repr__(self) -> str:
         """Return the name and shape."""
@@ -116,28 +117,41 @@ def as_space(vectors: Any, name: str) -> EmbeddingSpace:
     return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
 
 
+def digest_sample(vectors: npt.NDArray[Any]) -> list[str]:
+    """Return digests, of 16 hex digits each, of 64 evenly spaced rows [n, d], or of all if there are fewer."""
+    picked = np.linspace(0, len(vectors) - 1, min(len(vectors), _DIGESTED_ROWS)).astype(np.int64)
+    return [f"{digest:016x}" for digest in _row_digests(vectors[picked]).tolist()]
+
+
 def shared_rows(facts: Mapping[str, Any], pages: Iterable[npt.NDArray[Any]]) -> float | None:
     """Return the share of the rows of a described space that are among other rows, in any order.
 
+    Rows that were rounded or normalized since do not match.
+
     Args:
-        facts: as `EmbeddingSpace.describe` returns them.
+        facts: as `EmbeddingSpace.describe` returns them; only the digests are used.
         pages: the other rows in matrices [n, d], floats of any precision.
 
     Returns:
-        The share, estimated from the digests; None if the facts have none, as those of earlier versions.
+        The share, estimated from the digests; None if the facts hold none that can be read, as those of earlier
+            versions.
     """
     digests = facts.get("digests")
     if not isinstance(digests, list) or not digests:
         return None
-    wanted = np.array([int(str(digest), 16) for digest in digests], np.int64)
+    if not all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in digests):
+        return None
+    # Copies of one row count once.
+    wanted = np.unique(np.array([int(digest, 16) for digest in digests], np.uint64))
     found = np.zeros(len(wanted), bool)
     for vectors in pages:
         for block in row_blocks(len(vectors)):
             found |= np.isin(wanted, _row_digests(vectors[block]))
+        if found.all():
+            break
     return float(found.mean())
 
 
-def _row_digests(vectors: npt.NDArray[Any]) -> IntArray:
-    """Return digests [n] of 32 bits of rows [n, d], the same in every precision that holds them."""
-    digests = digest_matrix(np.asarray(vectors, np.float32)) >> np.uint64(32)
-    return np.asarray(digests, np.int64)
+def _row_digests(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Return digests [n] of 64 bits of rows [n, d], the same in every precision that holds them."""
+    return digest_matrix(np.asarray(vectors, np.float32))

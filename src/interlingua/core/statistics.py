@@ -93,5 +93,5 @@ def mismatch_limit(cosines: FloatArray, count: int) -> tuple[float, float]:
 
 
 def beyond_control(share: float, control: float) -> float:
-    """Return the part of what the control leaves over that a share reaches, from 0 to 1."""
+    """Return ``(share - control) / (1 - control)``, at least 0; 0 if the control is 1 or more."""
     return max(0.0, (share - control) / (1 - control)) if control < 1 else 0.0

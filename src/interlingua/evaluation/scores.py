@@ -31,7 +31,7 @@ RETRIEVALS = ("plain", "csls")
 # Ranks are above chance if their mean is better by this many standard deviations; with fewer rows the test has too
 # little power.
 _CHANCE_DEVIATIONS, _CHANCE_ROWS = 4, 20
-# Mean cosine of translations with vectors that were rounded to 8 bits and more.
+# Least mean cosine of translations with themselves after rounding to 8 bits.
 _ROUNDED = 0.9999
 
 

@@ -37,8 +37,8 @@ def missing_file(path: Path) -> InputError:
     """Return the error for a file that does not exist, which may be meant as the address of a store."""
     if _ADDRESS.match(str(path)):
         return InputError(
-            f"{path}: no such file. This looks like the address of a store, and a file is needed here. `interlingua "
-            "migrate` reads a store, and writes its translated vectors to a file or to a store."
+            f"{path}: no such file. It looks like an address, and the path of a file is needed here. If it is the "
+            "address of a store, `interlingua migrate` can write its translated vectors to a file."
         )
     return InputError(f"{path}: no such file. Check the path.")
 

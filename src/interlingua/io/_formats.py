@@ -225,10 +225,11 @@ def _extension(path: Path) -> str:
 
 def _database(path: Path) -> str | None:
     """Return which database a file is and how to read it, as the rest of a sentence; None for any other file."""
-    start = b""
-    if path.is_file():
+    try:
         with path.open("rb") as stream:
             start = stream.read(16)
+    except OSError:  # no file, or one that cannot be read
+        return None
     if start[8:12] == b"DUCK":
         return f"a DuckDB file; name the table and the column of its vectors: 'duckdb://{path}#TABLE.COLUMN'."
     if start.startswith(b"SQLite format 3"):

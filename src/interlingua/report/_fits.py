@@ -7,28 +7,31 @@ from collections.abc import Sequence
 
 from interlingua.leakage.findings import Audit
 
-__all__ = ["attack_clause", "fits_statement", "verdict_list"]
+__all__ = ["attack_clause", "fits_statement", "split_verdicts", "verdict_list"]
 
 
 def verdict_list(audit: Audit) -> str:
     """Return the verdicts as a list, with those of fits on other vectors marked."""
-    own, foreign = _verdicts(audit)
-    marked = f"{_counted(foreign)} (of {_fits(foreign)} on other vectors)" if foreign else ""
+    own, foreign = split_verdicts(audit)
+    marked = f"{_counted(foreign)} (of {_fit_count(foreign)} on other vectors)" if foreign else ""
     return "; ".join(part for part in (_counted(own), marked) if part)
 
 
 def fits_statement(audit: Audit) -> str:
     """Return which fits translated the audited vectors, and their verdicts."""
-    (own, foreign), sentences = _verdicts(audit), []
+    (own, foreign), sentences = split_verdicts(audit), []
     if own:
         times = "once" if len(own) == 1 else f"{len(own)} times, with different seeds and"
         sentences.append(f"The audited vectors were aligned with the public ones {times} without known pairs.")
         sentences.append(_sentence(own, "this fit", "these fits"))
     if foreign:
         who = "They were also" if own else "The audited vectors were"
-        sentences.append(f"{who} translated by {_fits(foreign)} on other vectors or other public ones.")
+        made = "that was" if len(foreign) == 1 else "that were"
+        on_others = "made on other vectors or with other public vectors"
+        sentences.append(f"{who} translated by {_fit_count(foreign)} {made} {on_others}.")
         sentences.append(_sentence(foreign, "that fit", "those fits"))
-        sentences.append(f"{'It is' if len(foreign) == 1 else 'They are'} no evidence about these vectors.")
+        whose = "Its verdict is" if len(foreign) == 1 else "Their verdicts are"
+        sentences.append(f"{whose} no evidence about these vectors.")
     return " ".join(sentences)
 
 
@@ -39,19 +42,18 @@ def attack_clause(audit: Audit, public: str) -> str:
         audit: the findings.
         public: what they were aligned with.
     """
-    (own, foreign), parts = _verdicts(audit), []
+    (own, foreign), parts = split_verdicts(audit), []
     if own:
         parts.append(f"were aligned without pairs with {public} under another encoder ({_label(own)})")
     if foreign:
         what = "these" if own else public
         under = "" if own else " under another encoder"
-        parts.append(
-            f"were translated to the space of {what}{under} by {_fits(foreign)} on other vectors ({_label(foreign)})"
-        )
+        fits = f"{_fit_count(foreign)} on other vectors ({_label(foreign)})"
+        parts.append(f"were translated to the space of {what}{under} by {fits}")
     return " and ".join(parts)
 
 
-def _verdicts(audit: Audit) -> tuple[list[str], list[str]]:
+def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:
     """Return the verdicts of fits on the audited vectors, and of fits on others."""
     marks = audit.foreign or (False,) * len(audit.verdicts)
     found = list(zip(audit.verdicts, marks, strict=True))
@@ -65,7 +67,7 @@ def _counted(verdicts: Sequence[str]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).items())
 
 
-def _fits(verdicts: Sequence[str]) -> str:
+def _fit_count(verdicts: Sequence[str]) -> str:
     return "a fit" if len(verdicts) == 1 else f"{len(verdicts)} fits"
 
 
@@ -76,4 +78,4 @@ def _label(verdicts: Sequence[str]) -> str:
 def _sentence(verdicts: Sequence[str], one: str, several: str) -> str:
     if len(verdicts) == 1:
         return f"The verdict of {one} is {verdicts[0]}."
-    return f"The verdicts of {several}: {_counted(verdicts)}."
+    return f"The verdicts of {several} are: {_counted(verdicts)}."

@@ -24,8 +24,8 @@ from interlingua.report.audit import OWASP, Provenance, conclusion, model_statem
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!])")
-# What HTML would take for a tag, or for an entity.
-_MARKUP = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)")
+# What could be taken for a tag, an address or an entity; the sign before the number of an entity is escaped above.
+_MARKUP = re.compile(r"<(?=\S)|&(?=\w+;)")
 _DEFENSES = 3
 
 
@@ -105,7 +105,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     if audit.word_findings is None:
         return (
             f"{start}{attack}. Measured on {audit.rows:,} rows, the {audit.leak.what} is "
-            f"{audit.leak.value:.1%}. Neither the records nor the encoder of the collection were used."
+            f"{_percent(Interval(audit.leak.value))}. Neither the records nor the encoder of the collection were used."
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
@@ -235,11 +235,11 @@ def _measures(audit: Audit) -> tuple[str, ...]:
 
 
 def _percent(value: Interval) -> str:
-    """Return an interval in percent, with the digits that the tables of the report have."""
+    """Return an interval in percent, rounded to three digits first, as the tables of the report show it."""
     middle, low, high = (
         None if end is None else f"{float(f'{end:.3f}'):.1%}" for end in (value.value, value.low, value.high)
     )
-    return f"{middle}" if low is None or high is None else f"{middle} ({low} to {high})"
+    return str(middle) if low is None or high is None else f"{middle} ({low} to {high})"
 
 
 def _markdown(section: AnnexSection) -> str:
@@ -248,6 +248,6 @@ def _markdown(section: AnnexSection) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text without anything that Markdown or HTML would interpret, and otherwise as it reads."""
+    """Return text in which Markdown and HTML interpret nothing; other characters stay as they are."""
     escaped = _MARKDOWN.sub(r"\\\1", clean(text, 4_000))
     return _MARKUP.sub(lambda found: html.escape(found[0]), escaped)

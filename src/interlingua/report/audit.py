@@ -17,7 +17,7 @@ from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
 from interlingua.report import _audit_figures
-from interlingua.report._fits import fits_statement
+from interlingua.report._fits import fits_statement, split_verdicts
 from interlingua.report._page import clean, render
 
 __all__ = [
@@ -78,7 +78,7 @@ _RISKS = (
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
 )
-_READ, _LABELED = "words and nearest public texts", "words, labels and nearest public texts"
+_WORDS_SHOWN, _LABELS_SHOWN = "words and nearest public texts", "words, labels and nearest public texts"
 _BEYOND = "(figure above - its control) / (1 - its control), at least 0"
 _RECOGNIZED = "identities and nearest public rows"
 _LIMITS = (
@@ -110,7 +110,10 @@ def conclusion(audit: Audit) -> str:
         )
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
-        return f"By their own verdicts, all fits of these {rows} vectors failed. {claim} This is no proof of safety."
+        return (
+            f"By their own verdicts, all fits that translated these {rows} vectors failed. {claim} This is no proof of "
+            "safety."
+        )
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
     start = (
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
@@ -143,7 +146,8 @@ def _contradiction(audit: Audit) -> str:
                 f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
                 "documents. Check that the true texts are in the order of the vectors."
             )
-    if top1 and top1.control and _at_most(top1.interval, top1.control) and str(Status.ALIGNED) in audit.verdicts:
+    own, _ = split_verdicts(audit)
+    if top1 and top1.control and _at_most(top1.interval, top1.control) and str(Status.ALIGNED) in own:
         return (
             "This contradicts the verdict of the fit: translations find their true vectors no more often than by "
             "chance. Check that the true vectors are in the order of the audited ones."
@@ -213,7 +217,7 @@ def write_audit(
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     shares = audit.label_findings.shares if audit.label_findings else {}
-    read = _LABELED if audit.label_findings else _READ
+    read = _LABELS_SHOWN if audit.label_findings else _WORDS_SHOWN
     shown = read if audit.word_findings else _RECOGNIZED
     page = render(
         "audit.html.jinja",

@@ -296,13 +296,12 @@ class Session:
         if words:
             found = searched.stored.find(words)
             if found is None:
-                held = searched.facts
-                if not held.get("texts"):
-                    known = "texts" if held.get("ids") else "texts and no ids"
-                    way = "an id" if held.get("ids") else "the number of a row"
+                facts = searched.facts
+                if not facts.get("texts"):
+                    known = "texts" if facts.get("ids") else "texts and no ids"
+                    way = "an id" if facts.get("ids") else "the number of a row"
                     raise InputError(
-                        f"{searched.facts['name']} has no {known}, so {words[:60]!r} cannot be found in it. Search for "
-                        f"{way}."
+                        f"{facts['name']} has no {known}, so {words[:60]!r} cannot be found in it. Search for {way}."
                     )
                 raise InputError(f"No row of {side} has the id {words[:60]!r} or a text with it; try other words.")
             row = found
@@ -312,10 +311,10 @@ class Session:
         translator = self._loaded()
         convert = translator.translate if side == "source" else translator.invert
         query = convert(vector, allow_foreign=True)  # a row of the fit
-        doubt = "The verdict is failed: the hits of the other model are meaningless." if status == "failed" else None
+        warning = "The fit failed, so the hits in the space of the other model are meaningless."
         return {
             "query": searched.stored.described(row),
-            "warning": doubt,
+            "warning": warning if status == "failed" else None,
             side: _nearest(searched, vector, k, row),
             other: _nearest(others, query, k, None),
         }

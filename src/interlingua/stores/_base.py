@@ -17,7 +17,7 @@ from interlingua.core.records import Records
 from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._conditions import check_condition
-from interlingua.stores._names import NameRule
+from interlingua.stores._names import NameRule, list_names
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._taken import taken_error
 from interlingua.stores._url import StoreURL
@@ -174,7 +174,7 @@ class Adapter(Store):
         """Return the error for a collection or vector that does not exist, with the names of those that do."""
         if self.url.on_disk and not Path(self.url.path).exists():
             return missing_path(self.url)
-        listed = ", ".join(name or "(unnamed)" for name in existing) or "none"
+        listed = list_names(name or "(unnamed)" for name in existing)
         return InputError(f"{self.url} does not exist; {noun or f'{self._collection_noun}s are'}: {listed}.")
 
     def _conditions(self, *conditions: str) -> str:

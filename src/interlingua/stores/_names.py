@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from interlingua.core.errors import InputError
@@ -12,6 +14,8 @@ from interlingua.io._checkpoint import partial_folder
 
 # Characters of a long name that a message shows.
 _SHOWN = 40
+# Names that a message lists.
+_LISTED = 20
 # The longest name of a file.
 _NAME_BYTES = 255
 
@@ -61,3 +65,9 @@ def check_name_length(path: Path, named: Path) -> None:
             f"{named.with_name(named.name[:40])}...: the name has {length} bytes; up to {longest} are needed. Choose a "
             "shorter one."
         )
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return the first 20 names in words, which say if there are more; ``none`` without any."""
+    found = list(islice(names, _LISTED + 1))
+    return (", ".join(found[:_LISTED]) or "none") + (" and more" if len(found) > _LISTED else "")

@@ -27,11 +27,12 @@ from pg_attribute a left join pg_extension e on e.extname = 'vector' cross join 
     union all select t.typbasetype, t.typtypmod from base join pg_type t on t.oid = base.oid where t.typtype = 'd')
   select t.typname, t.typnamespace, base.typmod from base join pg_type t on t.oid = base.oid where t.typtype <> 'd') b
 where a.attrelid = to_regclass({table}) and a.attnum > 0 and not a.attisdropped order by a.attnum"""
+# One more than a message lists.
 TABLES = """
 select case when n.nspname = any (current_schemas(false)) then c.relname else n.nspname || '.' || c.relname end
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname <> 'information_schema' and left(n.nspname, 3) <> 'pg_'
-  and has_table_privilege(c.oid, 'select') order by 1 limit 20"""
+  and has_table_privilege(c.oid, 'select') order by 1 limit 21"""
 # Rows of inherited tables are read with their parent's, and no index spans them.
 UNIQUE = """
 select i.indisprimary, array(

@@ -16,6 +16,7 @@ from interlingua.core.records import Records
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._base import TableAdapter, first_line, null_ids
+from interlingua.stores._names import list_names
 from interlingua.stores._protocol import Spec
 from interlingua.stores._url import StoreURL
 
@@ -53,7 +54,7 @@ class PostgresTable(TableAdapter):
 
     def _vector(self, columns: dict[str, catalog.Column]) -> catalog.Column:
         if not columns:
-            listed = ", ".join(str(name) for (name,) in self._run(catalog.TABLES)) or "none"
+            listed = list_names(str(name) for (name,) in self._run(catalog.TABLES))
             raise InputError(
                 f"{self.url}: there is no such table, or this user may not read it; tables that this user may read "
                 f"are: {listed}. Check the name and the user."

@@ -10,11 +10,12 @@ __all__ = ["taken_error"]
 
 def taken_error(target: Store, spec: Spec) -> OutputExistsError:
     """Return the error for a target that exists."""
-    *collection, vector = target.url.names or ("",)
+    *collection, _ = target.url.names or ("",)
     if spec.as_new_vector or not collection:
         return OutputExistsError(f"{target.url} exists; choose another name or drop it first.")
     name = ".".join(collection)
     return OutputExistsError(
-        f"{target.url}: {name!r} exists, and {vector!r} can be added to it only if it is also the source, because the "
-        "vectors of another source belong to other rows. Choose the name of a new one in its place."
+        f"{target.url}: {name!r} exists. A vector can be added to an existing collection only if that collection is "
+        "the source, because vectors of another source belong to other rows. Choose a name that does not exist instead "
+        f"of {name!r}."
     )

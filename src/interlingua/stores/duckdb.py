@@ -32,10 +32,10 @@ from interlingua.stores._url import StoreURL
 
 __all__ = ["DuckStore"]
 
-
+# One more than a message lists.
 _TABLES = """
 select case when schema_name = 'main' then table_name else schema_name || '.' || table_name end
-from duckdb_tables() where database_name = current_database() order by 1 limit 20"""
+from duckdb_tables() where database_name = current_database() order by 1 limit 21"""
 
 
 class DuckStore(SharedClientStore, TableAdapter):

@@ -302,7 +302,9 @@ def _advise_catch_up(log: MigrationJournal) -> Iterator[None]:
 
 
 def _as_arguments(options: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return options as a remedy names them: each as an argument, or as one to leave out."""
+    """Return the given options as a remedy names them: each as an argument, or as one to leave out."""
     used = {name: options.get(name) for name in names}
-    given = [f"{{{name}={value}}}" if value is not True else f"{{{name}}}" for name, value in used.items() if value]
+    # The value of an argument ends at the first brace.
+    values = {name: "..." if "}" in str(value) else value for name, value in used.items() if value}
+    given = [f"{{{name}={value}}}" if value is not True else f"{{{name}}}" for name, value in values.items()]
     return ", ".join([*given, *(f"without {{{name}}}" for name, value in used.items() if not value)])
