@@ -520,9 +520,7 @@ def test_the_site_builds_without_a_warning_has_readable_signatures_and_loads_not
 
 
 def test_the_tables_of_views_are_those_of_the_records(generate: ModuleType) -> None:
-    import grid
-    import solver
-
+    grid, solver = (importlib.import_module(name) for name in ("grid", "solver"))
     page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
     views, alone, cells = (
         generate._records(generate.RESULTS / f"{name}.jsonl") for name in ("views", "grid", "grid-views")

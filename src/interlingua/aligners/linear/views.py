@@ -51,7 +51,7 @@ def _leading(columns: FloatArray) -> FloatArray:
     if columns.shape[1] <= _MAX_WIDTH:
         return columns
     if len(columns) < columns.shape[1]:
-        return columns @ np.linalg.svd(columns, full_matrices=False)[2][:_MAX_WIDTH].T
+        return np.asarray(columns @ np.linalg.svd(columns, full_matrices=False)[2][:_MAX_WIDTH].T)
     return columns @ principal_axes(columns)[0][:, :_MAX_WIDTH]
 
 
