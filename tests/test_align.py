@@ -161,7 +161,9 @@ def test_the_card_tells_where_an_alignment_came_from(recovered: Alignment, plant
     assert (card["method"], card["seed"], card["settings"]["rounds"]) == ("linear", 0, 3)
     assert set(card["versions"]) >= {"interlingua", "numpy", "scipy", "scikit-learn"}
     assert card["seconds"] > 0
-    vectors = [leaf for leaf in scalars(card) if isinstance(leaf, list) and len(leaf) > 10]
+    vectors = [
+        leaf for leaf in scalars(card) if isinstance(leaf, list) and len(leaf) > 10 and not isinstance(leaf[0], str)
+    ]
     assert not vectors
 
 

@@ -49,6 +49,7 @@ REFUSED = [
     ("--target-where", f"{FIT} --target-where x>1", "target.npy is a file, .*Leave --target-where out"),
     ("--show", f"{FIT} --show title", "--show has no effect without --report"),
     ("--target-name", f"{FIT} --target other.npy --target-name x", "--target-name cannot name several targets"),
+    ("--view", f"{FIT} --view other.npy --target other.npy", "--target cannot be combined with --view"),
     ("--source-encoder", f"{FIT} --source-encoder a", "belong together; add --target-encoder, --texts"),
     ("--target-encoder", f"{FIT} --target-encoder a", "belong together; add --source-encoder, --texts"),
     ("--texts", f"{FIT} --texts words.txt", "belong together; add --source-encoder, --target-encoder"),
@@ -177,6 +178,7 @@ REFUSED = [
     ("--log", f"{MIGRATE} --journal j --log ./j", "--journal and --log both name j; give two names"),
     ("--report", f"{MIGRATE} --journal j.html --report j.html", "--journal and --report both name j.html; give two"),
     ("--journal", f"{MIGRATE} --journal moved.npy", "TARGET and --journal both name moved.npy; give two names"),
+    ("--show", f"{MIGRATE} --show title", "--show has no effect without --report"),
     ("--fit", "migrate a source.npy b.npy --fit target.npy --log a", "DIR and --log both name a; give two names"),
     ("--report", "fit source.npy target.npy --out a.html --report a.html", "--out and --report both name a.html; give"),
     (

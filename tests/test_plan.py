@@ -154,7 +154,7 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     pq.write_table(table, tmp_path / "holes.parquet")
     made = run("plan", tmp_path / "holes.parquet", "--json").json
     assert (made["rows"], made["sampled"], made["unusable"]) == (600, 593, 7)
-    assert any("7 of the rows that were read have no vector" in reason for reason in made["reasons"])
+    assert any("7 of the 600 rows that were read have no vector" in reason for reason in made["reasons"])
     assert "leaves them out if it is asked to (`skip_bad`)" in " ".join(made["reasons"])
     assert made["commands"][-1].endswith("TARGET --dry-run --skip-bad")
 

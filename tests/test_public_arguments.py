@@ -19,7 +19,7 @@ import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, rows
 from interlingua.bench.encode import Dataset, VectorBuilder, hub_texts
 from interlingua.bench.folder import Vectors, label_names, plain
-from interlingua.bench.page import comma_separated, header, lines, notes, page
+from interlingua.bench.page import comma_separated, group_records, header, lines, notes, page
 from interlingua.bench.paper import cell, span
 from interlingua.bench.picture import picture
 from interlingua.bench.plan import Case, Plan, table_of
@@ -91,7 +91,7 @@ PROTOCOLS = frozenset({"Defense", "Inverter", "SupportsTranslation", "Oracle"})
 
 X, Y = rows(D_SOURCE, 120), rows(D_TARGET, 120)
 VERDICT = il.Verdict(il.Status.FAILED, 0.1, (), (il.Evidence("cycle", 0.2, 0.1, 0.5, False, "A meaning."),))
-CELL = {"pair": "a -> b", "column": "nq", "seed": 0, "verdict": "aligned", "figures": {"top1": 0.5}}
+CELL = {"pair": "a -> b", "corpus": "nq", "column": "nq", "seed": 0, "verdict": "aligned", "figures": {"top1": 0.5}}
 TRACE: tuple[dict[str, Any], ...] = (
     *({"step": "train", "seed": 0, "at": at, "of": 2, "loss": 1.0 / at} for at in (1, 2)),
     {"step": "run", "seed": 0, "best": 2, "score": 0.5},
@@ -282,6 +282,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "label_scores": (attributes.label_scores, {"vectors": Y, "label_vectors": DIRECTIONS}),
     "Labels": (Labels, {"names": ("a", "b"), "vectors": DIRECTIONS}),
     "Labels.of_corpus": (Labels.of_corpus, {"vectors": Y, "labels": [["a"]] * len(Y)}),
+    "group_records": (group_records, {"records": []}),
     "lines": (lines, {"name": "seeds", "records": []}),
     "match": (match, {"source": X, "target": X, "oracle": "assignment"}),
     "match_ranks": (match_ranks, {"queries": X, "candidates": X}),

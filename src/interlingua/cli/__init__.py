@@ -210,4 +210,8 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
 def _option(name: str, value: str) -> str:
     """Return an argument of the library as the option of the same meaning."""
     option = "--" + _OPTIONS.get(name, name).replace("_", "-")
-    return option if value in {"True", "..."} else f"{option} {shlex.quote(value)}"
+    if value in {"True", "..."}:
+        return option
+    # Many messages quote the value themselves.
+    quoted = value if value.startswith("'") else shlex.quote(value)
+    return f"{option} {quoted}"
