@@ -527,7 +527,8 @@ def pictures(folder: Path) -> None:
         for _, n, m, top1 in (cell for cell in cells if cell[0] == title):
             row, column = counts.index(n), counts.index(m)
             shades[row, column] = top1
-            axes.text(column, row, f"{top1:.2f}", ha="center", va="center", fontsize=7, color="black")
+            color = "white" if top1 > 0.7 else "black"
+            axes.text(column, row, f"{top1:.2f}", ha="center", va="center", fontsize=7, color=color)
         axes.imshow(shades, vmin=0, vmax=1, cmap="YlGn", origin="lower")
         axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts], rotation=90)
         axes.set_yticks(range(len(counts)), [f"{n:,}" for n in counts])
