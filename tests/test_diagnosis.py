@@ -169,7 +169,9 @@ def test_the_numbers_of_rows_are_those_of_the_records() -> None:
 def test_no_aligned_fit_of_the_records_has_too_few_rows(name: str) -> None:
     sizes = []
     for record in records(name):
-        if status(record) == "aligned":
+        sides = record["n_source"], record["n_target"]
+        # Many rows on one side replace rows on the other: 1,000 beside 7,000 were aligned.
+        if status(record) == "aligned" and max(sides) < diagnosis._UNEQUAL * min(sides):
             copies: dict[str, int] = next((step for step in record.get("steps", ()) if step["step"] == "copies"), {})
             sizes += [copies.get(f"{side}_distinct", record[f"n_{side}"]) for side in ("source", "target")]
     assert sizes

@@ -100,7 +100,7 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
     )
     few = il.plan(str(write(tmp_path / "few.parquet", old_rows(300) @ turn)))
     assert few.expected_top1 is None
-    assert any("fits on 1,000 rows a side or fewer fail" in reason for reason in few.reasons)
+    assert any("fits without views on 1,000 rows a side or fewer fail" in reason for reason in few.reasons)
 
 
 def test_a_mixture_of_two_models_is_separated_first_and_its_rows_are_named(run: Run, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_target_of_one_row_is_no_fit_to_run(tmp_path: Path) -> None:
     made = il.plan(str(old), str(new))
     assert (made.route, made.commands) == ("unpaired", ())
     (few,) = (reason for reason in made.reasons if "different vector." in reason)
-    assert "about 1 different vector. Recorded unpaired fits on 1,000 rows a side or fewer fail" in few
+    assert "about 1 different vector. Recorded unpaired fits without views on 1,000 rows a side or fewer fail" in few
     assert "fewer than 100 is refused" in few
 
 

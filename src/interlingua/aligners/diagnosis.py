@@ -29,8 +29,9 @@ __all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "
 
 # Largest number of causes that are named.
 _MAX_CAUSES = 3
-# The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 per side are
-# aligned with every seed (beir.jsonl).
+# The smallest side of an aligned fit on sides of similar size has 1,998 distinct rows (benchmarks/results/solver.jsonl;
+# of fits on 1,000 rows beside 7,000, one was aligned and others doubtful). 4,398 per side are aligned with every seed
+# (beir.jsonl).
 _FEW_ROWS, _ENOUGH_ROWS = 1_998, 4_398
 _RECORDED_SIZES = (
     "In the recorded fits of BGE to MiniLM by linear (benchmarks/results/beir.jsonl), all 20 with 1,000 rows per side "
