@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -58,3 +58,18 @@ def session(tmp_path: Path) -> Iterator[Session]:
     made.folder.mkdir()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
+    from interlingua._align import align
+
+    seen: dict[str, Any] = {}
+
+    def recorded(source: Any, target: Any, **keywords: Any) -> Any:
+        seen.update(keywords, sides=(source, target))
+        return align(source, target, **(keywords | {"rounds": 0}))
+
+    monkeypatch.setattr("interlingua.align", recorded)
+    return seen

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from interlingua._align import align
 from planted import encode, topics
 
 N = 250
@@ -28,19 +27,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         vectors = pa.FixedSizeListArray.from_arrays(encode(content, d, rng, noise=0.3)[rows].ravel(), d)
         pq.write_table(pa.table({"vector": vectors, column: topic[rows], "row": range(N)}), path)
     return paths
-
-
-@pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
-    seen: dict[str, Any] = {}
-
-    def recorded(source: Any, target: Any, **keywords: Any) -> Any:
-        seen.update(keywords, sides=(source, target))
-        return align(source, target, **(keywords | {"rounds": 0}))
-
-    monkeypatch.setattr("interlingua.align", recorded)
-    return seen
 
 
 def test_categories_are_read_from_a_column_of_each_file(run: Any, files: Any, given: Any, tmp_path: Path) -> None:

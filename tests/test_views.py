@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import interlingua as il
-from interlingua._align import align
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.aligner import Linear
@@ -223,19 +222,6 @@ def files_of(folder: Path, spaces: Any) -> dict[str, Path]:
             pa.table({"id": [f"{name == 'source'}-{i}" for i in range(len(vectors))], "vector": column}), paths[name]
         )
     return paths
-
-
-@pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
-    seen: dict[str, Any] = {}
-
-    def recorded(source: Any, target: Any, **keywords: Any) -> Any:
-        seen.update(keywords, sides=(source, target))
-        return align(source, target, **(keywords | {"rounds": 0}))
-
-    monkeypatch.setattr("interlingua.align", recorded)
-    return seen
 
 
 def test_fit_reads_the_rows_of_views_that_it_draws_of_the_target(

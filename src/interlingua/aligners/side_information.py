@@ -175,7 +175,7 @@ def check_views(
     given = next((name for name, is_given in others.items() if is_given), None)
     if named and given:
         raise InputError(f"views cannot be combined with {given}, and both were given. Leave one of them out.")
-    spaces, steps, known = [], [], {"the target": target}
+    spaces, steps, earlier = [], [], dict[str, EmbeddingSpace]()
     for name, vectors in named.items():
         label = f"views[{name!r}]"
         space = as_space(vectors, label)
@@ -187,14 +187,19 @@ def check_views(
         ids = list(space.ids or ()), list(target.ids or ())
         if ids[0] != ids[1] and not set(ids[0]).isdisjoint(ids[1]):
             raise InputError(f"{label} has ids of the target in other rows. Sort the rows of both alike.")
-        overlap = _check_order(space, target, label) if target.n >= _FEWEST_COMPARED else None
-        copied = next((other for other, rows in known.items() if overlap and _is_copy(space, rows)), None)
+        overlap, copied = None, None
+        if target.n >= _FEWEST_COMPARED:
+            overlap = _check_order(space, target, label)
+            overlaps = {"the target": overlap} | {
+                other: float(_overlaps(space, rows)[0].mean()) for other, rows in earlier.items()
+            }
+            copied = next((other for other, share in overlaps.items() if share > _COPY), None)
         if copied is not None:
             raise InputError(
                 f"{label} has the same nearest neighbors as {copied}, so it adds nothing. Give vectors by another "
                 "model."
             )
-        known[label] = space
+        earlier[label] = space
         spaces.append(space.read_only())
         steps.append({"step": "view", "name": str(name), "columns": space.d, "neighbor_overlap": overlap})
     return spaces, steps
@@ -222,11 +227,6 @@ def _check_order(view: EmbeddingSpace, target: EmbeddingSpace, label: str) -> fl
             "as in shuffled rows. Give all rows in the order of the target."
         )
     return overlap
-
-
-def _is_copy(view: EmbeddingSpace, other: EmbeddingSpace) -> bool:
-    """Return whether rows have the same nearest neighbors in both."""
-    return float(_overlaps(view, other)[0].mean()) > _COPY
 
 
 def _overlaps(view: EmbeddingSpace, target: EmbeddingSpace) -> tuple[FloatArray, float]:

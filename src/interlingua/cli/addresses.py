@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -78,9 +78,7 @@ def read_text_rows(address: str, column: str, option: str = "--text-column") -> 
         return read_texts(path, column)
     with _opened(address) as collection:
         texts = read_categories(collection, column, option=option, of_sides=False)
-    missing = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
-    if missing is not None:
-        raise InputError(f"{address}: column {column!r} holds no text in row {missing} (counted from 0).")
+    _check_present(address, column, "text", (isinstance(text, str) for text in texts))
     return texts
 
 
@@ -100,10 +98,19 @@ def read_label_rows(address: str, column: str) -> list[tuple[str, ...]]:
     with _opened(address) as collection:
         values = read_categories(collection, column, option="--label-column", of_sides=False)
     rows = [value if isinstance(value, list) else [value] for value in values]
-    missing = next((row for row, items in enumerate(rows) if any(item is None for item in items)), None)
-    if missing is not None:
-        raise InputError(f"{address}: column {column!r} holds no label in row {missing} (counted from 0).")
+    _check_present(address, column, "label", (all(item is not None for item in items) for items in rows))
     return [tuple(map(str, items)) for items in rows]
+
+
+def _check_present(address: str, column: str, what: str, present: Iterable[bool]) -> None:
+    """Refuse a column of a collection in which a row has no text or no label.
+
+    Raises:
+        InputError: the first row of which `present` is False.
+    """
+    missing = next((row for row, is_there in enumerate(present) if not is_there), None)
+    if missing is not None:
+        raise InputError(f"{address}: column {column!r} holds no {what} in row {missing} (counted from 0).")
 
 
 @contextmanager
