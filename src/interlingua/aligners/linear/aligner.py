@@ -173,13 +173,15 @@ class Linear:
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
         known_rng = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        # With views, the rotation is searched for into the joined space.
+        # With views, the search is for a rotation into the joined space.
         frames = problem.frames if not problem.views else (problem.frames[0], joined_views(problem))
         orders = [order.permutation(len(frame.rows)) for frame in frames]
         a, b = (frame.rows[drawn] for frame, drawn in zip(frames, orders, strict=True))
         spaces = CoarseSpaces.of(a, b, device=self.device)
-        own_rows = problem.frames[1].rows[orders[1]]
-        own_spaces = CoarseSpaces.of(a, own_rows, device=self.device) if problem.views else spaces
+        own_rows, own_spaces = b, spaces
+        if problem.views:
+            own_rows = problem.frames[1].rows[orders[1]]
+            own_spaces = CoarseSpaces.of(a, own_rows, device=self.device)
         check_ranks(own_spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed, on_part=log.show)
         context = SearchContext(a, b, null, starts, pairs)

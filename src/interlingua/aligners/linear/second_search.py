@@ -28,8 +28,8 @@ INTERRUPTED = "The second search was interrupted; this is the best map up to the
 # benchmarks/results/solver.jsonl it finds a useful map in most fits of 500 rows against 8,000 and in none of 8,000
 # against 500. Other sizes were not measured; with more rows on the smaller side it helps less often.
 _LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
-# With views of the target, it finds one for 1,000 rows on both sides as well. With more rows than this, the fast search
-# found one.
+# With views of the target, it finds a useful map for 1,000 rows on both sides as well (views.jsonl). With at least this
+# many rows, the fast search finds one.
 _MOST_ROWS_WITH_VIEWS = 2_000
 # Islands of the one group by default. About half of all islands reach a right map, and three that agree are evidence.
 _ISLANDS = 6

@@ -1,7 +1,7 @@
 """Several views of the target: vectors of the same target rows by further models.
 
 Each model changes the geometry that texts have in common in its own way. Side by side, the vectors of several models
-of the same rows are closer to that geometry than those of one model, so an unknown source is found among them with
+of the same rows are closer to that geometry than those of one model, so the map from an unknown source is found with
 fewer rows. Texts of the source are not needed, because views are vectors of target rows only. The joined space is
 
     ``[z_1 / r_1, ..., z_v / r_v] A``
