@@ -228,8 +228,8 @@ def test_islands_that_agree_do_not_hide_that_a_map_is_ambiguous(hard: Problem, m
     [
         (500, 8_000, None, True),
         (8_000, 250, None, True),
-        (999, 4_000, None, True),
-        (1_000, 8_000, None, False),
+        (1_999, 4_000, None, True),
+        (2_000, 8_000, None, False),
         (249, 8_000, None, False),
         (500, 3_999, None, False),
         (500, 8_000, 0.0, False),

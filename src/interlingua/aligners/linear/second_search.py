@@ -24,13 +24,13 @@ UNCALIBRATED = (
     "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
-# Sizes of the smaller and of the larger side with which a second search is made by default. In
-# benchmarks/results/solver.jsonl it finds a useful map in most fits of 500 rows against 8,000 and in none of 8,000
-# against 500. Other sizes were not measured; with more rows on the smaller side it helps less often.
-_LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
-# With views of the target, it finds a useful map for 1,000 rows on both sides as well (views.jsonl). With at least this
-# many rows, the fast search finds one.
-_MOST_ROWS_WITH_VIEWS = 2_000
+# A second search is made by default with this many rows on the smaller side; with 2,000 and more, the fast search finds
+# a map. In benchmarks/results/solver.jsonl it finds a useful map in most fits of 500 rows against 8,000, in none of
+# 8,000 against 500, and where the fast search fails on 1,000 rows against 4,000.
+_SMALLER_SIDE = range(250, 2_000)
+# Rows that the larger side needs for it. With views of the target, it finds a useful map for 1,000 rows on both sides
+# as well (views.jsonl).
+_LEAST_ROWS_BESIDE = 4_000
 # Islands of the one group by default. About half of all islands reach a right map, and three that agree are evidence.
 _ISLANDS = 6
 # With fewer rows, refits on halves do not agree even where the map is right. There, three islands that agree are
@@ -68,9 +68,7 @@ def helps(smaller: int, larger: int, *, has_views: bool = False) -> bool:
         larger: rows of the larger side.
         has_views: whether there are views of the target.
     """
-    if has_views:
-        return _LEAST_ROWS <= smaller < _MOST_ROWS_WITH_VIEWS
-    return _LEAST_ROWS <= smaller < _FEW_ROWS and larger >= _LEAST_ROWS_BESIDE
+    return smaller in _SMALLER_SIDE and (has_views or larger >= _LEAST_ROWS_BESIDE)
 
 
 def search_further(
