@@ -36,6 +36,10 @@ _ENCODERS = {
 NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
 
 
+_NEW_MODEL = (
+    "NEW_MODEL is a sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line and "
+    "writes one vector for each."
+)
 # Shown for a collection that looks reduced by PCA.
 REDUCED_NOTE = (
     "The vectors look reduced by PCA. Vectors of another model that were reduced too vary along the same columns, so "
@@ -74,7 +78,12 @@ _SEARCHES = {
 
 
 def choose_route(
-    facts: dict[str, Any], target: str | None, target_where: str | None, available: int | None
+    facts: dict[str, Any],
+    target: str | None,
+    target_where: str | None,
+    available: int | None,
+    *,
+    target_unusable: int = 0,
 ) -> dict[str, Any]:
     """Return the fields of a plan that follow from what the collection holds, except its costs.
 
@@ -83,10 +92,14 @@ def choose_route(
         target: address of vectors of the new model, if there are some.
         target_where: the condition that they had to meet, or None.
         available: number of these vectors.
+        target_unusable: number of rows of them that were read and have no usable vector.
     """
     source, new = quote(facts["source"]), quote(target or "NEW.parquet")
     chosen_rows, chosen_new = row_options(facts["where"]), row_options(target_where, "--target-where")
     leave_out = " --skip-bad" if facts["unusable"] else " --skip-null" if facts["nulls"] else ""
+    # A fit leaves out rows without a vector of a store by itself.
+    usable_only = " --skip-bad" if facts["unusable"] or target_unusable else ""
+    new_model = _ENCODERS.get(facts["target_model"] or "", "NEW_MODEL")
     # Not the two collections: an evaluation needs the same texts on both sides.
     after = (
         "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
@@ -94,7 +107,7 @@ def choose_route(
         f"interlingua search translator {source} --query NEW_QUERIES.npy",
         f"interlingua migrate translator {source} TARGET{chosen_rows} --dry-run{leave_out}",
     )
-    fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new} --out translator --report fit.html"
+    fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new}{usable_only} --out translator --report fit.html"
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
     fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
@@ -108,12 +121,19 @@ def choose_route(
         else ""
     )
     if facts["texts"]:
-        route, commands, expected = "re-embed", (), None
+        embed = f"interlingua embed {source} TARGET{chosen_rows} --encoder {new_model}"
+        embed += f" --text-column {quote(facts['texts'][0])}{leave_out}"
+        route, commands, expected = "re-embed", (f"{embed} --dry-run", embed), None
         reasons = [
             f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
             "translated vectors are only an approximation.",
             mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
+            "TARGET is a new file, collection, column or named vector. Once it is filled, embed queries with the new "
+            "model and read it in place of the old vectors; `interlingua embed` with --catch-up embeds rows that "
+            "arrived meanwhile.",
         ]
+        if new_model == "NEW_MODEL":
+            reasons.append(_NEW_MODEL)
     elif mixed:
         route, commands, expected = (
             "separate",
@@ -127,14 +147,19 @@ def choose_route(
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
         commands = (
-            public_pairs_command(facts["source"], facts["model"], target, rows=chosen_rows + chosen_new),
+            public_pairs_command(
+                facts["source"],
+                facts["model"],
+                target,
+                rows=chosen_rows + chosen_new + usable_only,
+                new_model=new_model,
+            ),
             *after,
         )
         reasons = [
             f"{facts['model']} made the vectors, and anybody can run it. Embed {_PAIRED_ROWS:,} public texts with it "
-            "and with the new model, and fit on these pairs. No text of the collection is needed. NEW_MODEL is a "
-            "sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line and "
-            "writes one vector for each. TEXTS.txt has one text per line.",
+            "and with the new model, and fit on these pairs. No text of the collection is needed."
+            f"{f' {_NEW_MODEL}' if new_model == 'NEW_MODEL' else ''} TEXTS.txt has one text per line.",
             f"Without public texts, an unpaired fit is possible: {fit}",
         ]
     else:
@@ -157,10 +182,20 @@ def choose_route(
     if facts["unusable"]:
         read = facts["sampled"] + facts["unusable"]
         reasons.append(
-            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. A fit "
-            "refuses such rows, so fit on a copy of the collection without them. A migration leaves them out if it is "
-            "asked to (`skip_bad`)."
+            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. Such "
+            "rows are refused, or left out where that is asked for (`skip_bad`), as in these commands."
         )
+    if target_unusable:
+        reasons.append(
+            f"{target} has {target_unusable:,} such rows among those that were read, which a fit leaves out too."
+            if facts["unusable"]
+            else f"{target_unusable:,} of the rows of {target} that were read have no vector, or one of zeros or NaN. A "
+            "fit leaves them out where that is asked for (`skip_bad`)."
+        )
+    if facts["target_model"] not in (None, "unknown"):
+        same = facts["target_model"] == facts["model"]
+        also = ", as were those of the collection, so that there may be nothing to translate" if same else ""
+        reasons.append(f"The vectors of {target} were probably made by {facts['target_model']}{also}.")
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
     if few and route != "separate":
@@ -224,7 +259,9 @@ def row_options(where: str | None, option: str = "--where") -> str:
     return "" if where is None else f" {option} {quote(where)}"
 
 
-def public_pairs_command(source: str, model: str, target: str | None = None, *, rows: str = "") -> str:
+def public_pairs_command(
+    source: str, model: str, target: str | None = None, *, rows: str = "", new_model: str = "NEW_MODEL"
+) -> str:
     """Return the command that fits on public texts, for a collection of a known model.
 
     Args:
@@ -232,8 +269,9 @@ def public_pairs_command(source: str, model: str, target: str | None = None, *, 
         model: its model, as `interlingua.identification.identify` names it.
         target: address of vectors of the new model, if there are some.
         rows: options that select the rows of both, with a space before each.
+        new_model: name of the new model for `interlingua.encoders.open_encoder`, if it is known.
     """
     encoder = _ENCODERS.get(model, "command:PROGRAM")
     sides = " ".join(quote(side) for side in (source, target) if side)
-    encoders = f"--source-encoder {encoder} --target-encoder NEW_MODEL"
+    encoders = f"--source-encoder {encoder} --target-encoder {new_model}"
     return f"interlingua fit {sides}{rows} {encoders} --texts TEXTS.txt --out translator"

@@ -35,8 +35,10 @@ class Collection:
         nulls: number of rows without a vector, which are left out.
     """
 
-    def __init__(self, address: str, where: str | None = None, argument: str = "where") -> None:
-        self._store = open_rows(address, where, argument)
+    def __init__(
+        self, address: str, where: str | None = None, argument: str = "where", *, skip_bad: bool = False
+    ) -> None:
+        self._store = open_rows(address, where, argument, bad_as_nan=skip_bad)
         try:
             info = self._store.info()
         except BaseException:
@@ -57,13 +59,14 @@ class Collection:
         self._store.close()
 
 
-def open_rows(address: str, where: str | None = None, argument: str = "where") -> Store:
+def open_rows(address: str, where: str | None = None, argument: str = "where", *, bad_as_nan: bool = False) -> Store:
     """Open a store for reading without the rows that have no vector, if it can leave them out.
 
     Args:
         address: of the store.
         where: a condition that the rows have to meet, in the store's own language.
         argument: the name under which the caller took the condition.
+        bad_as_nan: read vectors that cannot be used as NaN.
 
     Raises:
         InputError: the store cannot be opened, or cannot select rows by a condition.
@@ -72,7 +75,7 @@ def open_rows(address: str, where: str | None = None, argument: str = "where") -
 
     store = open_source(address)
     try:
-        store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects)
+        store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=bad_as_nan)
     except InputError as error:
         store.close()
         error.rename_argument("where", argument)

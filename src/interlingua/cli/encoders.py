@@ -10,6 +10,7 @@ import typer
 
 from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
+from interlingua.cli.fit_rows import find_usable
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
@@ -76,6 +77,7 @@ def fit_encoders(
     sides: tuple[str | None, str | None],
     *,
     where: tuple[str | None, str | None],
+    skip_bad: bool,
     sample: int | None,
     names: tuple[str | None, str | None],
     method: str,
@@ -91,6 +93,7 @@ def fit_encoders(
         options: as of `is_encoder_fit`.
         sides: addresses of SOURCE and TARGET, which are compared with the encoders.
         where: condition of each.
+        skip_bad: leave out rows whose vector cannot be used.
         sample: most texts to embed.
         names: of the spaces.
         method: ``auto`` or a method that fits on pairs alone.
@@ -109,6 +112,8 @@ def fit_encoders(
     """
     from interlingua import _encoder_pairs as pairs
 
+    if not any(sides):
+        check_effect({"--skip-bad": skip_bad}, "leaves out rows of a collection, and none is given; leave it out.")
     chosen: dict[str, Any] = {}
     if method != "auto":
         pairs.check_method(method)
@@ -120,7 +125,7 @@ def fit_encoders(
     with console.working("Reading", record):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
         collections = [
-            _read_side(side, argument, condition, seed)
+            _read_side(side, argument, condition, seed, skip_bad=skip_bad)
             for side, argument, condition in zip(sides, ("where", "target_where"), where, strict=True)
         ]
     with console.working("Loading the encoders", record):
@@ -165,7 +170,9 @@ def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
     return read_texts(path, column or "text")
 
 
-def _read_side(address: str | None, argument: str, where: str | None, seed: int) -> EmbeddingSpace | None:
+def _read_side(
+    address: str | None, argument: str, where: str | None, seed: int, *, skip_bad: bool
+) -> EmbeddingSpace | None:
     from interlingua._encoder_pairs import COMPARED_ROWS
 
     if address is None:
@@ -173,6 +180,7 @@ def _read_side(address: str | None, argument: str, where: str | None, seed: int)
             {f"--{argument.replace('_', '-')}": where}, "selects rows of a collection, and none is given; leave it out."
         )
         return None
-    collection = Collection(address, where, argument)
+    collection = Collection(address, where, argument, skip_bad=skip_bad)
     with inputs.closing_sides([collection]):
-        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)
+        usable = find_usable(collection).rows if skip_bad else None
+        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed, usable=usable)

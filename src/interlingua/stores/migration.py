@@ -30,6 +30,7 @@ from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
 from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
+from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
 
@@ -71,7 +72,7 @@ class Migration:
 
 
 def migrate(
-    translator: Translator,
+    translator: Translator | TextEmbedder,
     source: Store,
     target: Store,
     *,
@@ -80,10 +81,11 @@ def migrate(
     resume: bool = False,
     on_rows: Progress | None = None,
 ) -> Migration:
-    """Translate every row of ``source`` into a new collection or vector.
+    """Translate every row of ``source``, or embed its text, into a new collection or vector.
 
     Args:
-        translator: fitted on the source's space.
+        translator: fitted on the source's space; or an embedder of the texts in a payload column, whose vectors are
+            then written in place of translations.
         source: read, never written to.
         target: must not exist yet.
         journal: a file outside both databases. It must not exist yet, except to resume.
@@ -97,7 +99,7 @@ def migrate(
         InterlinguaError: a server went away or the check at the end failed; the journal records the progress.
     """
     options, watch, path = options or Options(), Watch(), check_path(journal, "journal")
-    check_instance(translator, "translator", Translator, "a Translator")
+    check_instance(translator, "translator", (Translator, TextEmbedder), "a Translator or a TextEmbedder")
     for store, name in ((source, "source"), (target, "target")):
         check_instance(store, name, Store, "a store, as open_store returns it,")
     check_instance(options, "options", Options, "Options or None")
