@@ -37,8 +37,8 @@ NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
 
 
 _NEW_MODEL = (
-    "NEW_MODEL is a sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line and "
-    "writes one vector for each."
+    "NEW_MODEL is a sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line "
+    "and writes one vector for each."
 )
 # Shown for a collection that looks reduced by PCA.
 REDUCED_NOTE = (
@@ -187,10 +187,8 @@ def choose_route(
         )
     if target_unusable:
         reasons.append(
-            f"{target} has {target_unusable:,} such rows among those that were read, which a fit leaves out too."
-            if facts["unusable"]
-            else f"{target_unusable:,} of the rows of {target} that were read have no vector, or one of zeros or NaN. A "
-            "fit leaves them out where that is asked for (`skip_bad`)."
+            f"{target_unusable:,} of the rows of {target} that were read have no vector, or one of zeros or NaN. A fit "
+            "leaves them out where that is asked for (`skip_bad`)."
         )
     if facts["target_model"] not in (None, "unknown"):
         same = facts["target_model"] == facts["model"]
