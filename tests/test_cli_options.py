@@ -163,6 +163,7 @@ REFUSED = [
     ("--column", f"{CALIBRATE} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{CALIBRATE} --key x", "--key 'x' means nothing in a .npy file"),
     ("--scale", f"{CALIBRATE} --scale 2", "scale is for int8 vectors"),
+    ("--translated", f"{CALIBRATE} --translated", "This translator has no calibration, and translated vectors do not"),
     ("--where", f"{CALIBRATE} --where x>1", "source.npy is a file, .*Leave --where out"),
     ("--target-where", f"{CALIBRATE} --target-where x>1", "target.npy is a file, .*Leave --target-where out"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),

@@ -72,6 +72,10 @@ def test_ids_and_columns_travel_along(run: Run, folder: Path, saved: Path, plant
     assert ran.code == 0, ran.err
     table = pq.read_table(folder / "out.parquet")
     assert table["key"].to_pylist() == names.to_pylist()
+    origin = {"collection": "in.parquet", "vector": "vector", "from_model": "left", "model": "right"}
+    found = open_vectors(folder / "out.parquet").origin
+    assert found is not None
+    assert found == origin | {"translator": load(saved).fingerprint()}
     assert table["year"].to_pylist() == list(range(N))
 
 

@@ -170,7 +170,7 @@ def choose_route(
         ]
     if route in ("unpaired", "public pairs"):
         reasons.append(
-            "The collection can also stay as it is: interlingua search translates queries of the new model into its "
+            "The collection can also stay as it is: `interlingua search` translates queries of the new model into its "
             "space, and the export sentence-transformers makes a model that embeds such queries."
         )
         reasons.append(

@@ -26,6 +26,7 @@ from interlingua.cli.options import (
     TargetWhere,
     TranslatorFolder,
     Where,
+    check_effect,
     check_outputs,
 )
 from interlingua.core.errors import InputError
@@ -68,6 +69,14 @@ def calibrate(
     paired: Annotated[
         bool, typer.Option("--paired", help="SOURCE and TARGET are the same texts, paired as `evaluate` pairs them.")
     ] = False,
+    translated: Annotated[
+        bool,
+        typer.Option(
+            "--translated",
+            help="SOURCE holds vectors that this translator has translated already, such as a migrated collection. "
+            "With --paired, TARGET holds vectors by the target model under the ids of some of its rows.",
+        ),
+    ] = False,
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
@@ -82,16 +91,20 @@ def calibrate(
 
     Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
     your own where they are of another kind than those of the fit, and with queries where queries are not like
-    documents. Up to 2,048 rows of each side, drawn at random, are used; each file or
-    collection is read once more to look for rows of the fit. The translator itself does not change.
+    documents. Where the old vectors are gone, --translated measures the translations that there are. Up to 2,048 rows
+    of each side, drawn at random, are used; each file or collection is read once more to look for rows of the fit. The
+    translator itself does not change.
     """
-    from interlingua.core.calibration import MAX_ROWS
+    from interlingua.core.calibration import MAX_ROWS, check_known
     from interlingua.core.storage import check_destination
     from interlingua.core.translator import load
 
     check_outputs({"--out": out, "--log": log})
     check_destination(out, overwrite=force)
     translator = load(directory)
+    if translated:
+        check_known(translator.calibration)
+        check_effect({"--source-queries": source_queries}, "cannot be compared with translated rows; leave it out.")
     queries = {"source": source_queries, "target": target_queries}
     asked = [None if path is None else _read_queries(path, side) for side, path in queries.items()]
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
@@ -99,8 +112,9 @@ def calibrate(
     named = input_files(source, target, *(path or "" for path in queries.values()))
     with inputs.closing_sides(files), open_log(log, named) as record:
         with console.show_progress("Reading", record=record, transient=True) as reading:
-            inputs.check_widths(files, translator, paired=paired)
-            fitted = warn_of_fitted_rows(files, translator, reading.on_rows)
+            inputs.check_widths(files, translator, paired=paired, translated=translated)
+            looked_at = slice(1, None) if translated else slice(None)
+            fitted = warn_of_fitted_rows(files[looked_at], translator, reading.on_rows, inputs.SIDES[looked_at])
             given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
             if paired:
                 spaces = inputs.read_paired(files, with_ids=False, **given)
@@ -113,11 +127,13 @@ def calibrate(
                 *(space.vectors for space in spaces),
                 queries=(asked[0], asked[1]),
                 paired=paired,
+                translated=translated,
                 allow_foreign=allow_foreign,
             )
             made.save(out, overwrite=force)
         record("done", translator=str(out), seconds=watch.seconds)
-    _print(made, out, fitted, paired=paired, seconds=watch.seconds, as_json=as_json)
+    facts = {"paired": paired, "translated": translated, "fitted": fitted, "seconds": watch.seconds}
+    _print(made, out, facts, as_json=as_json)
 
 
 def _read_queries(path: str, side: str) -> FloatArray:
@@ -132,9 +148,7 @@ def _read_queries(path: str, side: str) -> FloatArray:
     return queries
 
 
-def _print(
-    translator: Translator, out: Path, fitted: list[str], *, paired: bool, seconds: float, as_json: bool
-) -> None:
+def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json: bool) -> None:
     """Print what was written, and the counterparts of some scores of the source model."""
     found = translator.calibration
     rows = () if found is None else found.rows
@@ -142,16 +156,7 @@ def _print(
     scores["translated"] = translator.calibrate(_SHOWN, "source", "translated").round(3).tolist()
     if as_json:
         shown: dict[str, Any] = {"source": list(_SHOWN), **scores}
-        console.emit_json(
-            {
-                "translator": str(out),
-                "rows": list(rows),
-                "paired": paired,
-                "fitted": fitted,
-                "scores": shown,
-                "seconds": seconds,
-            }
-        )
+        console.emit_json({"translator": str(out), "rows": list(rows), "scores": shown, **facts})
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("source model", "target model", "translated with target model"):
@@ -160,5 +165,6 @@ def _print(
         table.add_row(*(f"{value:.3f}" for value in values))
     console.stdout().print("Scores that as many pairs of unrelated texts exceed:")
     console.stdout().print(table)
-    kind = "pairs" if paired else "rows without pairs"
-    console.note(f"Wrote {out}, calibrated on {' and '.join(f'{n:,}' for n in rows)} {kind}, {seconds:.1f} s")
+    kind = f"{'translated ' if facts['translated'] else ''}{'pairs' if facts['paired'] else 'rows without pairs'}"
+    numbers = " and ".join(f"{n:,}" for n in rows)
+    console.note(f"Wrote {out}, calibrated on {numbers} {kind}, {facts['seconds']:.1f} s")

@@ -20,7 +20,10 @@ _COUNTED = 16
 
 
 def warn_of_fitted_rows(
-    files: Sequence[Side], translator: Translator, on_rows: Callable[[str, int, int], None]
+    files: Sequence[Side],
+    translator: Translator,
+    on_rows: Callable[[str, int, int], None],
+    sides: Sequence[str] = SIDES,
 ) -> list[str]:
     """Print a warning for each side that holds the fitted rows, and return these sides.
 
@@ -30,9 +33,10 @@ def warn_of_fitted_rows(
     Rows are probably not noticed if the file holds only a small part of the fitted rows.
 
     Args:
-        files: source and target.
+        files: source and target, or those of `sides`.
         translator: the translator.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+        sides: which sides the files are of.
 
     Raises:
         InputError: rows that cannot be used.
@@ -41,7 +45,7 @@ def warn_of_fitted_rows(
     from interlingua.core.spaces import shared_rows
 
     found = []
-    for side, file in zip(SIDES, files, strict=True):
+    for side, file in zip(sides, files, strict=True):
         about = translator.card.get(side) or {}
         n, seed = about.get("n"), translator.card.get("seed")
         if not isinstance(n, int) or n < 1:

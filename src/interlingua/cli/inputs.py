@@ -163,20 +163,26 @@ def _title(side: Side) -> str:
     return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
 
 
-def check_widths(files: Sequence[Side], translator: Translator, *, paired: bool = True) -> None:
+def check_widths(
+    files: Sequence[Side], translator: Translator, *, paired: bool = True, translated: bool = False
+) -> None:
     """Refuse sides that a translator was not fitted on.
 
     Args:
         files: source and target.
         translator: the translator.
         paired: whether row i of both must be the same text.
+        translated: whether the rows of the source are translations already.
 
     Raises:
         InputError: a width differs, or two files differ in rows.
     """
-    for side, file, width in zip(SIDES, files, (translator.d_source, translator.d_target), strict=True):
+    widths = translator.d_target if translated else translator.d_source, translator.d_target
+    for side, file, width in zip(
+        ("translated source" if translated else "source", "target"), files, widths, strict=True
+    ):
         if file.d != width:
-            hint = " Are source and target swapped?" if files[0].d == translator.d_target else ""
+            hint = " Are source and target swapped?" if not translated and files[0].d == translator.d_target else ""
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
     if paired and files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(

@@ -108,7 +108,8 @@ def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, 
         console.note(sentence)
     if result.skipped_ids:
         left_out = result.plan.nulls + result.plan.bad
-        console.note(f"Left out: {count_of(left_out)} without a usable vector; {result.skipped_ids} lists the ids.")
+        what = "usable vector or text" if "text" in result.plan.origin else "usable vector"
+        console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
     if result.finished_before and not changed:
         console.note("It was finished before this run; rows that are new or change are copied by --catch-up.")

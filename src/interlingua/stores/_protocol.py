@@ -119,6 +119,7 @@ class Spec:
         id_metadata: as in `StoreInfo`.
         triggers: whether triggers of the source's table fire or are skipped while a new column of the same table is
             written; ``None`` if it has none.
+        origin: words on what the vectors were made of, for a file that has room for them.
     """
 
     d: int
@@ -131,6 +132,7 @@ class Spec:
     job: str = ""
     id_metadata: Mapping[bytes, bytes] | None = None
     triggers: Literal["fire", "skip"] | None = None
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)

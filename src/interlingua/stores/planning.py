@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._estimates import measure
+from interlingua.stores._origin import collection_name, origin_of
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores._unfilled import unfilled_notes
@@ -118,6 +119,8 @@ class Plan:
             target.
         triggers: triggers and rules of the source's table that fire when a new column of the same table is filled.
         notes: sentences about costs to others, and about the limits of the target's index.
+        origin: what the new vectors are made of: names of the source's vectors and of both models, as far as they are
+            known. A Parquet file holds it.
     """
 
     source: str
@@ -137,6 +140,7 @@ class Plan:
     types: tuple[tuple[str, str, str], ...] = ()
     triggers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    origin: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Plan:
@@ -224,6 +228,7 @@ def target_spec(
         id_name=_id_name(source.url, target.url, () if schema is None else schema.names),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
+        origin=origin_of(translator, collection_name(source.url), info.vector_name, inverse=options.inverse),
     )
 
 
@@ -286,16 +291,17 @@ def make_plan(
         types=() if spec.as_new_vector else tuple(_changed_types(spec.schema or (), target)),
         triggers=target.triggers(spec),
         notes=(*info.notes, *target.notes(spec), *unfilled),
+        origin=dict(spec.origin or {}),
     )
 
 
 def _changed_types(fields: Iterable[pa.Field], target: Store) -> Iterator[tuple[str, str, str]]:
     from interlingua.stores._documents import type_name
 
-    for field in fields:
-        before, after = type_name(field), type_name(target.kept(field))
+    for column in fields:
+        before, after = type_name(column), type_name(target.kept(column))
         if before != after:
-            yield field.name, before, after
+            yield column.name, before, after
 
 
 def check_choices(plan: Plan, options: Options) -> None:
