@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
-from interlingua.core.translator import Translator
+from interlingua.core.translator import Translator, load
+from interlingua.io import open_vectors
 
 
 def test_translate_is_the_translator_row_by_row(

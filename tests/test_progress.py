@@ -142,6 +142,8 @@ def test_no_command_is_silent_in_a_pipe(
         ("translate", "checking"),
         ("translate", "translating"),
         ("migrate", "surveying"),
+        ("migrate", "checking"),
+        ("evaluate", "checking"),
         ("fit", "checking"),
         ("evaluate", "evaluating"),
         ("search", "searching"),

@@ -405,7 +405,8 @@ def test_progress_has_share_and_time_left(tmp_path: Path) -> None:
     assert log.progress(50) == {"share": 0.5, "seconds_left": 50}
     # Not past the next step before it has ended, however long it takes.
     assert log.progress(500)["share"] == 0.55
-    add('ess", "step": "polish"}\n')
+    # The time left of a step is not shown beside that of the fit.
+    add('ess", "step": "polish", "seconds_left": 12.0}\n')
     log.follow(500)
     assert log.progress(500) == {"share": 0.55, "seconds_left": 409}
     assert log.steps() == ["refining the map", "fitting the non-orthogonal map"]

@@ -50,7 +50,7 @@ def warn_of_fitted_rows(
         n, seed = about.get("n"), translator.card.get("seed")
         if not isinstance(n, int) or n < 1:
             continue
-        share = shared_rows(about, (page.vectors for page in report_rows(file.batches(), file.n, on_rows)))
+        share = shared_rows(about, (page.vectors for page in report_rows(file.batches(), file.n, on_rows, "checking")))
         matches = needed = _COUNTED
         if share is not None:
             count = len(set(about["digests"]))

@@ -69,7 +69,9 @@ class FitLog:
         return {"share": round(share, 3), "seconds_left": round(max(total - seconds, (1 - share) * total))}
 
     def _take(self, event: dict[str, Any], seconds: float) -> None:
-        name, words = str(event.get("step")), describe_step(event)
+        # The page shows the time left of the whole fit, beside which that of a step would be misread.
+        step = {key: value for key, value in event.items() if key != "seconds_left"}
+        name, words = str(event.get("step")), describe_step(step)
         if name == self._name:
             self._steps[-1] = words
         else:

@@ -211,6 +211,7 @@ class Run:
 
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
+        self.on_rows("checking", 0, self.spec.count)
         changes, sampled = self._find_changes()
         # A catch-up may have added rows. A deleted row of the same collection has lost its new vector, too.
         expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
