@@ -128,9 +128,9 @@ def choose_route(
             f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
             "translated vectors are only an approximation.",
             mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
-            "TARGET is a new file, collection, column or named vector. Once it is filled, embed queries with the new "
-            "model and read it in place of the old vectors; `interlingua embed` with --catch-up embeds rows that "
-            "arrived meanwhile.",
+            "In these commands, TARGET is the address of a new file, collection, column or named vector. Once it is "
+            "filled, search it in place of the old vectors, with queries that the new model embedded. The same command "
+            "with --catch-up embeds rows that arrived meanwhile.",
         ]
         if new_model == "NEW_MODEL":
             reasons.append(_NEW_MODEL)

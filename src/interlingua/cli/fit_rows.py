@@ -14,6 +14,7 @@ from interlingua.cli.collections import Collection
 from interlingua.cli.views import check_rows, read_views
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
+from interlingua.core.records import Records
 from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
@@ -176,15 +177,18 @@ def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
     from interlingua.aligners.usable import FIRST_ROWS
 
     masks, first, done = [], list[Any](), 0
-    for page in file.batches():
+    is_store = isinstance(file, Collection)
+    # Other columns of a file are not needed.
+    pages = file.batches() if is_store else (Records(None, block) for block in file.vector_blocks())
+    for page in pages:
         own = usable_rows(page.vectors)
         masks.append(own)
         for row in np.flatnonzero(~own)[: FIRST_ROWS - len(first)].tolist():
-            first.append(page.ids[row].as_py() if isinstance(file, Collection) else done + row)
+            first.append(page.ids[row].as_py() if is_store else done + row)
         done += len(own)
         if on_rows is not None:
             on_rows("checking", done, file.n)
-    lines = () if isinstance(file, Collection) else tuple(map(str, file.skipped))
+    lines = () if is_store else tuple(map(str, file.skipped))
     found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), tuple(first), lines)
     if not found.rows.any():
         raise InputError(
