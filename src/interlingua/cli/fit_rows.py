@@ -159,10 +159,10 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
             console.note(f"{side}: {counts['rows']:,} of {counts['of'] - elsewhere:,} rows, drawn at random")
         file = files[side]
         if isinstance(file, Collection) and file.nulls:
-            console.note(f"{side}: {more_without_vector(file.nulls)}")
+            console.note(f"{side}: {_more_without_vector(file.nulls)}")
 
 
-def more_without_vector(count: int) -> str:
+def _more_without_vector(count: int) -> str:
     """Return the part of a sentence that counts the rows that a store holds without a vector."""
     verbs = ("row has", "is") if count == 1 else ("rows have", "are")
     return f"{count:,} more {verbs[0]} no vector and {verbs[1]} left out"

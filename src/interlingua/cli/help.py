@@ -37,7 +37,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "embed": (
             "interlingua embed old.parquet new.parquet --encoder NEW-MODEL --text-column text",
-            "interlingua embed duckdb:///shop.duckdb#items.old duckdb:///shop.duckdb#items.new --encoder NEW",
+            "interlingua embed duckdb://s.db#items.old duckdb://s.db#items.new --encoder NEW-MODEL",
         ),
         "search": (
             "interlingua search translator old.parquet --query queries.npy -k 5",

@@ -171,7 +171,7 @@ class Translator:
             if not check_flag(translated, "translated"):
                 self.check_space(source)
             self.check_space(target, inverse=True)
-        choices = {"queries": queries, "paired": paired, "translated": translated, "known": self.calibration}
+        choices: Any = {"queries": queries, "paired": paired, "translated": translated, "known": self.calibration}
         calibration = check_and_calibrate((self.forward, self.backward), source, target, **choices)
         return type(self)(self.forward, self.backward, self.profiles, self.card, calibration)
 

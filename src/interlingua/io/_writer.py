@@ -302,9 +302,8 @@ def create_writer(
         checkpoint_seconds: time between checkpoints; 0 makes one of every batch.
         id_name: name of the ids, where ``like`` gives none.
         vector_name: name of the vectors, where ``like`` gives none.
-        origin: words on what the vectors were made of, such as ``{"vector": "embedding", "model": "minilm"}``. A
-            Parquet file holds them with its column of vectors, and `VectorFile.origin` returns them; other formats have
-            no room.
+        origin: words on what the vectors were made of, such as ``{"model": "minilm"}``. Only a Parquet file has room
+            for them, and `VectorFile.origin` returns them.
 
     Example:
         ::
@@ -338,9 +337,8 @@ def create_writer(
     if like is not None:
         check_output(path, [like.path])
     check_instance(origin, "origin", (Mapping, type(None)), "a mapping of names to texts")
-    words = None if origin is None else {check_text(k, "a name in origin"): check_text(v, k) for k, v in origin.items()}
-    output = _output(path, sink, extension, d, _dtype(dtype), scale, like, vector_name)
-    output = replace(output, origin=words)
+    words = {check_text(key, "a name in origin"): check_text(value, key) for key, value in (origin or {}).items()}
+    output = replace(_output(path, sink, extension, d, _dtype(dtype), scale, like, vector_name), origin=words or None)
     own_settings = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
     fresh = Checkpoint({**facts, **own_settings}, settings is not None, 0, {})

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from interlingua.core.arguments import check_callable, check_text
 from interlingua.core.arrays import FloatArray, check_matrix
@@ -17,6 +15,8 @@ from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from interlingua.core.translator import Translator
 
 __all__ = ["TextEmbedder", "new_vectors"]
@@ -62,6 +62,8 @@ class TextEmbedder:
         Raises:
             InputError: no such column, or one of another type.
         """
+        import pyarrow as pa
+
         names = [] if schema is None else schema.names
         if schema is None or self.text_column not in names:
             raise InputError(
@@ -106,6 +108,8 @@ class TextEmbedder:
 
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return for each row whether its text is there and not blank."""
+        import pyarrow.compute as pc
+
         if not len(records):
             return np.zeros(0, bool)
         present = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(self._texts(records))), 0)
@@ -116,6 +120,8 @@ class TextEmbedder:
         return None if payload is None else payload.select([self.text_column])
 
     def _texts(self, records: Records) -> pa.Array:
+        import pyarrow as pa
+
         if records.payload is None:
             raise InputError(f"The rows have no column {self.text_column!r}.")
         column = records.payload.column(self.text_column).combine_chunks()
