@@ -55,8 +55,7 @@ class Conversion:
         with_payload = not (self.spec.as_new_vector or self.options.drop_payload)
         if with_payload:
             return records
-        is_embedded = isinstance(self.translator, TextEmbedder)
-        payload = self.translator.only_texts(records.payload) if is_embedded else None
+        payload = self.translator.only_texts(records.payload) if isinstance(self.translator, TextEmbedder) else None
         return Records(records.ids, records.vectors, payload)
 
     def translated(self, records: Records) -> Records:

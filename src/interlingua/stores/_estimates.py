@@ -48,7 +48,11 @@ def measure(
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
             if options.skip_bad:
-                usable = translator.has_text(records) if embeds else usable_rows(records.vectors)
+                usable = (
+                    translator.has_text(records)
+                    if isinstance(translator, TextEmbedder)
+                    else usable_rows(records.vectors)
+                )
                 bad += len(records) - int(usable.sum())
                 records = records.take(np.flatnonzero(usable)) if not usable.all() else records
             if rows < measured_rows and len(records):
