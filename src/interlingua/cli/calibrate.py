@@ -113,8 +113,12 @@ def calibrate(
     with inputs.closing_sides(files), open_log(log, named) as record:
         with console.show_progress("Reading", record=record, transient=True) as reading:
             inputs.check_widths(files, translator, paired=paired, translated=translated)
-            looked_at = slice(1, None) if translated else slice(None)
-            fitted = warn_of_fitted_rows(files[looked_at], translator, reading.on_rows, inputs.SIDES[looked_at])
+            # Translations cannot be found among the fitted rows.
+            fitted = (
+                warn_of_fitted_rows(files[1:], translator, reading.on_rows, inputs.SIDES[1:])
+                if translated
+                else warn_of_fitted_rows(files, translator, reading.on_rows)
+            )
             given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
             if paired:
                 spaces = inputs.read_paired(files, with_ids=False, **given)
