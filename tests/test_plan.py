@@ -226,6 +226,13 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     assert "or left out where that is asked for (`skip_bad`)" in " ".join(made["reasons"])
     assert made["commands"][-1].endswith("TARGET --dry-run --skip-bad")
     assert " --skip-bad --source-encoder" in made["commands"][0]
+    assert not any(command.startswith("interlingua search") for command in made["commands"])
+    assert any("a search refuses a collection with rows that cannot be used" in reason for reason in made["reasons"])
+    named = run("identify", tmp_path / "holes.parquet", "--json").json
+    first = ["0", "1", "2", "3", "4"]
+    assert (named["rows"], named["left_out"]["rows"], list(map(str, named["left_out"]["first"]))) == (593, 7, first)
+    shown = run("identify", tmp_path / "holes.parquet").err
+    assert "left out: 7 rows of the 600 that were looked at, without a vector that can be used" in shown
 
 
 def test_rows_that_a_store_holds_without_a_vector_are_left_out_by_the_command(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_labels_stay_in_step(planted: tuple[Rows, Rows]) -> None:
     with pytest.raises(InputError, match="labels of the source have 599 entries and the source has 600 rows"):
         UsableInputs.of(spoiled(planted[0]), planted[1], labels=(names[1:], names))
     with pytest.raises(InputError, match="labels must be two sequences"):
-        il.align(spoiled(planted[0]), planted[1], skip_bad=True, labels=(names,))
+        il.align(spoiled(planted[0]), planted[1], skip_bad=True, labels=(names,))  # type: ignore[arg-type]
 
 
 def test_a_view_and_its_target_lose_the_same_rows(planted: tuple[Rows, Rows]) -> None:

@@ -101,10 +101,14 @@ def choose_route(
     usable_only = " --skip-bad" if facts["unusable"] or target_unusable else ""
     new_model = _ENCODERS.get(facts["target_model"] or "", "NEW_MODEL")
     # Not the two collections: an evaluation needs the same texts on both sides.
-    after = (
-        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+    searches_of = (
         f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
         f"interlingua search translator {source} --query NEW_QUERIES.npy",
+    )
+    after = (
+        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+        # A search refuses a collection with rows that it cannot rank.
+        *(() if facts["unusable"] else searches_of),
         f"interlingua migrate translator {source} TARGET{chosen_rows} --dry-run{leave_out}",
     )
     fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new}{usable_only} --out translator --report fit.html"
@@ -177,7 +181,7 @@ def choose_route(
             "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row. A few "
             "hundred that the fit has not seen are enough; without any, leave out the evaluation."
         )
-        if chosen_rows:
+        if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["unusable"]:
         read = facts["sampled"] + facts["unusable"]
@@ -202,7 +206,7 @@ def choose_route(
         commands = ()
     searches = _SEARCHES.get(route)
     if searches is not None:
-        reasons.append(_compare_with_the_old_model(route, searches))
+        reasons.append(_compare_with_the_old_model(route, searches, searchable=not facts["unusable"]))
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
@@ -228,7 +232,7 @@ def few_rows_note(fewest: int) -> str:
     )
 
 
-def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:
+def _compare_with_the_old_model(route: Route, searches: RecordedSearches, *, searchable: bool) -> str:
     """Return the sentences that advise against a switch without a comparison."""
     (low, high), (old_low, old_high) = searches.ndcg, searches.old_ndcg
     old = f"; the old model has {old_low:.2f} to {old_high:.2f}" if (low, high) != (old_low, old_high) else ""
@@ -238,12 +242,17 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
             "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
             f"old one in {searches.worse} of {searches.count} recorded searches."
         )
+    hits = (
+        "The two search commands show the hits of the same queries, embedded by the old model and by the new one."
+        if searchable
+        else "No commands for this are printed, because a search refuses a collection with rows that cannot be used. "
+        "Search a copy without them, by the same queries under both models."
+    )
     failed = f" In {searches.failed} more the fit failed." if searches.failed else ""
     return (
         "Before you switch, compare with the old model as long as it can be run. In recorded searches, collections "
         f"translated after such a fit ranked worse than the old model itself in {searches.worse} of {searches.count} "
-        f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
-        "by the new one. Stay with the old model if its hits are better."
+        f"{ranges}.{failed} {hits} Stay with the old model if its hits are better."
     )
 
 

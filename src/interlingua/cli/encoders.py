@@ -10,7 +10,7 @@ import typer
 
 from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
-from interlingua.cli.fit_rows import find_usable
+from interlingua.cli.fit_rows import read_usable_sample
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
@@ -182,5 +182,6 @@ def _read_side(
         return None
     collection = Collection(address, where, argument, skip_bad=skip_bad)
     with inputs.closing_sides([collection]):
-        usable = find_usable(collection).rows if skip_bad else None
-        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed, usable=usable)
+        if skip_bad:
+            return read_usable_sample(collection, rows=COMPARED_ROWS, seed=seed)[0]
+        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)

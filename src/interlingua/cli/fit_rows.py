@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["FitRows", "Usable", "find_usable", "note_rows", "read_fit_rows"]
+__all__ = ["FitRows", "Usable", "find_usable", "note_rows", "read_fit_rows", "read_usable_sample"]
 
 _OnRows = Callable[[str, int, int], None]
 
@@ -177,24 +177,60 @@ def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
     from interlingua.aligners.usable import FIRST_ROWS
 
     masks, first, done = [], list[Any](), 0
-    is_store = isinstance(file, Collection)
-    # Other columns of a file are not needed.
-    pages = file.batches() if is_store else (Records(None, block) for block in file.vector_blocks())
+    lines: tuple[str, ...] = ()
+    if isinstance(file, Collection):
+        pages = file.batches()
+    else:
+        # Other columns of a file are not needed.
+        pages, lines = (Records(None, block) for block in file.vector_blocks()), tuple(map(str, file.skipped))
     for page in pages:
         own = usable_rows(page.vectors)
         masks.append(own)
         for row in np.flatnonzero(~own)[: FIRST_ROWS - len(first)].tolist():
-            first.append(page.ids[row].as_py() if is_store else done + row)
+            first.append(done + row if page.ids is None else page.ids[row].as_py())
         done += len(own)
         if on_rows is not None:
             on_rows("checking", done, file.n)
-    lines = () if is_store else tuple(map(str, file.skipped))
     found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), tuple(first), lines)
     if not found.rows.any():
         raise InputError(
             f"{file.path}: none of its {len(found.rows):,} rows has a vector that can be used; all would be left out."
         )
     return found
+
+
+def read_usable_sample(
+    collection: Collection, *, rows: int, seed: int, on_rows: _OnRows | None = None
+) -> tuple[EmbeddingSpace, Usable]:
+    """Read rows of a collection that are drawn at random, once and without those of them that cannot be used.
+
+    Args:
+        collection: opened with ``skip_bad``.
+        rows: number of rows to draw.
+        seed: random seed of the draw.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+
+    Returns:
+        The rows with their ids, and which of the drawn rows can be used.
+
+    Raises:
+        InputError: none of the drawn rows can be used.
+    """
+    from interlingua.aligners.usable import FIRST_ROWS
+    from interlingua.core.records import report_rows, select_rows
+    from interlingua.core.spaces import EmbeddingSpace
+
+    drawn = np.sort(np.random.default_rng(seed).choice(collection.n, min(rows, collection.n), replace=False))
+    pages = list(select_rows(report_rows(collection.batches(), collection.n, on_rows), drawn))
+    masks = [usable_rows(page.vectors) for page in pages]
+    usable = np.concatenate(masks)
+    if not usable.any():
+        raise InputError(f"{collection.path}: none of the {len(usable):,} rows that were read has a usable vector.")
+    ids = [value for page in pages for value in page.ids.to_pylist()]
+    vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
+    space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])
+    left_out = [ids[row] for row in np.flatnonzero(~usable)[:FIRST_ROWS]]
+    return space, Usable(usable, tuple(left_out))
 
 
 def _find_all(files: Sequence[inputs.Side], view_files: Sequence[inputs.Side], on_rows: _OnRows) -> list[Usable]:
