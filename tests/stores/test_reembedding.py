@@ -22,6 +22,8 @@ from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
 from interlingua.stores.reembedding import TextEmbedder
 from stores.migrations import fill, whole
+from stores.servers import postgres as postgres
+from stores.servers import postgres_server as postgres_server
 
 N, D = 60, 6
 
@@ -246,3 +248,35 @@ def test_a_column_beside_the_old_one_is_filled_and_caught_up(
     with duckdb.connect("shop.duckdb") as connection:
         found = connection.execute("select w from items where id in (4, 5) order by id").fetchall()
     np.testing.assert_allclose([row[0] for row in found], encode([texts()[4], "another text"]), atol=1e-6)
+
+
+@pytest.mark.store
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_column_of_postgresql_is_filled_and_a_file_says_which_vectors_it_holds(
+    run: Run, postgres: str, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).standard_normal((N, 4))
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("create table items (id bigint primary key, body text, embedding vector(4))")
+        for i, (text, row) in enumerate(zip(texts(), rows, strict=True)):
+            connection.execute("insert into items values (%s, %s, %s)", (i, text, str(row.tolist())))
+    words = ("embed", f"{postgres}#items.embedding", f"{postgres}#items.embedding_new", "--encoder", command)
+    ran = run(*words, "--text-column", "body", "--journal", "j")
+    assert ran.code == 0, ran.err
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("update items set body = 'another text' where id = 5")
+    caught = run(*words, "--text-column", "body", "--journal", "j", "--catch-up", "--json")
+    assert caught.json["updated"] == 1, caught.err
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        found = connection.execute("select embedding_new::text from items where id in (4, 5) order by id").fetchall()
+    expected = encode([texts()[4], "another text"])
+    np.testing.assert_allclose([json.loads(value) for (value,) in found], expected, atol=1e-5)
+    made = run("embed", f"{postgres}#items.embedding", "new.parquet", "--encoder", command, "--text-column", "body")
+    assert made.code == 0, made.err
+    origin = open_vectors("new.parquet").origin
+    assert origin is not None
+    assert origin == {"collection": "items", "text": "body", "model": origin["model"]}
+    assert origin["model"].startswith("command python")
