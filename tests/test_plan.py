@@ -231,6 +231,7 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     named = run("identify", tmp_path / "holes.parquet", "--json").json
     first = ["0", "1", "2", "3", "4"]
     assert (named["rows"], named["left_out"]["rows"], list(map(str, named["left_out"]["first"]))) == (593, 7, first)
+    assert " --skip-bad --source-encoder" in named["command"]
     shown = run("identify", tmp_path / "holes.parquet").err
     assert "left out: 7 rows of the 600 that were looked at, without a vector that can be used" in shown
 

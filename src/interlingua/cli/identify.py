@@ -62,7 +62,8 @@ def identify(
         record("done", model=result.model, mixed_share=0.0 if mixture is None else round(mixture.share, 4))
     parts = None if mixture is None else _describe(mixture, vectors, ids)
     known = parts is None and result.model != identification.UNKNOWN
-    command = public_pairs_command(source, result.model, rows=row_options(where)) if known else None
+    chosen = row_options(where) + (" --skip-bad" if usable.count else "")
+    command = public_pairs_command(source, result.model, rows=chosen) if known else None
     if as_json:
         left_out = {"left_out": usable.to_dict()} if usable.count else {}
         console.emit_json(asdict(result) | left_out | {"reduced": reduced, "mixture": parts, "command": command})
