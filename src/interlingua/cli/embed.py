@@ -116,24 +116,28 @@ def embed(
         else:
             console.note(f"Dropped {dropped}")
         return
-    with console.working("Loading the encoder"):
-        embedder = _open(encoder, text_column, None if device is None else resolve_device(device))
+    on_device = None if device is None else resolve_device(device)
     if catch_up:
+        with console.working("Loading the encoder"):
+            embedder = _open(encoder, text_column, on_device)
         choices = {"dry_run": dry_run, "delete_vanished": False}
         run_catch_up(embedder, source, target, path, options, None, log, as_json=as_json, **choices)
         return
     open_target = open_source if dry_run else open_store
-    with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        if dry_run:
-            with console.working("Planning"):
-                made = planning.plan(embedder, old, new, options)
-            show_plan(made, options, as_json=as_json)
-            return
-        watch = console.Stopwatch()
-        with phase_progress("Embedding", record, lambda: after_interruption(path)) as on_rows:
-            result = migration.migrate(
-                embedder, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
-            )
+    with open_log(None if dry_run else log, input_files(source)) as record:
+        with console.working("Loading the encoder", record):
+            embedder = _open(encoder, text_column, on_device)
+        with open_source(source) as old, open_target(target) as new:
+            if dry_run:
+                with console.working("Planning"):
+                    made = planning.plan(embedder, old, new, options)
+                show_plan(made, options, as_json=as_json)
+                return
+            watch = console.Stopwatch()
+            with phase_progress("Embedding", record, lambda: after_interruption(path)) as on_rows:
+                result = migration.migrate(
+                    embedder, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
+                )
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
     facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
     show_result(result, facts, watch.seconds, as_json=as_json)
