@@ -50,7 +50,7 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     assert sorted(Path().iterdir()) == before
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
-    assert "vectors vector of old.parquet, from model left to right" in text.out
+    assert "the vectors vector of old.parquet, translated from model left to model right" in text.out
     assert "Nothing was written" in text.err
 
 

@@ -144,9 +144,9 @@ def embed(
 
 
 def _open(encoder: str, text_column: str, device: str | None) -> TextEmbedder:
-    """Load the encoder. The journal names it by its title, because arguments of a command can hold a key."""
+    """Load the encoder. Its name is a title, because arguments of a command can hold a key."""
     from interlingua.encoders import encoder_title, open_encoder, with_task
     from interlingua.stores.reembedding import TextEmbedder
 
     encode = with_task(open_encoder(encoder, device=device or "cpu"), "document")
-    return TextEmbedder.of(encode, text_column, encoder_title(encoder))
+    return TextEmbedder.of(encode, text_column, encoder_title(encoder), identity=encoder)

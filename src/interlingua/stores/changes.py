@@ -24,6 +24,7 @@ from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_renamed, note_written
+from interlingua.stores._origin import made_by
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
 from interlingua.stores.reembedding import TextEmbedder
@@ -328,7 +329,8 @@ def _check_finished(
     given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
     for name, value in given.items():
         if facts[name] != value:
-            raise InputError(f"{log.path}: the {name} of this migration was {facts[name]}, not {value}. Use the same.")
+            what = made_by(facts["plan"]) if name == "translator" else name
+            raise InputError(f"{log.path}: the {what} of this migration was {facts[name]}, not {value}. Use the same.")
     if target.capabilities.appends:
         raise InputError(
             f"{target.url}: {target.title} can only append rows, so none can be replaced. Migrate to a new target "

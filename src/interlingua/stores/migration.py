@@ -25,6 +25,7 @@ from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_gone, check_not_renamed
 from interlingua.stores._open import open_store
+from interlingua.stores._origin import made_by
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores._url import parse_url
@@ -274,6 +275,7 @@ def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if before.get(name) != value:
             what = name.replace("source_facts", "content of the source").replace("_", " ")
+            what = what.replace("translator", made_by(before["plan"]))
             change = f"was {differences(before.get(name), value)}"
             if name == "options":
                 change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")
