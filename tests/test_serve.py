@@ -103,8 +103,7 @@ def test_the_page_can_ask_how_far_a_translation_is(
         if action == "translate":
             written_rows(Path(facts["path"]).parent).on_rows("translating", 20, 50)
             asked = (job, "../..", "f" * 32, "")
-            answers = [await to_thread.run_sync(lambda name=name: look(name)) for name in asked]
-            told.extend(answers)
+            told.extend([await to_thread.run_sync(look, name) for name in asked])
         return await whole(action, facts, *more)
 
     monkeypatch.setattr(jobs, "run_job", run_job)

@@ -301,8 +301,8 @@ def test_a_calibration_leaves_out_the_rows(
 ) -> None:
     np.save(folder / "source.npy", spoiled(planted[0]))
     np.save(folder / "target.npy", spoiled(planted[1], {9: 0.0}))
-    command = ("calibrate", saved, folder / "source.npy", folder / "target.npy", "--out", folder / "c", "--json")
-    command = (*command, *(["--paired"] if paired else []))
+    sources = saved, folder / "source.npy", folder / "target.npy"
+    command = ("calibrate", *sources, "--out", folder / "c", "--json", *(["--paired"] if paired else []))
     refused = run(*command)
     assert refused.code == 2
     assert refused.json["error"].endswith("Such rows can be left out with --skip-bad.")
