@@ -186,6 +186,8 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
         (*(value for value in NOT_COUNTS if value is not None), 0),
     ),
     "align on_step": (lambda v: il.align(X, Y, method="identity", on_step=v), (5, "print", [], True, _OPAQUE)),
+    "align skip_bad": (lambda v: il.align(X, Y, method="identity", skip_bad=v), NOT_FLAGS),
+    "align_spaces skip_bad": (lambda v: il.align_spaces({"a": X, "b": Y}, skip_bad=v), NOT_FLAGS),
     "align_spaces vectors": (lambda v: il.align_spaces(v), (None, 5, "spaces", [X, Y], X, {}, {"a": X}, _OPAQUE)),
     "align_spaces seed": (lambda v: il.align_spaces({"a": X, "b": Y}, seed=v), NOT_COUNTS),
     "evaluate translator": (lambda v: il.evaluate(v, X, Y), (None, 5, "translator", _OPAQUE, np.ones(3))),

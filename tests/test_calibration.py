@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import exported
 import interlingua as il
 from interlingua.aligners.base import Problem
 from interlingua.aligners.linear.held_out import fit_held_out_maps
@@ -251,3 +252,16 @@ def test_maps_without_variation_have_scales_too() -> None:
     made = Translator(same, same, (SpaceProfile.of(rows), SpaceProfile.of(rows)), {})
     calibrated = made.fit_calibration(rows, rows, allow_foreign=True)
     assert np.isfinite(calibrated.calibrate(np.linspace(-1, 1, 50))).all()
+
+
+def test_translated_rows_need_a_calibration_and_no_source_queries() -> None:
+    pair = exported.linear()
+    x, y = exported.rows(pair.d_source, 400), exported.rows(pair.d_target, 400)
+    with pytest.raises(InputError, match="This translator has no calibration, and translated vectors do not show"):
+        pair.fit_calibration(y, y, translated=True, allow_foreign=True)
+    known = pair.fit_calibration(x, y, allow_foreign=True)
+    with pytest.raises(InputError, match="source queries were given with translated rows"):
+        known.fit_calibration(y, y, translated=True, queries=(y, None), allow_foreign=True)
+    asked = known.fit_calibration(y, y[::-1], translated=True, queries=(None, y[:300] + 1), allow_foreign=True)
+    assert asked.calibration is not None
+    assert asked.calibration.rows == (400, 400)

@@ -100,3 +100,51 @@ def test_the_rows_of_the_fit_are_noticed(run: Run, place: Path, planted: tuple[R
     assert run(*fit).code == 0
     ran = run("evaluate", "s", "source.npy", "target.npy")
     assert "Warning: the fit has read 500 of the 600 rows of source.npy" in ran.err
+
+
+def test_translations_that_exist_are_measured_by_the_ids_of_vectors_of_the_new_model(
+    run: Run, place: Path, planted: tuple[Rows, Rows], rng: np.random.Generator
+) -> None:
+    source, target = planted
+    known = load("translator").fit_calibration(source, target)
+    known.save("known")
+    # Of a migrated collection some rows were embedded again, and stand in another order.
+    moved = known.translate(source) + 0.1 * rng.standard_normal(target.shape).astype(np.float32)
+    for name, rows, ids in (("moved", moved, np.arange(N)), ("again", target[100:][::-1], np.arange(100, N)[::-1])):
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows).ravel()), rows.shape[1])
+        pq.write_table(pa.table({"id": ids, "vector": lists}), f"{name}.parquet")
+    addresses = [f"file://{place}/{name}.parquet?id=id" for name in ("moved", "again")]
+    ran = run("calibrate", "known", *addresses, "--translated", "--paired", "--out", "t", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["rows"], ran.json["paired"], ran.json["translated"]) == ([500, 500], True, True)
+    made = load("t")
+    expected = known.fit_calibration(moved[:99:-1], target[:99:-1], paired=True, translated=True)
+    assert made.calibrate(0.5) == pytest.approx(expected.calibrate(0.5), abs=1e-6)
+    # Noise lowers high scores with the new model, so a translated 0.5 stands for a higher one.
+    assert made.calibrate(0.9) > known.calibrate(0.9)
+    # The relation of the two models was not measured again.
+    for score in (0.2, 0.5, 0.8):
+        both = [float(each.calibrate(score, "target", "source")) for each in (made, known)]
+        assert both[0] == pytest.approx(both[1], abs=0.02)
+    text = run("calibrate", "known", *addresses, "--translated", "--paired", "--out", "t", "--force")
+    assert "calibrated on 500 and 500 translated pairs" in text.err
+
+
+def test_what_cannot_be_calibrated_on_translations_is_refused(
+    run: Run, place: Path, planted: tuple[Rows, Rows]
+) -> None:
+    load("translator").fit_calibration(*planted).save("known")
+    np.save("moved.npy", planted[1])
+    np.save("few.npy", planted[1][:150] + 0.1)
+    cases = [
+        (("source.npy", "target.npy"), "source.npy has width 24; this translator's translated source has 16"),
+        (("moved.npy", "source.npy"), "source.npy has width 24; this translator's target has 16"),
+        (("few.npy", "target.npy"), "at least 200 different ones on each side are needed"),
+        (("moved.npy", "target.npy"), "hold the same vectors"),
+        (("moved.npy", "target.npy", "--source-queries", "source.npy"), "--source-queries cannot be compared with"),
+    ]
+    for words, message in cases:
+        ran = run("calibrate", "known", *words, "--translated", "--out", "t", "--json")
+        assert ran.code == 2
+        assert message in ran.json["error"]
+        assert not Path("t").exists()

@@ -50,6 +50,7 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     assert sorted(Path().iterdir()) == before
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
+    assert "the vectors vector of old.parquet, translated from model left to model right" in text.out
     assert "Nothing was written" in text.err
 
 
@@ -60,6 +61,8 @@ def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
     page = Path("report.html").read_text("utf-8")
     for part in ("600 rows are in the target", "new.parquet", "Nearest other translations", "It was made so."):
         assert part in page
+    assert "old.parquet, width 24, vectors vector, model left" in page
+    assert "metric cosine, model right" in page
     again = run("migrate", saved, store, "other.parquet", "--report", "report.html", "--json")
     assert again.code == 2
     assert "report.html exists" in again.json["error"]

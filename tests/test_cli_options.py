@@ -27,6 +27,7 @@ EVALUATE = "evaluate translator source.npy target.npy"
 MIGRATE = "migrate translator source.npy moved.npy"
 SEARCH = "search translator source.npy"
 CALIBRATE = "calibrate translator source.npy target.npy --out t"
+EMBED = "embed rows.parquet moved.npy --encoder command:cat"
 EXPORT = "export translator --to onnx --out t.onnx"
 AUDIT = "audit source.npy --authorized-by me --corpus words.txt --corpus-vectors target.npy"
 BENCH = "bench in-distribution"
@@ -48,6 +49,7 @@ REFUSED = [
     ("--where", f"{FIT} --where x>1", "source.npy is a file, .*condition. Leave --where out"),
     ("--target-where", f"{FIT} --target-where x>1", "target.npy is a file, .*Leave --target-where out"),
     ("--show", f"{FIT} --show title", "--show has no effect without --report"),
+    ("--skip-bad", f"{ENCODERS} --skip-bad", "--skip-bad leaves out rows of a collection, and none is given"),
     ("--target-name", f"{FIT} --target other.npy --target-name x", "--target-name cannot name several targets"),
     ("--view", f"{FIT} --view other.npy --target other.npy", "--target cannot be combined with --view"),
     ("--source-encoder", f"{FIT} --source-encoder a", "belong together; add --target-encoder, --texts"),
@@ -138,6 +140,14 @@ REFUSED = [
     ("--text-column", f"{SEARCH} --query target.npy --text-column t", "--text-column has no effect without --rerank"),
     ("--scale", f"{SEARCH} --text a --rerank e --scale source", "--scale source has no effect with --rerank"),
     ("--scale", f"{SEARCH} --query target.npy --scale source", "and this translator has none. .*leave --scale out"),
+    ("--resume", f"{EMBED} --rollback --resume", "--resume and --rollback exclude each other"),
+    ("--dry-run", f"{EMBED} --rollback --dry-run", "--dry-run and --rollback exclude each other"),
+    ("--resume", f"{EMBED} --dry-run --resume", "--resume has no effect with --dry-run"),
+    ("--catch-up", f"{EMBED} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
+    ("--catch-up", f"{EMBED} --catch-up --resume", "--resume and --catch-up exclude each other"),
+    ("--log", f"{EMBED} --journal j --log ./j", "--journal and --log both name j; give two names"),
+    ("--journal", f"{EMBED} --journal moved.npy", "TARGET and --journal both name moved.npy; give two names"),
+    ("--device", f"{EMBED} --device cdua", "There is no device 'cdua'"),
     ("--where", "identify source.npy --where x>1", "cannot select rows. Leave --where out"),
     ("--where", "plan source.npy --where x>1", "cannot select rows. Leave --where out"),
     (
@@ -153,6 +163,7 @@ REFUSED = [
     ("--column", f"{CALIBRATE} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{CALIBRATE} --key x", "--key 'x' means nothing in a .npy file"),
     ("--scale", f"{CALIBRATE} --scale 2", "scale is for int8 vectors"),
+    ("--translated", f"{CALIBRATE} --translated", "This translator has no calibration, and translated vectors do not"),
     ("--where", f"{CALIBRATE} --where x>1", "source.npy is a file, .*Leave --where out"),
     ("--target-where", f"{CALIBRATE} --target-where x>1", "target.npy is a file, .*Leave --target-where out"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
@@ -224,11 +235,14 @@ REFUSED = [
 ALWAYS = {
     "fit": "--target --out --report --force --allow-failed --seed --log --json --method --source-name",
     "translate": "--out --inverse --shard --resume --allow-foreign --dtype --engine --log --json",
-    "evaluate": "--pool --seed --column --key --scale --report --json --sample --allow-foreign --log",
+    "evaluate": "--skip-bad --pool --seed --column --key --scale --report --json --sample --allow-foreign --log",
     "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
     "--allow-foreign --seed --log --json",
+    "embed": "--rollback --encoder --text-column --metric --ids-as-text --drop-payload --where --skip-null --skip-bad "
+    "--triggers --page-rows --json",
     "search": "--space -k --calibrate --show --allow-foreign --seed --log --json",
-    "calibrate": "--out --force --source-queries --target-queries --paired --allow-foreign --seed --log --json",
+    "calibrate": "--out --force --source-queries --target-queries --paired --skip-bad --allow-foreign --seed --log "
+    "--json",
     "export": "--to --out --json",
     "identify": "--rows --seed --log --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "

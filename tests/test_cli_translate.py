@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
-from interlingua.core.translator import Translator
+from interlingua.core.translator import Translator, load
+from interlingua.io import open_vectors
 
 
 def test_translate_is_the_translator_row_by_row(
@@ -72,6 +73,10 @@ def test_ids_and_columns_travel_along(run: Run, folder: Path, saved: Path, plant
     assert ran.code == 0, ran.err
     table = pq.read_table(folder / "out.parquet")
     assert table["key"].to_pylist() == names.to_pylist()
+    origin = {"collection": "in.parquet", "vector": "vector", "from_model": "left", "model": "right"}
+    found = open_vectors(folder / "out.parquet").origin
+    assert found is not None
+    assert found == origin | {"translator": load(saved).fingerprint()}
     assert table["year"].to_pylist() == list(range(N))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ for words in json.loads(sys.argv[1]):
 sys.stderr.write(json.dumps({"codes": codes, "opened": opened}))
 """
 # The rest opens connections: bench with --encode, serve on this machine; or is tried with its heavy data elsewhere.
+PROGRAM = "import sys\nfor line in sys.stdin: print(len(line), 1, 2)"
 COMMANDS = [
     ["settings", "linear", "--json"],
     ["doctor", "--json"],
@@ -44,6 +46,14 @@ COMMANDS = [
     ["search", "translator", "source.npy", "--query", "target.npy", "-k", "2", "--json"],
     ["calibrate", "translator", "source.npy", "target.npy", "--out", "scaled", "--json"],
     ["migrate", "translator", "source.npy", "new.npy", "--dry-run", "--json"],
+    [
+        "embed",
+        "texts.jsonl",
+        "embedded.jsonl",
+        "--encoder",
+        f"command:{shlex.join([sys.executable, '-c', PROGRAM])}",
+        "--json",
+    ],
     ["export", "translator", "--to", "safetensors", "--out", "plain.safetensors", "--json"],
     ["export", "translator", "--to", "sentence-transformers", "--out", "modules", "--json"],
     ["export", "translator", "--to", "hub-folder", "--out", "hub", "--json"],
@@ -55,6 +65,8 @@ NEEDS_NETWORK_OR_DATA = {"bench", "serve", "demo"}
 @pytest.fixture
 def audited(saved: Path, folder: Path) -> Path:
     """The folder of a translator, with small data for an audit."""
+    lines = [f'{{"text": "text {i}", "vector": [1, 0, {i}]}}' for i in range(20)]
+    (folder / "texts.jsonl").write_text("\n".join(lines))
     data = folder / "data"
     data.mkdir()
     for side in ("source", "target"):
@@ -109,7 +121,7 @@ def test_every_option_that_names_an_encoder_is_in_the_table_of_security() -> Non
         if parameter.name in ("source_encoder", "target_encoder", "encoder", "rerank") and parameter.metavar != "FOLDER"
         if name != "bench"  # which names encoders of the paper, and has a row of its own
     }
-    assert {name for name, _ in loads} == {"fit", "audit", "search"}
+    assert {name for name, _ in loads} == {"fit", "embed", "audit", "search"}
     assert all(f"`{name}`" in row and f"`{option}`" in row for name, option in loads)
 
 

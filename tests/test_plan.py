@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 import interlingua as il
 from command_line import Run
@@ -70,12 +72,78 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypat
     texts = [f"A description of package number {i} in some words" for i in range(600)]
     path = write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600)
     made = il.plan(str(path))
-    assert (made.route, made.texts, made.commands, made.needed_rows) == ("re-embed", ("text",), (), 600)
+    embed = f"interlingua embed {path} TARGET --encoder NEW_MODEL --text-column text"
+    assert (made.route, made.texts, made.needed_rows) == ("re-embed", ("text",), 600)
+    assert made.commands == (f"{embed} --dry-run", embed)
     assert made.costs is None
     assert made.reasons[1] == (
         "If the new model cannot be run on them, an unpaired fit is possible: "
         f"interlingua fit {path} NEW.parquet --out translator --report fit.html"
     )
+
+
+def test_a_known_new_model_is_named_in_the_commands(tmp_path: Path) -> None:
+    from interlingua.identification import shipped
+
+    known = next(each for each in shipped() if each.name == "all-MiniLM-L6-v2")
+    noise = np.random.default_rng(0).standard_normal((300, known.d)).astype(np.float32)
+    rows = known.mean.astype(np.float32) + known.spread.astype(np.float32) * noise
+    rows[4] = np.nan
+    new = write(tmp_path / "new.parquet", np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32))
+    texts = [f"A description of package number {i} in some words" for i in range(600)]
+    with_texts = il.plan(str(write(tmp_path / "texts.parquet", old_rows(600), text=texts)), str(new))
+    without = il.plan(str(write(tmp_path / "old.parquet", old_rows(600))), str(new))
+    for made in (with_texts, without):
+        assert made.target_model == "all-MiniLM-L6-v2"
+        assert any("were probably made by all-MiniLM-L6-v2." in reason for reason in made.reasons)
+        assert not any("NEW_MODEL" in text for text in (*made.commands, *made.reasons))
+        assert any(f"1 of the rows of {new} that were read" in reason for reason in made.reasons)
+    assert "--encoder sentence-transformers/all-MiniLM-L6-v2 --text-column text" in with_texts.commands[1]
+    assert "--target-encoder sentence-transformers/all-MiniLM-L6-v2 --texts" in without.commands[0]
+    assert " --skip-bad --source-encoder" in without.commands[0]
+    same = il.plan(str(new), str(write(tmp_path / "more.parquet", new_copy(new))))
+    assert any("so that there may be nothing to translate" in reason for reason in same.reasons)
+    few = write(tmp_path / "few.parquet", old_rows(20))
+    assert il.plan(str(tmp_path / "old.parquet"), str(few)).target_model is None
+
+
+def new_copy(path: Path) -> Any:
+    rows = np.stack(pq.read_table(path).column("vector").to_pylist())
+    return np.asarray(rows[5:205], np.float32)
+
+
+# A command within a reason ends it.
+COMMAND = re.compile(r": (interlingua .*)$")
+
+
+@pytest.mark.parametrize("kind", ["texts", "known", "unknown", "mixed", "holes"])
+@pytest.mark.parametrize("target", [False, True])
+def test_every_command_that_a_plan_prints_is_parsed(tmp_path: Path, kind: str, target: bool) -> None:
+    from interlingua.cli import app
+
+    group: Any = typer.main.get_command(app)
+    rows, columns = old_rows(600), dict[str, list[Any]]()
+    if kind == "texts":
+        columns = {"a text": [f"A description of package number {i} in some words" for i in range(600)]}
+    elif kind == "unknown":
+        turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+        rows = rows @ turn
+    elif kind == "mixed":
+        rows = np.concatenate([np.load(DEMO / "target.npy")[:540].astype(np.float32), rows[:60, :256]])
+    elif kind == "holes":
+        rows[7] = np.nan
+    old = write(tmp_path / "an old.parquet", rows, **columns)
+    new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:600].astype(np.float32))
+    made = il.plan(str(old), str(new) if target else None)
+    printed = [*made.commands, *(found for reason in made.reasons for found in COMMAND.findall(reason))]
+    assert len(printed) >= 1 if kind == "mixed" else len(printed) >= 2
+    for command in printed:
+        words = shlex.split(command)
+        parsed = group.commands[words[1]].make_context(
+            words[1], words[2:], parent=group.make_context("interlingua", ["doctor"], resilient_parsing=True)
+        )
+        if words[1] != "evaluate":
+            assert str(old) in {str(value) for value in parsed.params.values()}
 
 
 def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +223,17 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     made = run("plan", tmp_path / "holes.parquet", "--json").json
     assert (made["rows"], made["sampled"], made["unusable"]) == (600, 593, 7)
     assert any("7 of the 600 rows that were read have no vector" in reason for reason in made["reasons"])
-    assert "leaves them out if it is asked to (`skip_bad`)" in " ".join(made["reasons"])
+    assert "or left out where that is asked for (`skip_bad`)" in " ".join(made["reasons"])
     assert made["commands"][-1].endswith("TARGET --dry-run --skip-bad")
+    assert " --skip-bad --source-encoder" in made["commands"][0]
+    assert not any(command.startswith("interlingua search") for command in made["commands"])
+    assert any("a search refuses a collection with rows that cannot be used" in reason for reason in made["reasons"])
+    named = run("identify", tmp_path / "holes.parquet", "--json").json
+    first = ["0", "1", "2", "3", "4"]
+    assert (named["rows"], named["left_out"]["rows"], list(map(str, named["left_out"]["first"]))) == (593, 7, first)
+    assert " --skip-bad --source-encoder" in named["command"]
+    shown = run("identify", tmp_path / "holes.parquet").err
+    assert "left out: 7 rows of the 600 that were looked at, without a vector that can be used" in shown
 
 
 def test_rows_that_a_store_holds_without_a_vector_are_left_out_by_the_command(tmp_path: Path) -> None:

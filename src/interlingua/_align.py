@@ -82,6 +82,7 @@ def align(
     method: str | Aligner = "auto",
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
+    skip_bad: bool = False,
     on_step: OnStep | None = None,
     criteria: Sequence[Criterion] = (),
     progress: bool | None = None,
@@ -110,6 +111,10 @@ def align(
             and versions give the same maps and verdict on one machine to the last bit, with any number of threads and
             beside other fits.
         max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
+        skip_bad: leave out rows whose vector has NaN or infinity, is all zeros, or is too small or large to be squared
+            in float32; otherwise they are refused. Pairs, labels and views are given for all rows, and stay in step: a
+            pair with such a row is left out, and so is a target row whose vector in a view is such. The card and the
+            trace count what was left out.
         on_step: called with a dict of numbers after each step of the fit. ``elapsed`` are the seconds since the call,
             and ``seconds_left`` is added where it can be known. :func:`interlingua.show_progress` displays them.
         criteria: measurements of your own that the fit has to pass, :class:`interlingua.aligners.criterion.Criterion`
@@ -135,13 +140,22 @@ def align(
     """
     from interlingua.aligners.candidates import fit_candidates, linear_for_candidates, read_candidates
     from interlingua.aligners.criterion import apply_criteria, check_criteria
+    from interlingua.aligners.usable import UsableInputs, advise_skip_bad, usable_space
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
     seed, max_rows, report = _check_arguments(seed, max_rows, on_step, progress)
+    skip_bad = check_flag(skip_bad, "skip_bad")
     criteria = check_criteria(criteria)
-    with fit_progress(progress, report) as report:
-        candidates = read_candidates(target)
+    with fit_progress(progress, report) as report, advise_skip_bad():
+        candidates = read_candidates(target, usable_space) if skip_bad else read_candidates(target)
+        left_out: tuple[Mapping[str, Any], ...] = ()
+        if skip_bad and candidates is None:
+            usable = UsableInputs.of(source, target, pairs=pairs, labels=labels, views=views)
+            source, target, left_out = usable.source, usable.target, usable.steps
+            pairs, labels, views = usable.pairs, usable.labels, usable.views
+        elif skip_bad:
+            source = usable_space(source, "source")
         aligner: Aligner
         fit: Fit
         if candidates is None:
@@ -158,7 +172,7 @@ def align(
         verdict = fit.verdict or judge(aligner, problem, fit, seed=seed, on_step=report)
         verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
         sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
-        fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
+        fit = replace(fit, trace=(sampled, *left_out, *problem.counts, *fit.trace))
         alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried, on_step=report)
         report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
         return alignment
@@ -169,6 +183,7 @@ def align_spaces(
     *,
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
+    skip_bad: bool = False,
     on_step: OnStep | None = None,
     criteria: Sequence[Criterion] = (),
     progress: bool | None = None,
@@ -183,6 +198,7 @@ def align_spaces(
         vectors: [n, d] of two or more spaces by name, as :func:`interlingua.align` takes them.
         seed: decides every random draw.
         max_rows: most rows per space that the linear start and the verdicts read, drawn at random; None for all.
+        skip_bad: leave out rows whose vector cannot be used, as in :func:`interlingua.align`.
         on_step: called with a dict of numbers after each step.
         criteria: as in :func:`interlingua.align`, for the verdict of every two spaces.
         progress: as in :func:`interlingua.align`.
@@ -197,6 +213,7 @@ def align_spaces(
         MissingExtraError: the extra ``neural`` is not installed.
     """
     from interlingua.aligners.criterion import apply_criteria, check_criteria
+    from interlingua.aligners.usable import advise_skip_bad, usable_space
     from interlingua.core.networks import NetworkMap
     from interlingua.neural.aligner import Adversarial, verdict_of
 
@@ -210,7 +227,9 @@ def align_spaces(
     check_known_settings("adversarial", settings, keyword_names(align_spaces))
     aligner = Adversarial(**settings)
     network_settings = aligner.resolve_settings()
-    spaces = {name: as_space(z, name).read_only() for name, z in vectors.items()}
+    read = usable_space if check_flag(skip_bad, "skip_bad") else as_space
+    with advise_skip_bad():
+        spaces = {name: read(z, name).read_only() for name, z in vectors.items()}
     rng = np.random.default_rng(seed)
     rows = {name: space.rows(max_rows, rng) for name, space in spaces.items()}
     for name, sample in rows.items():

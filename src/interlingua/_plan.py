@@ -67,6 +67,7 @@ class CollectionPlan:
         repeats: share of the sampled rows whose vector is a copy of another's.
         texts: payload columns that hold texts.
         model: the known model that made the vectors, or ``"unknown"``.
+        target_model: the same of the vectors of the new model; ``None`` if there are none, or too few.
         reduced: the vectors look reduced by PCA, so that vectors of a second model, reduced in the same manner, are not
             noticed.
         mixed_share: share of rows of a second model, 0 where none was found.
@@ -92,6 +93,7 @@ class CollectionPlan:
     repeats: float
     texts: tuple[str, ...]
     model: str
+    target_model: str | None
     reduced: bool
     mixed_share: float
     mixed_ids: tuple[Any, ...]
@@ -137,8 +139,8 @@ def plan(
         MissingExtraError: the client of a store is not installed.
     """
     from interlingua import identification
+    from interlingua.core.arrays import usable_rows
     from interlingua.stores import open_source
-    from interlingua.stores._vectors import usable_rows
 
     rows, seed = check_count(rows, "rows", minimum=identification.MIN_ROWS), check_count(seed, "seed")
     if target is None and target_where is not None:
@@ -155,11 +157,13 @@ def plan(
             f"{address} has {len(vectors)} usable vectors among the rows that were read; at least "
             f"{identification.MIN_ROWS} rows are needed."
         )
-    width = available = None
+    width = available = target_model = None
+    target_unusable = 0
     if target is not None:
         with open_source(check_text(target, "target")) as store:
             try:
-                store.restrict(where=target_where)
+                skip_null = "skip_null" in store.capabilities.selects
+                store.restrict(where=target_where, skip_null=skip_null, bad_as_nan=True)
             except InputError as error:
                 error.rename_argument("where", "target_where")
                 raise
@@ -169,6 +173,7 @@ def plan(
                 )
             new = store.info()
             width, available = new.d, new.count
+            target_model, target_unusable = _look_at_target(store, new.count, rows, seed, on_rows)
     model = identification.identify(vectors).model
     mixture = identification.find_mixture(vectors, seed=seed)
     ids = [value for page in sample for value in page.ids.to_pylist()]
@@ -183,11 +188,12 @@ def plan(
         "repeats": round(1 - len(np.unique(vectors, axis=0)) / len(vectors), 4),
         "texts": _find_text_columns(sample),
         "model": model,
+        "target_model": target_model,
         "reduced": identification.looks_reduced(vectors),
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
         "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.surest.tolist()),
     }
-    chosen = choose_route(facts, target, target_where, available)
+    chosen = choose_route(facts, target, target_where, available, target_unusable=target_unusable)
     is_fit = chosen["route"] in ("public pairs", "unpaired")
     costs = _estimate_costs(info.count, available, info.d, width) if is_fit else None
     return CollectionPlan(**facts, **chosen, costs=costs)
@@ -202,6 +208,20 @@ def _draw_rows(
     drawn = np.sort(np.random.default_rng(seed).choice(count, min(rows, count), replace=False))
     with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
         return list(select_rows(report_rows((records for records, _ in pages), count, on_rows), drawn))
+
+
+def _look_at_target(
+    store: Store, count: int, rows: int, seed: int, on_rows: Callable[[str, int, int], None] | None
+) -> tuple[str | None, int]:
+    """Return the known model of the vectors of a store, None where too few can be used, and how many cannot."""
+    from interlingua import identification
+    from interlingua.core.arrays import usable_rows
+
+    parts = [np.asarray(part.vectors, np.float32) for part in _draw_rows(store, count, rows, seed, on_rows)]
+    vectors = np.concatenate(parts)
+    used = vectors[usable_rows(vectors)]
+    model = identification.identify(used).model if len(used) >= identification.MIN_ROWS else None
+    return model, len(vectors) - len(used)
 
 
 def _find_text_columns(sample: list[Records]) -> tuple[str, ...]:

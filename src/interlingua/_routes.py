@@ -36,6 +36,10 @@ _ENCODERS = {
 NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
 
 
+_NEW_MODEL = (
+    "NEW_MODEL is a sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line "
+    "and writes one vector for each."
+)
 # Shown for a collection that looks reduced by PCA.
 REDUCED_NOTE = (
     "The vectors look reduced by PCA. Vectors of another model that were reduced too vary along the same columns, so "
@@ -74,7 +78,12 @@ _SEARCHES = {
 
 
 def choose_route(
-    facts: dict[str, Any], target: str | None, target_where: str | None, available: int | None
+    facts: dict[str, Any],
+    target: str | None,
+    target_where: str | None,
+    available: int | None,
+    *,
+    target_unusable: int = 0,
 ) -> dict[str, Any]:
     """Return the fields of a plan that follow from what the collection holds, except its costs.
 
@@ -83,18 +92,26 @@ def choose_route(
         target: address of vectors of the new model, if there are some.
         target_where: the condition that they had to meet, or None.
         available: number of these vectors.
+        target_unusable: number of rows of them that were read and have no usable vector.
     """
     source, new = quote(facts["source"]), quote(target or "NEW.parquet")
     chosen_rows, chosen_new = row_options(facts["where"]), row_options(target_where, "--target-where")
     leave_out = " --skip-bad" if facts["unusable"] else " --skip-null" if facts["nulls"] else ""
+    # A fit leaves out rows without a vector of a store by itself.
+    usable_only = " --skip-bad" if facts["unusable"] or target_unusable else ""
+    new_model = _ENCODERS.get(facts["target_model"] or "", "NEW_MODEL")
     # Not the two collections: an evaluation needs the same texts on both sides.
-    after = (
-        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+    searches_of = (
         f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
         f"interlingua search translator {source} --query NEW_QUERIES.npy",
+    )
+    after = (
+        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+        # A search refuses a collection with rows that it cannot rank.
+        *(() if facts["unusable"] else searches_of),
         f"interlingua migrate translator {source} TARGET{chosen_rows} --dry-run{leave_out}",
     )
-    fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new} --out translator --report fit.html"
+    fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new}{usable_only} --out translator --report fit.html"
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
     fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
@@ -108,12 +125,19 @@ def choose_route(
         else ""
     )
     if facts["texts"]:
-        route, commands, expected = "re-embed", (), None
+        embed = f"interlingua embed {source} TARGET{chosen_rows} --encoder {new_model}"
+        embed += f" --text-column {quote(facts['texts'][0])}{leave_out}"
+        route, commands, expected = "re-embed", (f"{embed} --dry-run", embed), None
         reasons = [
             f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
             "translated vectors are only an approximation.",
             mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
+            "In these commands, TARGET is the address of a new file, collection, column or named vector. Once it is "
+            "filled, search it in place of the old vectors, with queries that the new model embedded. The same command "
+            "with --catch-up embeds rows that arrived meanwhile.",
         ]
+        if new_model == "NEW_MODEL":
+            reasons.append(_NEW_MODEL)
     elif mixed:
         route, commands, expected = (
             "separate",
@@ -127,14 +151,19 @@ def choose_route(
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
         commands = (
-            public_pairs_command(facts["source"], facts["model"], target, rows=chosen_rows + chosen_new),
+            public_pairs_command(
+                facts["source"],
+                facts["model"],
+                target,
+                rows=chosen_rows + chosen_new + usable_only,
+                new_model=new_model,
+            ),
             *after,
         )
         reasons = [
             f"{facts['model']} made the vectors, and anybody can run it. Embed {_PAIRED_ROWS:,} public texts with it "
-            "and with the new model, and fit on these pairs. No text of the collection is needed. NEW_MODEL is a "
-            "sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line and "
-            "writes one vector for each. TEXTS.txt has one text per line.",
+            "and with the new model, and fit on these pairs. No text of the collection is needed."
+            f"{f' {_NEW_MODEL}' if new_model == 'NEW_MODEL' else ''} TEXTS.txt has one text per line.",
             f"Without public texts, an unpaired fit is possible: {fit}",
         ]
     else:
@@ -145,22 +174,30 @@ def choose_route(
         ]
     if route in ("unpaired", "public pairs"):
         reasons.append(
-            "The collection can also stay as it is: interlingua search translates queries of the new model into its "
+            "The collection can also stay as it is: `interlingua search` translates queries of the new model into its "
             "space, and the export sentence-transformers makes a model that embeds such queries."
         )
         reasons.append(
             "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row. A few "
             "hundred that the fit has not seen are enough; without any, leave out the evaluation."
         )
-        if chosen_rows:
+        if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["unusable"]:
         read = facts["sampled"] + facts["unusable"]
         reasons.append(
-            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. A fit "
-            "refuses such rows, so fit on a copy of the collection without them. A migration leaves them out if it is "
-            "asked to (`skip_bad`)."
+            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. Such "
+            "rows are refused, or left out where that is asked for (`skip_bad`), as in these commands."
         )
+    if target_unusable:
+        reasons.append(
+            f"{target_unusable:,} of the rows of {target} that were read have no vector, or one of zeros or NaN. A fit "
+            "leaves them out where that is asked for (`skip_bad`)."
+        )
+    if facts["target_model"] not in (None, "unknown"):
+        same = facts["target_model"] == facts["model"]
+        also = ", as were those of the collection, so that there may be nothing to translate" if same else ""
+        reasons.append(f"The vectors of {target} were probably made by {facts['target_model']}{also}.")
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
     if few and route != "separate":
@@ -169,7 +206,7 @@ def choose_route(
         commands = ()
     searches = _SEARCHES.get(route)
     if searches is not None:
-        reasons.append(_compare_with_the_old_model(route, searches))
+        reasons.append(_compare_with_the_old_model(route, searches, searchable=not facts["unusable"]))
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
@@ -195,7 +232,7 @@ def few_rows_note(fewest: int) -> str:
     )
 
 
-def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:
+def _compare_with_the_old_model(route: Route, searches: RecordedSearches, *, searchable: bool) -> str:
     """Return the sentences that advise against a switch without a comparison."""
     (low, high), (old_low, old_high) = searches.ndcg, searches.old_ndcg
     old = f"; the old model has {old_low:.2f} to {old_high:.2f}" if (low, high) != (old_low, old_high) else ""
@@ -205,12 +242,17 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
             "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
             f"old one in {searches.worse} of {searches.count} recorded searches."
         )
+    hits = (
+        "The two search commands show the hits of the same queries, embedded by the old model and by the new one."
+        if searchable
+        else "No commands for this are printed, because a search refuses a collection with rows that cannot be used. "
+        "Search a copy without them, by the same queries under both models."
+    )
     failed = f" In {searches.failed} more the fit failed." if searches.failed else ""
     return (
         "Before you switch, compare with the old model as long as it can be run. In recorded searches, collections "
         f"translated after such a fit ranked worse than the old model itself in {searches.worse} of {searches.count} "
-        f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
-        "by the new one. Stay with the old model if its hits are better."
+        f"{ranges}.{failed} {hits} Stay with the old model if its hits are better."
     )
 
 
@@ -224,7 +266,9 @@ def row_options(where: str | None, option: str = "--where") -> str:
     return "" if where is None else f" {option} {quote(where)}"
 
 
-def public_pairs_command(source: str, model: str, target: str | None = None, *, rows: str = "") -> str:
+def public_pairs_command(
+    source: str, model: str, target: str | None = None, *, rows: str = "", new_model: str = "NEW_MODEL"
+) -> str:
     """Return the command that fits on public texts, for a collection of a known model.
 
     Args:
@@ -232,8 +276,9 @@ def public_pairs_command(source: str, model: str, target: str | None = None, *, 
         model: its model, as `interlingua.identification.identify` names it.
         target: address of vectors of the new model, if there are some.
         rows: options that select the rows of both, with a space before each.
+        new_model: name of the new model for `interlingua.encoders.open_encoder`, if it is known.
     """
     encoder = _ENCODERS.get(model, "command:PROGRAM")
     sides = " ".join(quote(side) for side in (source, target) if side)
-    encoders = f"--source-encoder {encoder} --target-encoder NEW_MODEL"
+    encoders = f"--source-encoder {encoder} --target-encoder {new_model}"
     return f"interlingua fit {sides}{rows} {encoders} --texts TEXTS.txt --out translator"

@@ -17,9 +17,10 @@ import pytest
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records
-from interlingua.io import EXTENSIONS, VectorFile, open_vectors
+from interlingua.io import EXTENSIONS, VectorFile, create_writer, open_vectors
 from interlingua.io._formats import find_sink
 from interlingua.stores import files, open_store
+from interlingua.stores._origin import origin_of
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
@@ -170,3 +171,46 @@ def test_a_journal_that_is_a_folder_or_another_database_is_refused(tmp_path: Pat
         other.execute("create table x (a)")
     with pytest.raises(InputError, match="is not a journal of a migration .*Choose another file"):
         migrate(translator(), old, new, journal=tmp_path / "j")
+
+
+def test_a_parquet_file_says_what_its_vectors_were_made_of(tmp_path: Path) -> None:
+    done = {}
+    for name in ("new.parquet", "new.jsonl"):
+        with open_store(f"memory://{tmp_path.name}{name}#items.dense") as old, open_store(str(tmp_path / name)) as new:
+            fill(old, pa.array(range(20)), None)
+            made = translator()
+            made.card |= {"source": {"name": "use"}, "target": {"name": "minilm"}}
+            done[name] = migrate(made, old, new, journal=tmp_path / f"{name}.j")
+    origin = {
+        "collection": "items",
+        "vector": "dense",
+        "from_model": "use",
+        "model": "minilm",
+        "translator": made.fingerprint(),
+    }
+    assert open_vectors(tmp_path / "new.parquet").origin == origin
+    # JSON Lines has no room for it, and the plan in the journal has it too.
+    assert open_vectors(tmp_path / "new.jsonl").origin is None
+    assert all(each.plan.origin == origin for each in done.values())
+
+
+def test_an_inverse_migration_names_the_models_the_other_way_round() -> None:
+    made = translator()
+    made.card |= {"source": {"name": "use"}, "target": {"name": "target"}}
+    found = origin_of(made, "items", None, inverse=True)
+    # A space without a name of its own is called by its side, which says nothing.
+    assert found == {"collection": "items", "model": "use", "translator": made.fingerprint()}
+
+
+@pytest.mark.parametrize("written", [b"{", b"[1]", b'"a"', b"null"])
+def test_an_origin_that_cannot_be_read_is_none(tmp_path: Path, written: bytes) -> None:
+    field = pa.field("vectors", pa.list_(pa.float32(), 2), metadata={b"interlingua.origin": written})
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(8, np.float32)), 2)
+    pq.write_table(pa.Table.from_arrays([rows], schema=pa.schema([field])), tmp_path / "x.parquet")
+    assert open_vectors(tmp_path / "x.parquet").origin is None
+
+
+@pytest.mark.parametrize("origin", [5, "x", {"a": 5}, {5: "a"}])
+def test_an_origin_of_another_type_is_refused(tmp_path: Path, origin: Any) -> None:
+    with pytest.raises(InputError):
+        create_writer(tmp_path / "x.parquet", d=2, dtype="float32", origin=origin)

@@ -140,7 +140,7 @@ class Problem:
             InputError: vectors, pairs, labels or views that cannot be used.
         """
         source, target = as_space(source, "source"), as_space(target, "target")
-        index = check_pairs(pairs, source, target)
+        index = check_pairs(pairs, (source.n, target.n))
         codes, counted = (None, []) if labels is None else shared_categories(labels, source, target)
         seen, described = check_views(views, target, others={"pairs": index is not None, "labels": codes is not None})
         rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ the enlarged target agree better. No pair and no row order takes part in the cho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -54,7 +54,9 @@ class _Trial:
         return _ORDER.index(self.fit.verdict.status), weakest_margin(self.fit.verdict.evidence)
 
 
-def read_candidates(target: Any) -> dict[str, EmbeddingSpace] | None:
+def read_candidates(
+    target: Any, read: Callable[[Any, str], EmbeddingSpace] = as_space
+) -> dict[str, EmbeddingSpace] | None:
     """Return the candidate targets by name, or None where ``target`` is one matrix.
 
     The rule: ``target`` has several candidates if it is a mapping of names to vectors, or a list or tuple that contains
@@ -67,6 +69,7 @@ def read_candidates(target: Any) -> dict[str, EmbeddingSpace] | None:
 
     Args:
         target: as :func:`interlingua.align` takes it.
+        read: returns the space of a candidate from its vectors and its name.
 
     Raises:
         InputError: an empty mapping, a name that is not a text, an item that is not a matrix, a candidate that cannot
@@ -90,7 +93,7 @@ def read_candidates(target: Any) -> dict[str, EmbeddingSpace] | None:
         return None
     if not named:
         raise InputError("target is an empty mapping; vectors of at least one candidate are needed.")
-    spaces = {check_text(name, "name of a target"): as_space(vectors, str(name)) for name, vectors in named.items()}
+    spaces = {check_text(name, "name of a target"): read(vectors, str(name)) for name, vectors in named.items()}
     first, *others = spaces
     for name in others:
         if spaces[name].d != spaces[first].d:

@@ -15,7 +15,16 @@ from interlingua.core.errors import InputError
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.core.spaces import EmbeddingSpace, as_space
 
-__all__ = ["NO_PAIRS", "check_pairs", "check_views", "distinct_pairs", "shared_categories"]
+__all__ = [
+    "NO_PAIRS",
+    "check_pairs",
+    "check_view_rows",
+    "check_views",
+    "distinct_pairs",
+    "named_views",
+    "read_labels",
+    "shared_categories",
+]
 
 # A row with more partners than this is refused if it is also in more than half of all pairs.
 _MAX_PARTNERS = 10
@@ -34,8 +43,12 @@ NO_PAIRS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
+def check_pairs(pairs: npt.ArrayLike | None, rows: tuple[int, int]) -> IntArray | None:
     """Return pairs as int64 [p, 2], or None where there are none.
+
+    Args:
+        pairs: as a caller gives them.
+        rows: number of source rows and of target rows.
 
     Raises:
         InputError: another shape or type, or rows that do not exist.
@@ -50,13 +63,12 @@ def check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: Emb
             f"pairs has shape {array.shape} and dtype {array.dtype}; whole numbers of shape [p, 2] are needed, "
             "each a source row and the target row with the same text."
         )
-    limits = np.array([source.n, target.n])
-    outside = ((array < 0) | (array >= limits)).any(axis=1)
+    outside = ((array < 0) | (array >= np.array(rows))).any(axis=1)
     if outside.any():
         first = int(outside.argmax())
         raise InputError(
             f"pairs: {int(outside.sum())} of {len(array)} name rows that do not exist, the first is pair {first}: "
-            f"{array[first].tolist()}. The source has {source.n} rows and the target {target.n}, counted from 0."
+            f"{array[first].tolist()}. The source has {rows[0]} rows and the target {rows[1]}, counted from 0."
         )
     return np.asarray(array, np.int64)
 
@@ -127,7 +139,7 @@ def shared_categories(
     if not isinstance(labels, tuple | list) or len(labels) != 2:
         raise InputError("labels must be two sequences: the categories of the source rows and of the target rows.")
     sides = [
-        _read_labels(values, name, space.n)
+        read_labels(values, name, space.n)
         for values, name, space in zip(labels, ("source", "target"), (source, target), strict=True)
     ]
     names = [{value for value in side if value is not None} for side in sides]
@@ -161,17 +173,7 @@ def check_views(
         InputError: no vectors for every target row, rows in another order than the target, a copy of the target or of
             another view, or views beside pairs or labels.
     """
-    if views is None:
-        return [], []
-    if isinstance(views, Mapping):
-        named = dict(views)
-    elif isinstance(views, Sequence) and not isinstance(views, str | bytes):
-        named = dict(enumerate(views))
-    else:
-        raise InputError(
-            f"views is {shown(views)}; a list of matrices, or a mapping of names to matrices, is needed. Each holds "
-            "vectors of all target rows by another model."
-        )
+    named = named_views(views)
     given = next((name for name, is_given in others.items() if is_given), None)
     if named and given:
         raise InputError(f"views cannot be combined with {given}, and both were given. Leave one of them out.")
@@ -179,11 +181,7 @@ def check_views(
     for name, vectors in named.items():
         label = f"views[{name!r}]"
         space = as_space(vectors, label)
-        if space.n != target.n:
-            raise InputError(
-                f"{label} has {space.n} rows and the target {target.n}; a view has one row for each target row, in the "
-                "same order."
-            )
+        check_view_rows(label, space.n, target.n)
         ids = list(space.ids or ()), list(target.ids or ())
         if ids[0] != ids[1] and not set(ids[0]).isdisjoint(ids[1]):
             raise InputError(f"{label} has ids of the target in other rows. Sort the rows of both alike.")
@@ -203,6 +201,37 @@ def check_views(
         spaces.append(space.read_only())
         steps.append({"step": "view", "name": str(name), "columns": space.d, "neighbor_overlap": overlap})
     return spaces, steps
+
+
+def named_views(views: Any) -> dict[Any, Any]:
+    """Return views by their names, or by their numbers where they have none.
+
+    Raises:
+        InputError: neither a mapping nor a sequence.
+    """
+    if views is None:
+        return {}
+    if isinstance(views, Mapping):
+        return dict(views)
+    if isinstance(views, Sequence) and not isinstance(views, str | bytes):
+        return dict(enumerate(views))
+    raise InputError(
+        f"views is {shown(views)}; a list of matrices, or a mapping of names to matrices, is needed. Each holds "
+        "vectors of all target rows by another model."
+    )
+
+
+def check_view_rows(label: str, rows: int, of_target: int) -> None:
+    """Refuse a view that has not one row for each target row.
+
+    Raises:
+        InputError: another number of rows.
+    """
+    if rows != of_target:
+        raise InputError(
+            f"{label} has {rows} rows and the target {of_target}; a view has one row for each target row, in the "
+            "same order."
+        )
 
 
 def _check_order(view: EmbeddingSpace, target: EmbeddingSpace, label: str) -> float:
@@ -235,7 +264,7 @@ def _overlaps(view: EmbeddingSpace, target: EmbeddingSpace) -> tuple[FloatArray,
     return neighbor_overlap(target.take(rows), view.take(rows), _NEIGHBORS), _NEIGHBORS / (n - 1)
 
 
-def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
+def read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
     """Return labels as strings and integers, None where one is missing.
 
     Raises:

@@ -9,9 +9,11 @@ import typer
 from rich import box
 from rich.table import Table
 
+from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.eventlog import open_log
+from interlingua.cli.fit_rows import find_usable, note_left_out, read_pairs_of_rows
 from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
@@ -23,9 +25,11 @@ from interlingua.cli.options import (
     Log,
     Scales,
     Seed,
+    SkipBad,
     TargetWhere,
     TranslatorFolder,
     Where,
+    check_effect,
     check_outputs,
 )
 from interlingua.core.errors import InputError
@@ -68,9 +72,18 @@ def calibrate(
     paired: Annotated[
         bool, typer.Option("--paired", help="SOURCE and TARGET are the same texts, paired as `evaluate` pairs them.")
     ] = False,
+    translated: Annotated[
+        bool,
+        typer.Option(
+            "--translated",
+            help="SOURCE holds vectors that this translator has translated already, such as a migrated collection. "
+            "With --paired, TARGET holds vectors by the target model under the ids of some of its rows.",
+        ),
+    ] = False,
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
+    skip_bad: SkipBad = False,
     where: Where = None,
     target_where: TargetWhere = None,
     allow_foreign: AllowForeign = False,
@@ -82,42 +95,70 @@ def calibrate(
 
     Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
     your own where they are of another kind than those of the fit, and with queries where queries are not like
-    documents. Up to 2,048 rows of each side, drawn at random, are used; each file or
-    collection is read once more to look for rows of the fit. The translator itself does not change.
+    documents. Where the old vectors are gone, --translated measures the translations that there are. Up to 2,048 rows
+    of each side, drawn at random, are used; each file or collection is read once more to look for rows of the fit. The
+    translator itself does not change.
     """
-    from interlingua.core.calibration import MAX_ROWS
+    from interlingua.core.calibration import MAX_ROWS, check_known
     from interlingua.core.storage import check_destination
     from interlingua.core.translator import load
 
     check_outputs({"--out": out, "--log": log})
     check_destination(out, overwrite=force)
     translator = load(directory)
+    if translated:
+        check_known(translator.calibration)
+        check_effect({"--source-queries": source_queries}, "cannot be compared with translated rows; leave it out.")
     queries = {"source": source_queries, "target": target_queries}
     asked = [None if path is None else _read_queries(path, side) for side, path in queries.items()]
-    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+    names: dict[str, Any] = {"columns": columns, "keys": keys, "scales": scales}
+    with advise_skip_bad():
+        files = inputs.open_sides(source, target, **names, where=(where, target_where), skip_bad=skip_bad)
     watch = console.Stopwatch()
     named = input_files(source, target, *(path or "" for path in queries.values()))
     with inputs.closing_sides(files), open_log(log, named) as record:
-        with console.show_progress("Reading", record=record, transient=True) as reading:
-            inputs.check_widths(files, translator, paired=paired)
-            fitted = warn_of_fitted_rows(files, translator, reading.on_rows)
+        shown = console.show_progress("Reading", record=record, transient=True)
+        with advise_skip_bad(), shown as reading:
+            inputs.check_widths(files, translator, paired=paired, translated=translated)
+            # Translations cannot be found among the fitted rows.
+            fitted = (
+                warn_of_fitted_rows(files[1:], translator, reading.on_rows, inputs.SIDES[1:])
+                if translated
+                else warn_of_fitted_rows(files, translator, reading.on_rows)
+            )
             given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
+            left_out: dict[str, Any] = {}
             if paired:
-                spaces = inputs.read_paired(files, with_ids=False, **given)
+                spaces, pairs = read_pairs_of_rows(files, with_ids=False, skip_bad=skip_bad, **given)
+                left_out = {} if pairs is None else {"pairs": pairs}
             else:
-                spaces = [inputs.read_space(file, **given) for file in files]
-        record("read", rows=[space.n for space in spaces])
+                found = [find_usable(file, reading.on_rows) for file in files] if skip_bad else [None, None]
+                masks = [None if each is None else each.rows for each in found]
+                spaces = [
+                    inputs.read_space(file, usable=mask, **given) for file, mask in zip(files, masks, strict=True)
+                ]
+                left_out = {
+                    side: each.to_dict()
+                    for side, each in zip(inputs.SIDES, found, strict=True)
+                    if each is not None and each.count
+                }
+        for what, rows in left_out.items():
+            note_left_out(rows, what)
+        record("read", rows=[space.n for space in spaces], left_out=sum(rows["rows"] for rows in left_out.values()))
         inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
         with console.working("Measuring scores", record):
             made = translator.fit_calibration(
                 *(space.vectors for space in spaces),
                 queries=(asked[0], asked[1]),
                 paired=paired,
+                translated=translated,
                 allow_foreign=allow_foreign,
             )
             made.save(out, overwrite=force)
         record("done", translator=str(out), seconds=watch.seconds)
-    _print(made, out, fitted, paired=paired, seconds=watch.seconds, as_json=as_json)
+    facts: dict[str, Any] = {"paired": paired, "translated": translated, "fitted": fitted, "seconds": watch.seconds}
+    facts |= {"left_out": left_out} if left_out else {}
+    _print(made, out, facts, as_json=as_json)
 
 
 def _read_queries(path: str, side: str) -> FloatArray:
@@ -132,9 +173,7 @@ def _read_queries(path: str, side: str) -> FloatArray:
     return queries
 
 
-def _print(
-    translator: Translator, out: Path, fitted: list[str], *, paired: bool, seconds: float, as_json: bool
-) -> None:
+def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json: bool) -> None:
     """Print what was written, and the counterparts of some scores of the source model."""
     found = translator.calibration
     rows = () if found is None else found.rows
@@ -142,16 +181,7 @@ def _print(
     scores["translated"] = translator.calibrate(_SHOWN, "source", "translated").round(3).tolist()
     if as_json:
         shown: dict[str, Any] = {"source": list(_SHOWN), **scores}
-        console.emit_json(
-            {
-                "translator": str(out),
-                "rows": list(rows),
-                "paired": paired,
-                "fitted": fitted,
-                "scores": shown,
-                "seconds": seconds,
-            }
-        )
+        console.emit_json({"translator": str(out), "rows": list(rows), "scores": shown, **facts})
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("source model", "target model", "translated with target model"):
@@ -160,5 +190,6 @@ def _print(
         table.add_row(*(f"{value:.3f}" for value in values))
     console.stdout().print("Scores that as many pairs of unrelated texts exceed:")
     console.stdout().print(table)
-    kind = "pairs" if paired else "rows without pairs"
-    console.note(f"Wrote {out}, calibrated on {' and '.join(f'{n:,}' for n in rows)} {kind}, {seconds:.1f} s")
+    kind = f"{'translated ' if facts['translated'] else ''}{'pairs' if facts['paired'] else 'rows without pairs'}"
+    numbers = " and ".join(f"{n:,}" for n in rows)
+    console.note(f"Wrote {out}, calibrated on {numbers} {kind}, {facts['seconds']:.1f} s")

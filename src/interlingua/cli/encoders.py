@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
+from interlingua.cli.fit_rows import read_usable_sample
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
@@ -76,6 +78,7 @@ def fit_encoders(
     sides: tuple[str | None, str | None],
     *,
     where: tuple[str | None, str | None],
+    skip_bad: bool,
     sample: int | None,
     names: tuple[str | None, str | None],
     method: str,
@@ -91,6 +94,7 @@ def fit_encoders(
         options: as of `is_encoder_fit`.
         sides: addresses of SOURCE and TARGET, which are compared with the encoders.
         where: condition of each.
+        skip_bad: leave out rows whose vector cannot be used.
         sample: most texts to embed.
         names: of the spaces.
         method: ``auto`` or a method that fits on pairs alone.
@@ -109,6 +113,8 @@ def fit_encoders(
     """
     from interlingua import _encoder_pairs as pairs
 
+    if not any(sides):
+        check_effect({"--skip-bad": skip_bad}, "leaves out rows of a collection, and none is given; leave it out.")
     chosen: dict[str, Any] = {}
     if method != "auto":
         pairs.check_method(method)
@@ -120,7 +126,7 @@ def fit_encoders(
     with console.working("Reading", record):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
         collections = [
-            _read_side(side, argument, condition, seed)
+            _read_side(side, argument, condition, seed, skip_bad=skip_bad)
             for side, argument, condition in zip(sides, ("where", "target_where"), where, strict=True)
         ]
     with console.working("Loading the encoders", record):
@@ -165,7 +171,9 @@ def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
     return read_texts(path, column or "text")
 
 
-def _read_side(address: str | None, argument: str, where: str | None, seed: int) -> EmbeddingSpace | None:
+def _read_side(
+    address: str | None, argument: str, where: str | None, seed: int, *, skip_bad: bool
+) -> EmbeddingSpace | None:
     from interlingua._encoder_pairs import COMPARED_ROWS
 
     if address is None:
@@ -173,6 +181,9 @@ def _read_side(address: str | None, argument: str, where: str | None, seed: int)
             {f"--{argument.replace('_', '-')}": where}, "selects rows of a collection, and none is given; leave it out."
         )
         return None
-    collection = Collection(address, where, argument)
-    with inputs.closing_sides([collection]):
+    with advise_skip_bad():
+        collection = Collection(address, where, argument, skip_bad=skip_bad)
+    with advise_skip_bad(), inputs.closing_sides([collection]):
+        if skip_bad:
+            return read_usable_sample(collection, rows=COMPARED_ROWS, seed=seed)[0]
         return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)

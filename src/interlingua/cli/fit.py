@@ -11,9 +11,11 @@ import typer
 
 from interlingua._align import MAX_ROWS
 from interlingua.aligners import METHODS
+from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.fit_rows import counts_of, fit_title, note_rows, read_fit_rows
 from interlingua.cli.known_pairs import read_pairs
 from interlingua.cli.options import (
     FORMATS,
@@ -25,12 +27,13 @@ from interlingua.cli.options import (
     Scales,
     Seed,
     Show,
+    SkipBad,
     TargetWhere,
     Where,
     check_effect,
     check_outputs,
 )
-from interlingua.cli.views import Views, check_views, read_views
+from interlingua.cli.views import Views, check_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -105,6 +108,7 @@ def fit(
         ),
     ] = None,
     views: Views = None,
+    skip_bad: SkipBad = False,
     where: Where = None,
     target_where: TargetWhere = None,
     show: Show = None,
@@ -221,6 +225,7 @@ def fit(
                 named,
                 (source, target),
                 where=(where, target_where),
+                skip_bad=skip_bad,
                 sample=rows,
                 names=(source_name, target_name),
                 method=method,
@@ -243,14 +248,16 @@ def fit(
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
         # Of names that are given twice, the second applies to all targets and views.
         addresses, where_sides = [*paths, *(views or [])], (where, target_where)
-        opened = inputs.open_all(source, addresses, columns=columns, keys=keys, scales=scales, where=where_sides)
+        with advise_skip_bad():
+            opened = inputs.open_all(
+                source, addresses, columns=columns, keys=keys, scales=scales, where=where_sides, skip_bad=skip_bad
+            )
         with inputs.closing_sides(opened):
             files, view_files = opened[: 1 + len(paths)], opened[1 + len(paths) :]
             sides = inputs.side_names(files)
             # A whole table of a database would be read for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
             columns_shown = reports.shown_columns(show, files)
-            names = [source_name, *[target_name] * len(paths)]
             known = read_pairs(pairs, files[:2], rows=rows) if pairs else None
             label_columns = inputs.side_columns("--labels", labels)
             if label_columns is not None and len(paths) > 1:
@@ -267,40 +274,29 @@ def fit(
                 resume=resume or None,
             )
             with open_log(log, (*input_files(source, *addresses), pairs)) as record:
-                with console.show_progress("Reading", record=record, transient=True) as reading:
-                    categories = (
-                        None
-                        if label_columns is None
-                        else [
-                            inputs.read_categories(file, column, rows=limit, seed=seed)
-                            for file, column, limit in zip(files, label_columns, drawn_rows, strict=True)
-                        ]
+                reading_shown = console.show_progress("Reading", record=record, transient=True)
+                with advise_skip_bad(), reading_shown as reading:
+                    read = read_fit_rows(
+                        files,
+                        view_files,
+                        rows=drawn_rows,
+                        seed=seed,
+                        show=columns_shown,
+                        names=[source_name, *[target_name] * len(paths)],
+                        labels=label_columns,
+                        pairs=known,
+                        with_ids=report is not None,
+                        skip_bad=skip_bad,
+                        on_rows=reading.on_rows,
                     )
-                    spaces = [
-                        inputs.read_space(
-                            file,
-                            rows=limit,
-                            seed=seed,
-                            with_ids=report is not None,
-                            show=column,
-                            name=name,
-                            on_rows=reading.on_rows,
-                        )
-                        for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
-                    ]
-                    seen = read_views(view_files, files[1], rows=drawn_rows[1], seed=seed, on_rows=reading.on_rows)
-                used = {
-                    side: {"rows": space.n, "of": file.n}
-                    for side, space, file in zip(sides, spaces, files, strict=True)
-                }
-                record("read", **used)
+                spaces, used = read.spaces, read.used
+                record("read", **counts_of(used))
                 inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
-                _note_samples(used)
-                _note_nulls(dict(zip(sides, files, strict=True)))
+                note_rows(used, dict(zip(sides, files, strict=True)))
                 # The limit of `align` itself would cut what --rows asks for.
                 limit = {} if rows is None else {"max_rows": rows}
                 candidates = dict(zip(sides[1:], spaces[1:], strict=True))
-                given = {"pairs": known, "labels": categories, "views": seen, **chosen, **limit}
+                given = {"pairs": read.pairs, "labels": read.labels, "views": read.views, **chosen, **limit}
                 alignment = _align(spaces[0], candidates, method, seed, record, given)
                 drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
                 failed, written = write(alignment, drawn, record)
@@ -338,18 +334,6 @@ def _check_destinations(out: Path, report: Path | None, *, force: bool) -> None:
         reports.check_report(report, force=force)
 
 
-def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
-    for side, counts in used.items():
-        if counts["rows"] < counts["of"]:
-            console.note(f"{side}: {counts['rows']:,} of {counts['of']:,} rows, drawn at random")
-
-
-def _note_nulls(files: Mapping[str, inputs.Side]) -> None:
-    for side, file in files.items():
-        if isinstance(file, Collection) and file.nulls:
-            console.note(f"{side}: {file.nulls:,} more rows have no vector and are left out")
-
-
 def _kept(alignment: Alignment) -> str | None:
     """Return the name of the candidate target that was kept, or None where there was one target only."""
     return next((str(each["name"]) for each in alignment.candidates if each["use"] == "kept"), None)
@@ -366,7 +350,7 @@ def _align(
     import interlingua
 
     first = next(iter(targets.values()))
-    with console.show_progress(inputs.fit_title(source, first), record=record) as on_step:
+    with console.show_progress(fit_title(source, first), record=record) as on_step:
         target = targets if len(targets) > 1 else first
         alignment = interlingua.align(source, target, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.cli.inputs import SIDES, Side, read_space
+from interlingua.core.errors import UnusableRowError
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -20,7 +21,10 @@ _COUNTED = 16
 
 
 def warn_of_fitted_rows(
-    files: Sequence[Side], translator: Translator, on_rows: Callable[[str, int, int], None]
+    files: Sequence[Side],
+    translator: Translator,
+    on_rows: Callable[[str, int, int], None],
+    sides: Sequence[str] = SIDES,
 ) -> list[str]:
     """Print a warning for each side that holds the fitted rows, and return these sides.
 
@@ -30,9 +34,10 @@ def warn_of_fitted_rows(
     Rows are probably not noticed if the file holds only a small part of the fitted rows.
 
     Args:
-        files: source and target.
+        files: source and target, or those of `sides`.
         translator: the translator.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+        sides: which sides the files are of.
 
     Raises:
         InputError: rows that cannot be used.
@@ -41,12 +46,12 @@ def warn_of_fitted_rows(
     from interlingua.core.spaces import shared_rows
 
     found = []
-    for side, file in zip(SIDES, files, strict=True):
+    for side, file in zip(sides, files, strict=True):
         about = translator.card.get(side) or {}
         n, seed = about.get("n"), translator.card.get("seed")
         if not isinstance(n, int) or n < 1:
             continue
-        share = shared_rows(about, (page.vectors for page in report_rows(file.batches(), file.n, on_rows)))
+        share = shared_rows(about, (page.vectors for page in report_rows(file.batches(), file.n, on_rows, "checking")))
         matches = needed = _COUNTED
         if share is not None:
             count = len(set(about["digests"]))
@@ -54,7 +59,10 @@ def warn_of_fitted_rows(
         else:
             if not isinstance(seed, int) or n > file.n:
                 continue
-            again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
+            try:
+                again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
+            except UnusableRowError:  # rows that no fit has read
+                continue
             share = float(again == about.get("fingerprint"))
         if share == 0 or matches < needed:
             continue

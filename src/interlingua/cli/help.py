@@ -35,6 +35,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua migrate translator old.parquet lancedb:///data/lance#new --dry-run",
             "interlingua migrate translator qdrant://127.0.0.1#old qdrant://127.0.0.1#new",
         ),
+        "embed": (
+            "interlingua embed old.parquet new.parquet --encoder NEW-MODEL --text-column text",
+            "interlingua embed duckdb://s.db#items.old duckdb://s.db#items.new --encoder NEW-MODEL",
+        ),
         "search": (
             "interlingua search translator old.parquet --query queries.npy -k 5",
             "interlingua search translator old.parquet --text 'renew a passport' --rerank NEW-MODEL",

@@ -13,7 +13,9 @@ from rich.table import Table
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import open_log
+from interlingua.cli.fit_rows import read_usable_sample
 from interlingua.cli.options import AsJson, Log, SampleRows, Seed, Where
+from interlingua.core.wording import count_of
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
@@ -38,20 +40,21 @@ def identify(
 
     Compares width, lengths, mean direction and the variance of each coordinate with stored profiles of known models.
     The answer may be "unknown". It is always unknown for vectors that were rotated or centered. A collection that holds
-    vectors of two models of the same width is noticed, and the rows of the smaller part are named by their ids.
+    vectors of two models of the same width is noticed, and the rows of the smaller part are named by their ids. Rows
+    whose vector cannot be used are left out and counted.
     """
     from interlingua import identification
     from interlingua._routes import REDUCED_NOTE, public_pairs_command, row_options
 
     with open_log(log, input_files(source)) as record:
-        collection = Collection(source, where)
+        collection = Collection(source, where, skip_bad=True)
         with (
             inputs.closing_sides([collection]),
             console.show_progress("Reading", record=record, transient=True) as reading,
         ):
-            space = inputs.read_space(collection, rows=rows, seed=seed, with_ids=True, on_rows=reading.on_rows)
+            space, usable = read_usable_sample(collection, rows=rows, seed=seed, on_rows=reading.on_rows)
         vectors, ids = space.vectors, list(space.ids or ())
-        record("read", rows=len(vectors), of=collection.n)
+        record("read", rows=len(vectors), of=collection.n, left_out=usable.count)
         with console.working("Comparing with known models", record):
             result = identification.identify(vectors)
             mixture = identification.find_mixture(vectors, seed=seed)
@@ -59,14 +62,19 @@ def identify(
         record("done", model=result.model, mixed_share=0.0 if mixture is None else round(mixture.share, 4))
     parts = None if mixture is None else _describe(mixture, vectors, ids)
     known = parts is None and result.model != identification.UNKNOWN
-    command = public_pairs_command(source, result.model, rows=row_options(where)) if known else None
+    chosen = row_options(where) + (" --skip-bad" if usable.count else "")
+    command = public_pairs_command(source, result.model, rows=chosen) if known else None
     if as_json:
-        console.emit_json(asdict(result) | {"reduced": reduced, "mixture": parts, "command": command})
+        left_out = {"left_out": usable.to_dict()} if usable.count else {}
+        console.emit_json(asdict(result) | left_out | {"reduced": reduced, "mixture": parts, "command": command})
         return
+    if usable.count:
+        rest = f"of the {len(usable.rows):,} that were looked at, without a vector that can be used"
+        console.note(f"left out: {count_of(usable.count)} {rest}")
     out = console.stdout()
     if parts is not None:
         shown = ", ".join(map(str, parts["ids"][:_SHOWN_IDS]))
-        unseen = collection.n - len(vectors)
+        unseen = collection.n - len(usable.rows)
         all_rows = f"--rows {collection.n} reads all rows, into memory."
         rest = f" The other {unseen:,} rows were not looked at. {all_rows}" if unseen else ""
         more = " and more, which --json lists" if parts["rows"] > _SHOWN_IDS else ""

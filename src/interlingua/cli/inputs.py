@@ -31,7 +31,6 @@ __all__ = [
     "check_widths",
     "close_sides",
     "closing_sides",
-    "fit_title",
     "open_all",
     "open_sides",
     "read_categories",
@@ -39,6 +38,7 @@ __all__ = [
     "read_space",
     "side_columns",
     "side_names",
+    "title_of",
     "without_comparison",
 ]
 
@@ -58,6 +58,7 @@ def open_sides(
     keys: Sequence[str] | None,
     scales: Sequence[str] | None,
     where: tuple[str | None, str | None] = (None, None),
+    skip_bad: bool = False,
 ) -> tuple[Side, Side]:
     """Open the files or collections of both sides; a name given once applies to the files of both.
 
@@ -68,6 +69,7 @@ def open_sides(
         keys: of ``--key``.
         scales: of ``--scale``.
         where: condition that rows of each store have to meet.
+        skip_bad: read vectors that cannot be used as NaN.
 
     Raises:
         InputError: a file or store cannot be used, a name was given more than twice, or is of no use for a store.
@@ -76,7 +78,7 @@ def open_sides(
     opened: list[Side] = []
     try:
         for i, (address, chosen) in enumerate(zip((source, target), names, strict=True)):
-            opened.append(_open_side(address, *chosen, where[i], _WHERE[i]))
+            opened.append(_open_side(address, chosen, where[i], _WHERE[i], skip_bad=skip_bad))
         if not any(isinstance(side, VectorFile) for side in opened):
             given = {"--column": columns, "--key": keys, "--scale": scales}
             check_effect(given, "belongs to a file; name the column or vector of a store in its address.")
@@ -94,17 +96,20 @@ def open_all(
     keys: Sequence[str] | None,
     scales: Sequence[str] | None,
     where: tuple[str | None, str | None],
+    skip_bad: bool,
 ) -> tuple[Side, ...]:
     """Open a source and its targets, or a target and its views, which share the names given for the target.
 
     Raises:
         InputError: as `open_sides`.
     """
-    first, second = open_sides(source, targets[0], columns=columns, keys=keys, scales=scales, where=where)
+    first, second = open_sides(
+        source, targets[0], columns=columns, keys=keys, scales=scales, where=where, skip_bad=skip_bad
+    )
     files = [first, second]
     try:
         names = _for_both("--column", columns)[1], _for_both("--key", keys)[1], _for_both("--scale", scales)[1]
-        files += [_open_side(address, *names, where[1], _WHERE[1]) for address in targets[1:]]
+        files += [_open_side(address, names, where[1], _WHERE[1], skip_bad=skip_bad) for address in targets[1:]]
     except BaseException:
         close_sides(files)
         raise
@@ -120,16 +125,15 @@ def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
         close_sides(sides)
 
 
-def _open_side(
-    address: str, column: str | None, key: str | None, scale: str | None, where: str | None, argument: str
-) -> Side:
+def _open_side(address: str, names: Sequence[str | None], where: str | None, argument: str, *, skip_bad: bool) -> Side:
+    column, key, scale = names
     path = file_of(address)
     if path is None:
-        return Collection(address, where, argument)
+        return Collection(address, where, argument, skip_bad=skip_bad)
     if where is not None:
         message = f"{address} is a file, and rows of a file cannot be selected by a condition."
         raise InputError(message, f"Leave {{{argument}=...}} out.")
-    return open_vectors(path, column=column, key=key, scale=_number(scale))
+    return open_vectors(path, column=column, key=key, scale=_number(scale), skip_bad=skip_bad)
 
 
 def close_sides(sides: Sequence[Side]) -> None:
@@ -151,28 +155,35 @@ def side_names(files: Sequence[Side]) -> list[str]:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise InputError(f"{twice} is named more than once as a target; name each candidate once.")
-    stems = [_title(file) for file in files[1:]]
+    stems = [title_of(file) for file in files[1:]]
     return ["source", *(stem if stems.count(stem) == 1 else path for stem, path in zip(stems, paths, strict=True))]
 
 
-def _title(side: Side) -> str:
+def title_of(side: Side) -> str:
+    """Return the names of a collection, or the name of a file without its extension."""
     return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
 
 
-def check_widths(files: Sequence[Side], translator: Translator, *, paired: bool = True) -> None:
+def check_widths(
+    files: Sequence[Side], translator: Translator, *, paired: bool = True, translated: bool = False
+) -> None:
     """Refuse sides that a translator was not fitted on.
 
     Args:
         files: source and target.
         translator: the translator.
         paired: whether row i of both must be the same text.
+        translated: whether the rows of the source are translations already.
 
     Raises:
         InputError: a width differs, or two files differ in rows.
     """
-    for side, file, width in zip(SIDES, files, (translator.d_source, translator.d_target), strict=True):
+    widths = translator.d_target if translated else translator.d_source, translator.d_target
+    for side, file, width in zip(
+        ("translated source" if translated else "source", "target"), files, widths, strict=True
+    ):
         if file.d != width:
-            hint = " Are source and target swapped?" if files[0].d == translator.d_target else ""
+            hint = " Are source and target swapped?" if not translated and files[0].d == translator.d_target else ""
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
     if paired and files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(
@@ -213,6 +224,7 @@ def read_space(
     *,
     rows: int | None = None,
     seed: int = 0,
+    usable: npt.NDArray[np.bool_] | None = None,
     with_ids: bool = False,
     show: str | None = None,
     name: str | None = None,
@@ -224,6 +236,7 @@ def read_space(
         file: the file or collection.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
+        usable: whether each row can be used, where those that cannot are left out.
         with_ids: also read what names rows in reports: the ids, or the row numbers of a file without ids.
         show: a column whose values are added to the ids.
         name: of the space; by default the name of the file without its extension, or the names of the collection.
@@ -235,7 +248,7 @@ def read_space(
     from interlingua.core.records import report_rows, select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    drawn = _drawn(file, rows, seed)
+    drawn = _drawn(file, rows, seed, usable)
     vectors, ids = None, None
     if isinstance(file, VectorFile):
         ids = file.ids() if with_ids else None
@@ -255,9 +268,9 @@ def read_space(
         # A space numbers its own rows, and those of a sample have other numbers than the rows of the file.
         ids = [f"row {row:,}" for row in (range(file.n) if drawn is None else drawn.tolist())]
     if show is not None and with_ids:
-        values = read_categories(file, show, rows=rows, seed=seed, option="--show")
+        values = read_categories(file, show, rows=rows, seed=seed, usable=usable, option="--show")
         ids = [f"{key}: {value}" for key, value in zip(ids or (), values, strict=True)]
-    return EmbeddingSpace(vectors, ids=ids, name=name or _title(file))
+    return EmbeddingSpace(vectors, ids=ids, name=name or title_of(file))
 
 
 def read_paired(
@@ -292,7 +305,7 @@ def read_paired(
         ]
     paired = read_same_ids(files, rows=rows, seed=seed, show=show, on_rows=on_rows)
     return [
-        EmbeddingSpace(vectors, ids=names if with_ids else None, name=_title(file))
+        EmbeddingSpace(vectors, ids=names if with_ids else None, name=title_of(file))
         for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
     ]
 
@@ -303,6 +316,7 @@ def read_categories(
     *,
     rows: int | None = None,
     seed: int = 0,
+    usable: npt.NDArray[np.bool_] | None = None,
     option: str = "--labels",
     of_sides: bool = True,
 ) -> list[Any]:
@@ -313,6 +327,7 @@ def read_categories(
         column: the column that holds the categories.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
+        usable: whether each row can be used, where those that cannot are left out.
         option: that names the column, for the message.
         of_sides: whether the option can be given once for each side.
 
@@ -331,7 +346,7 @@ def read_categories(
         raise InputError(
             f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}.{twice}"
         )
-    drawn = _drawn(file, rows, seed)
+    drawn = _drawn(file, rows, seed, usable)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)
     return [value for page in pages if page.payload is not None for value in python_values(page.payload.column(column))]
 
@@ -354,16 +369,14 @@ def without_comparison(translator: Translator) -> Any:
     )
 
 
-def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
-    """Return what a fit of two spaces does, for the display of its progress."""
-    return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
-
-
-def _drawn(file: Side, rows: int | None, seed: int) -> IntArray | None:
+def _drawn(file: Side, rows: int | None, seed: int, usable: npt.NDArray[np.bool_] | None) -> IntArray | None:
     """Return the sorted numbers of the rows to read, or None for all."""
-    if rows is None or rows >= file.n:
-        return None
-    return np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
+    kept = None if usable is None or usable.all() else np.flatnonzero(usable)
+    count = file.n if kept is None else len(kept)
+    if rows is None or rows >= count:
+        return kept
+    drawn = np.sort(np.random.default_rng(seed).choice(count, rows, replace=False))
+    return drawn if kept is None else kept[drawn]
 
 
 def _number(scale: str | None) -> float | None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +13,22 @@ from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.migration_plan import show_plan
+from interlingua.cli.migrations import (
+    JOURNAL,
+    SKIP_BAD,
+    TRIGGERS,
+    WHERE,
+    Metric,
+    Triggers,
+    after_interruption,
+    flag,
+    journal_of,
+    phase_progress,
+    run_catch_up,
+    show_result,
+)
 from interlingua.cli.options import (
     AllowForeign,
     AsJson,
@@ -29,72 +41,23 @@ from interlingua.cli.options import (
 )
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
 from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores import Store
-    from interlingua.stores.changes import CatchUp
-    from interlingua.stores.migration import Migration
     from interlingua.stores.planning import Options
 
-__all__ = ["Metric", "Triggers", "migrate"]
+__all__ = ["migrate"]
 
 # Rows of a store in the pictures of a report. They are drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
-_AGAIN = "Run the same command again to copy the other rows."
-
-
-class Metric(StrEnum):
-    """The metric that the new vectors are searched with."""
-
-    COSINE = "cosine"
-    DOT = "dot"
-    L2 = "l2"
-
-
-class Triggers(StrEnum):
-    """What happens to triggers while rows are updated."""
-
-    FIRE = "fire"
-    SKIP = "skip"
-
-
-@contextmanager
-def _phase_progress(
-    task: str, record: EventLog, advice: Callable[[], str]
-) -> Iterator[Callable[[str, int, int], None]]:
-    """Show and log how far a migration is; yields the function to call after each page.
-
-    Args:
-        task: what is done.
-        record: the log.
-        advice: called after Ctrl-C; returns what to do.
-    """
-    try:
-        with console.show_progress(task, record=record) as progress:
-            yield progress.on_rows
-    except KeyboardInterrupt:
-        console.note(f"Interrupted. {advice()}")
-        raise
-
-
-def _flag(option: str, meaning: str) -> Any:
-    return typer.Option(option, help=meaning)
 
 
 _SOURCE = f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}."
 _FIT = "First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR."
-_JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
-_TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
-_SKIP_BAD = (
-    "Leave out every row whose vector is missing, zero, not finite or of another width, and lines that cannot be read; "
-    "list their ids in a file."
-)
 _DELETE_VANISHED = "With --catch-up, also delete the rows of TARGET that this command wrote and SOURCE no longer has."
-_WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 _SHOW = "With --report: the payload column whose values name the rows in it, beside their ids."
 _ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
@@ -105,31 +68,31 @@ def migrate(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
-    resume: Annotated[bool, _flag("--resume", "Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[bool, _flag("--dry-run", "Print the plan and its costs; write nothing, no log either.")] = False,
-    undo: Annotated[bool, _flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
+    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Print the plan and its costs; write nothing, no log either.")] = False,
+    undo: Annotated[bool, flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
     catch_up: Annotated[
-        bool, _flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.")
+        bool, flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.")
     ] = False,
     since: Annotated[
         str | None,
         typer.Option(metavar="COLUMN=VALUE", help="With --catch-up, read only rows with at least this value."),
     ] = None,
-    delete_vanished: Annotated[bool, _flag("--delete-vanished", _DELETE_VANISHED)] = False,
+    delete_vanished: Annotated[bool, flag("--delete-vanished", _DELETE_VANISHED)] = False,
     fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT)] = None,
-    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=_JOURNAL)] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL)] = None,
     inverse: Inverse = False,
     metric: Annotated[
         Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
     ] = None,
-    ids_as_text: Annotated[bool, _flag("--ids-as-text", "Write whole-number ids as text.")] = False,
-    drop_payload: Annotated[bool, _flag("--drop-payload", "Copy ids and vectors only.")] = False,
-    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=_WHERE)] = None,
+    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.")] = False,
+    drop_payload: Annotated[bool, flag("--drop-payload", "Copy ids and vectors only.")] = False,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE)] = None,
     skip_null: Annotated[
-        bool, _flag("--skip-null", "Leave out rows without a vector and list their ids in a file.")
+        bool, flag("--skip-null", "Leave out rows without a vector and list their ids in a file.")
     ] = False,
-    skip_bad: Annotated[bool, _flag("--skip-bad", _SKIP_BAD)] = False,
-    triggers: Annotated[Triggers | None, typer.Option(help=_TRIGGERS)] = None,
+    skip_bad: Annotated[bool, flag("--skip-bad", SKIP_BAD)] = False,
+    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS)] = None,
     allow_foreign: AllowForeign = False,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
@@ -166,7 +129,7 @@ def migrate(
         triggers=triggers.value if triggers else None,
         allow_foreign=allow_foreign,
     )
-    path = journal or _journal_of(directory, source, target)
+    path = journal or journal_of(str(directory.resolve()), source, target)
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
@@ -187,7 +150,7 @@ def migrate(
         unused = {"--resume": resume, "--rollback": undo, "--report": report, "--fit": fit, "--rows": rows}
         check_effect(unused, "and --catch-up exclude each other.")
         choices = {"dry_run": dry_run, "delete_vanished": delete_vanished}
-        _catch_up(directory, source, target, path, options, since, log, as_json=as_json, **choices)
+        run_catch_up(load(directory), source, target, path, options, since, log, as_json=as_json, **choices)
         return
     if dry_run:
         unused = {"--resume": resume, "--report": report}
@@ -222,7 +185,7 @@ def migrate(
             show_plan(made, options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with _phase_progress("Migrating", record, lambda: _after_interruption(path)) as on_rows:
+        with phase_progress("Migrating", record, lambda: after_interruption(path)) as on_rows:
             result = migration.migrate(
                 translator, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
             )
@@ -232,105 +195,12 @@ def migrate(
             _write_report(report, translator, old, fit, facts, seed, options, show)
     if report is not None:
         console.note(f"Wrote {report}")
-    changed = bool(result.changed_ids)
-    if as_json:
-        console.emit_json(facts | ({"report": str(report)} if report else {}))
-        raise typer.Exit(int(changed))
-    before = f" ({result.resumed_from:,} of them in an earlier run)" if result.resumed_from else ""
-    console.note(
-        f"Wrote {count_of(result.rows)} to {result.plan.target}{before} in {watch.seconds:.1f} s. Read back and "
-        f"compared: {count_of(result.checked)}, largest difference {result.largest_error:.1g}."
-    )
-    for sentence in result.plan.notes:
-        console.note(sentence)
-    if result.skipped_ids:
-        left_out = result.plan.nulls + result.plan.bad
-        console.note(f"Left out: {count_of(left_out)} without a usable vector; {result.skipped_ids} lists the ids.")
-    console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
-    if result.finished_before and not changed:
-        console.note("It was finished before this run; rows that are new or change are copied by --catch-up.")
-    if changed:
-        when = "after the migration, which is finished" if result.finished_before else "during the migration"
-        console.note(
-            f"{result.plan.source} changed {when}: {_counts(result)}. {result.changed_ids} lists the "
-            "ids. Stop the writes, then copy these rows by the same command with --catch-up."
-        )
-        raise typer.Exit(1)
-
-
-def _catch_up(
-    directory: Path,
-    source: str,
-    target: str,
-    journal: Path,
-    options: Options,
-    since: str | None,
-    log: Path | None,
-    *,
-    dry_run: bool,
-    delete_vanished: bool,
-    as_json: bool,
-) -> None:
-    """Copy the rows that are new or changed since a finished migration."""
-    from interlingua.core.translator import load
-    from interlingua.stores import changes, open_source, open_store
-
-    column, equals, value = (since or "").partition("=")
-    if since is not None and not (column and equals and value):
-        raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
-    open_target = open_source if dry_run else open_store
-    with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        with _phase_progress("Catching up", record, lambda: _AGAIN) as show:
-            done = changes.catch_up(
-                load(directory),
-                old,
-                new,
-                journal=journal,
-                options=options,
-                since=(column, value) if since else None,
-                dry_run=dry_run,
-                delete_vanished=delete_vanished,
-                on_rows=show,
-            )
-        record("done", **asdict(done))
-        in_place = old.url.collection_key == new.url.collection_key  # a vector is deleted with its row
-    if as_json:
-        console.emit_json(asdict(done))
-        return
-    console.note(f"Compared {count_of(done.read)} of {source}: {_counts(done)}.")
-    if done.left_out:
-        console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
-    if dry_run:
-        console.note("Nothing was written.")
-    elif done.listed and (done.updated or done.added or not in_place):
-        written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
-        console.note(f"{written}{done.listed} lists the ids.")
-    if done.removed:
-        console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
-    elif done.deleted and not delete_vanished and not in_place:
-        change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
-        console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
+    show_result(result, facts | ({"report": str(report)} if report else {}), watch.seconds, as_json=as_json)
 
 
 def _payload_columns(store: Store) -> tuple[str, ...]:
     schema = store.info().schema
     return () if schema is None else tuple(schema.names)
-
-
-def _after_interruption(journal: Path) -> str:
-    if not journal.exists():
-        return "Nothing was written."
-    return "Run the same command with --resume to continue, or with --rollback to delete what it wrote."
-
-
-def _counts(changes: CatchUp | Migration) -> str:
-    deleted = "" if changes.deleted is None else f", {changes.deleted:,} deleted"
-    return f"{count_of(changes.updated)} updated, {changes.added:,} added{deleted}"
-
-
-def _journal_of(directory: Path, source: str, target: str) -> Path:
-    name = hashlib.sha256(f"{directory.resolve()}\n{source}\n{target}".encode()).hexdigest()[:12]
-    return Path(f"migration-{name}.sqlite")
 
 
 def _fit(
@@ -349,7 +219,7 @@ def _fit(
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
     inputs.check_different([(str(space.name), space.vectors) for space in spaces])
-    with console.show_progress(inputs.fit_title(*spaces), record=record) as on_step:
+    with console.show_progress(fit_title(*spaces), record=record) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
     if not as_json:

@@ -9,9 +9,21 @@ from interlingua.cli import console
 from interlingua.core.wording import count_of, duration_of, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interlingua.stores.planning import Options, Plan
 
 __all__ = ["show_plan"]
+
+
+def _describe_origin(origin: Mapping[str, str]) -> str:
+    """Return which vectors or texts the new vectors are made of, and of which models."""
+    model, collection = origin.get("model"), origin["collection"]
+    if "text" in origin:
+        return f"the texts in column {origin['text']} of {collection}, embedded by {model}"
+    names = f"the vectors {origin['vector']} of {collection}" if "vector" in origin else f"the vectors of {collection}"
+    models = [f"{word} model {name}" for word, name in (("from", origin.get("from_model")), ("to", model)) if name]
+    return ", translated ".join([names, *([" ".join(models)] if models else [])])
 
 
 def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
@@ -24,6 +36,8 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     kind, place = ("second vector", ", in the same rows") if plan.as_new_vector else ("new collection", "")
     width = f"of width {plan.d_out}, metric {plan.metric}"
     out.print(f"to {plan.target}, a {kind}, {width}{place}", soft_wrap=True)
+    if plan.origin:
+        out.print(_describe_origin(plan.origin), soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {size_of(plan.free_bytes)} free"
     out.print(f"about {size_of(plan.needed_bytes)}{free}, about {duration_of(plan.seconds)}")
     if plan.nulls:
@@ -31,7 +45,8 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
         out.print(f"without a vector: {count_of(plan.nulls)} more, {reason}", soft_wrap=True)
     if plan.bad:
-        out.print(f"with a vector that cannot be translated: {count_of(plan.bad)} more, left out", soft_wrap=True)
+        what = "without a text" if "text" in plan.origin else "with a vector that cannot be translated"
+        out.print(f"{what}: {count_of(plan.bad)} more, left out", soft_wrap=True)
     if plan.triggers:
         reason = options.triggers or "refused without --triggers fire or skip"
         out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)

@@ -23,6 +23,7 @@ __all__ = [
     "SampleRows",
     "Seed",
     "Show",
+    "SkipBad",
     "TargetWhere",
     "TranslatorFolder",
     "Where",
@@ -64,6 +65,15 @@ Show = Annotated[
         metavar="COLUMN",
         help="With --report: the column whose values name the rows in it, beside their ids. Give it twice when the two "
         "sides use different names.",
+        rich_help_panel="Input",
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out rows whose vector is missing, zero, not finite or of another width, and lines that cannot be "
+        "read. The result counts them and names the first. What belongs to a row stays in step.",
         rich_help_panel="Input",
     ),
 ]

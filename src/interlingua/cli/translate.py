@@ -92,6 +92,7 @@ def translate(
     """
     from interlingua.core.translator import load
     from interlingua.io import create_writer, open_vectors
+    from interlingua.stores._origin import origin_of
 
     _check_is_file(source)
     check_outputs({"OUTPUT": out, "--log": log})
@@ -140,6 +141,7 @@ def translate(
             force=force,
             resume=resume,
             settings=settings,
+            origin=origin_of(translator, source.name, file.vector_name, inverse=inverse),
         )
         kept = writer.rows
         with writer:

@@ -15,9 +15,12 @@ from interlingua.core.errors import InputError
 from interlingua.io import VectorFile
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["Views", "check_views", "read_views"]
+__all__ = ["Views", "check_rows", "check_views", "read_views"]
 
 Views = Annotated[
     list[str] | None,
@@ -59,6 +62,7 @@ def read_views(
     *,
     rows: int | None,
     seed: int,
+    usable: npt.NDArray[np.bool_] | None = None,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, EmbeddingSpace] | None:
     """Read the rows of views that `interlingua.cli.inputs.read_space` reads of the target with the same arguments.
@@ -68,6 +72,7 @@ def read_views(
         target: the target, a file.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
+        usable: whether each row can be used, where those that cannot are left out.
         on_rows: as in `interlingua.cli.inputs.read_space`.
 
     Returns:
@@ -79,15 +84,30 @@ def read_views(
     views = {}
     stems = [Path(file.path).stem for file in files]
     for file, stem in zip(files, stems, strict=True):
-        if file.n != target.n:
-            raise InputError(
-                f"--view {file.path} has {file.n} rows and TARGET {target.n}; one row for each row of TARGET is "
-                "needed, in the same order."
-            )
+        check_rows(file, target)
         if isinstance(file, VectorFile) and isinstance(target, VectorFile):
             check_same_order(target, file, advice="Sort the files alike.")
         name = stem if stems.count(stem) == 1 else str(file.path)
         if name in views:
             raise InputError(f"--view {file.path} was given twice; give each view once.")
-        views[name] = inputs.read_space(file, rows=rows, seed=seed, on_rows=on_rows)
+        views[name] = inputs.read_space(file, rows=rows, seed=seed, usable=usable, on_rows=on_rows)
     return views or None
+
+
+def check_rows(view: inputs.Side, target: inputs.Side) -> None:
+    """Refuse a view that has not one row for each row of the target.
+
+    Raises:
+        InputError: another number of rows, or lines that cannot be read, so that it is not known which rows lack one.
+    """
+    if view.n != target.n:
+        raise InputError(
+            f"--view {view.path} has {view.n} rows and TARGET {target.n}; one row for each row of TARGET is needed, in "
+            "the same order."
+        )
+    for file in (view, target):
+        if isinstance(file, VectorFile) and file.skipped:
+            raise InputError(
+                f"{file.path} has lines that cannot be read, the first is {file.skipped[0]!r}; with --view, row i of "
+                "both files must be the same text. Correct these lines."
+            )

@@ -27,6 +27,7 @@ __all__ = [
     "require",
     "row_blocks",
     "unit_rows",
+    "usable_rows",
 ]
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -144,6 +145,17 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # The base of a view would be the writable array, and could make the view writable again.
     buffer: Any = array  # an array is a buffer to type checkers from Python 3.12 on
     return np.asarray(memoryview(buffer).toreadonly())
+
+
+def usable_rows(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which rows of [n, d] have a usable direction: finite, not zero, and float32 can square them."""
+    usable = np.zeros(len(vectors), bool)
+    for block in row_blocks(len(vectors)):
+        # NaN fails both comparisons.
+        with np.errstate(invalid="ignore"):
+            peaks = _peaks(vectors[block])
+            usable[block] = (peaks >= SMALLEST) & (peaks <= LARGEST)
+    return usable
 
 
 class RowCheck:

@@ -29,6 +29,7 @@ __all__ = [
     "SCORE_KINDS",
     "ScoreCalibration",
     "check_and_calibrate",
+    "check_known",
     "match_quantiles",
     "quantiles_of",
 ]
@@ -92,12 +93,7 @@ class ScoreCalibration:
         Returns:
             The calibration, or None with fewer than 200 different rows on a side.
         """
-        x, y = (unit_rows(np.asarray(side[:MAX_ROWS], np.float32)) for side in (source, target))
-        if paired:
-            keep = ~(_is_copy(x) | _is_copy(y))
-            x, y = x[keep], y[keep]
-        else:
-            x, y = x[~_is_copy(x)], y[~_is_copy(y)]
+        x, y = _distinct_rows(source, target, paired=paired)
         if min(len(x), len(y)) < MIN_ROWS:
             return None
         x_queries, y_queries = (
@@ -121,6 +117,37 @@ class ScoreCalibration:
             for kind in SCORE_KINDS
         ]
         return cls(np.asarray(quantiles, np.float32), (len(x), len(y)), paired)
+
+    def refit(
+        self, translated: FloatArray, target: FloatArray, *, paired: bool = False, queries: FloatArray | None = None
+    ) -> ScoreCalibration | None:
+        """Measure the scores of translations that exist, such as those of a migrated collection.
+
+        The scores of the target model, of translations with it, and among translations are measured. How those of the
+        source model correspond to the target model's is as before, because there are no source vectors.
+
+        Args:
+            translated: [n, d_target], translations of source rows.
+            target: [m, d_target], as in `fit`.
+            paired: row i of both sides is the same text.
+            queries: [q, d_target] by the target model, as in `fit`.
+
+        Returns:
+            The calibration, or None with fewer than 200 different rows on a side.
+        """
+        x, y = _distinct_rows(translated, target, paired=paired)
+        if min(len(x), len(y)) < MIN_ROWS:
+            return None
+        asked = y if queries is None else unit_rows(np.asarray(queries[:MAX_ROWS], np.float32))
+        own = _quantiles(asked, y, others_only=asked is y)
+        found = {
+            "target": own,
+            "translated": _quantiles(asked, x, others_only=paired and asked is y),
+            "both-translated": _quantiles(x, x, others_only=True),
+            **{kind: self.convert(own, "target", kind) for kind in ("source", "inverted", "both-inverted")},
+        }
+        quantiles = np.asarray([found[kind] for kind in SCORE_KINDS], np.float32)
+        return ScoreCalibration(quantiles, (len(x), len(y)), paired)
 
     def convert(self, scores: Any, kind: str, scale: str) -> npt.NDArray[np.float64]:
         """Return scores of one kind on the scale of another; the order of scores is kept.
@@ -159,15 +186,51 @@ class ScoreCalibration:
         return {"scores": points.tolist(), **scales}
 
 
+def check_known(known: ScoreCalibration | None) -> ScoreCalibration:
+    """Return the calibration that translated rows need.
+
+    Raises:
+        InputError: there is none.
+    """
+    if known is None:
+        raise InputError(
+            "This translator has no calibration, and translated vectors do not show the scores of the source model. "
+            "Calibrate it on vectors of both models, or fit again with at least 1,000 rows."
+        )
+    return known
+
+
 def check_and_calibrate(
-    maps: tuple[VectorMap, VectorMap], source: Any, target: Any, *, queries: Any, paired: Any
+    maps: tuple[VectorMap, VectorMap],
+    source: Any,
+    target: Any,
+    *,
+    queries: Any,
+    paired: Any,
+    translated: Any = False,
+    known: ScoreCalibration | None = None,
 ) -> ScoreCalibration:
     """Check the arguments of `ScoreCalibration.fit` as a caller gives them, and return the calibration.
 
+    Args:
+        maps: as of `ScoreCalibration.fit`.
+        source: the same.
+        target: the same.
+        queries: the same.
+        paired: the same.
+        translated: whether the rows of ``source`` are translations already.
+        known: an earlier calibration, which says how scores of the source model correspond where there are no source
+            vectors.
+
     Raises:
-        InputError: vectors that cannot be used, too few different rows, or pairs of different numbers of rows.
+        InputError: vectors that cannot be used, too few different rows, pairs of different numbers of rows, or
+            translated rows without an earlier calibration.
     """
     widths = maps[0].d_in, maps[0].d_out
+    translated = check_flag(translated, "translated")
+    if translated:
+        widths = maps[0].d_out, maps[0].d_out
+        known = check_known(known)
     sides = [
         check_matrix(side, f"{name} vectors", width=width)
         for name, side, width in zip(_SIDES, (source, target), widths, strict=True)
@@ -188,7 +251,15 @@ def check_and_calibrate(
             f"source has {len(sides[0])} rows and target {len(sides[1])}; row i of both must be the same text. "
             "Without pairs, leave paired out."
         )
-    calibration = ScoreCalibration.fit(maps, *sides, paired=paired, queries=(asked[0], asked[1]))
+    if known is not None and translated:
+        if asked[0] is not None:
+            raise InputError(
+                "source queries were given with translated rows, which they cannot be compared with. Leave them out, "
+                "or give source vectors."
+            )
+        calibration = known.refit(sides[0], sides[1], paired=paired, queries=asked[1])
+    else:
+        calibration = ScoreCalibration.fit(maps, *sides, paired=paired, queries=(asked[0], asked[1]))
     if calibration is None:
         raise InputError(
             f"source and target have {len(sides[0])} and {len(sides[1])} rows; at least {MIN_ROWS} different ones on "
@@ -237,6 +308,15 @@ def _quantiles(a: FloatArray, b: FloatArray, *, others_only: bool) -> npt.NDArra
     """
     cosines = a @ b.T
     return quantiles_of(cosines[np.triu_indices(len(a), 1)] if others_only else cosines)
+
+
+def _distinct_rows(source: FloatArray, target: FloatArray, *, paired: bool) -> tuple[FloatArray, FloatArray]:
+    """Return at most `MAX_ROWS` unit rows of each side without copies; pairs stay in step."""
+    x, y = (unit_rows(np.asarray(side[:MAX_ROWS], np.float32)) for side in (source, target))
+    if paired:
+        keep = ~(_is_copy(x) | _is_copy(y))
+        return x[keep], y[keep]
+    return x[~_is_copy(x)], y[~_is_copy(y)]
 
 
 def _is_copy(rows: FloatArray) -> npt.NDArray[np.bool_]:

@@ -110,7 +110,7 @@ def concatenated(parts: Sequence[Records]) -> Records:
 
 
 def report_rows(
-    pages: Iterable[Records], rows: int, on_rows: Callable[[str, int, int], None] | None
+    pages: Iterable[Records], rows: int, on_rows: Callable[[str, int, int], None] | None, phase: str = "reading"
 ) -> Iterator[Records]:
     """Yield pages, and call ``on_rows`` for each with the rows read so far, before yielding it.
 
@@ -118,12 +118,13 @@ def report_rows(
         pages: consecutive rows, from the first on.
         rows: number of rows of all pages.
         on_rows: called with the phase, the rows read so far and the number of rows; None to tell nobody.
+        phase: why they are read.
     """
     done = 0
     for page in pages:
         done += len(page)
         if on_rows is not None:
-            on_rows("reading", done, rows)
+            on_rows(phase, done, rows)
         yield page
 
 

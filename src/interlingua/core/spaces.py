@@ -49,6 +49,7 @@ class EmbeddingSpace:
         if ids is not None and len(ids) != len(array):
             raise InputError(f"{label}: {len(ids)} ids for {len(array)} rows; one id per row is needed.")
         self._vectors, self._ids, self._name = array, ids, name
+        self._left_out: dict[str, Any] | None = None
 
     @property
     def vectors(self) -> npt.NDArray[Any]:
@@ -95,6 +96,18 @@ class EmbeddingSpace:
         space._vectors = read_only(self._vectors)
         return space
 
+    def with_left_out(self, count: int, of: int, first: Sequence[int] = ()) -> EmbeddingSpace:
+        """Return the same space with a record of the rows that were left out of it, for the card.
+
+        Args:
+            count: number of rows without a vector that can be used.
+            of: number of rows before.
+            first: numbers of the first of them, counted from 0, where rows have numbers.
+        """
+        space = copy.copy(self)
+        space._left_out = {"rows": count, "of": of, **({"first": list(first)} if first else {})}
+        return space
+
     def fingerprint(self) -> str:
         """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""
         step = max(1, self.n // _FINGERPRINT_ROWS)
@@ -103,9 +116,13 @@ class EmbeddingSpace:
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """Return name, shape, fingerprint and digests of 64 evenly spaced rows, as they go into a card."""
+        """Return name, shape, fingerprint and digests of 64 evenly spaced rows, as they go into a card.
+
+        Rows that were left out are counted as well.
+        """
         facts = {"name": self.name, "n": self.n, "d": self.d, "fingerprint": self.fingerprint()}
-        return facts | {"digests": digest_sample(self.vectors)}
+        left_out = {} if self._left_out is None else {"left_out": self._left_out}
+        return facts | left_out | {"digests": digest_sample(self.vectors)}
 
     def __repr__(self) -> str:
         """Return the name and shape."""

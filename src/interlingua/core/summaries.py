@@ -15,6 +15,7 @@ from typing import Any
 
 from interlingua.core.wording import (
     bar_length,
+    count_of,
     describe_candidate,
     describe_diagnosis,
     describe_evidence,
@@ -27,6 +28,7 @@ __all__ = [
     "card_text",
     "curve_html",
     "failure_causes",
+    "left_out_notes",
     "own_reasons",
     "reduced_notes",
     "table_html",
@@ -84,15 +86,33 @@ def card_text(card: Mapping[str, Any]) -> str:
 
 
 def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return candidate targets, causes of a failed fit, and limits of checks as sentences under their titles."""
+    """Return candidate targets, rows that were left out, causes of a failed fit, and limits of checks, by title."""
     notes = {}
     if card.get("candidates"):
         notes["Candidate targets"] = [describe_candidate(each) for each in card["candidates"]]
+    if left_out := left_out_notes(card):
+        notes["Rows that were left out"] = left_out
     if causes := failure_causes(card):
         notes["Why this fit is not aligned"] = causes
     if card.get("reduced"):
         notes["Check for vectors of other models"] = reduced_notes(card["reduced"])
     return notes
+
+
+def left_out_notes(card: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each side of which rows without a usable vector were left out."""
+    sentences = []
+    for side in ("source", "target"):
+        facts = (card.get(side) or {}).get("left_out")
+        if facts:
+            count, rows = facts["rows"], facts.get("first", ())
+            more = " and more" if count > len(rows) else ""
+            listed = f"{'row' if count == 1 else 'rows'} {', '.join(f'{row:,}' for row in rows)}{more}, counted from 0"
+            sentences.append(
+                f"{side}: {count_of(count)} of {facts['of']:,} without a vector that can be used"
+                f"{f' ({listed})' if rows else ''}."
+            )
+    return sentences
 
 
 def failure_causes(card: Mapping[str, Any]) -> list[str]:

@@ -146,6 +146,7 @@ class Translator:
         *,
         queries: tuple[Any, Any] = (None, None),
         paired: bool = False,
+        translated: bool = False,
         allow_foreign: bool = False,
     ) -> Translator:
         """Return the same translator with the scales of scores measured on these rows.
@@ -157,16 +158,21 @@ class Translator:
             queries: vectors of queries by the source model and by the target model, which need not be of the same
                 texts; None for a model without. Scores of queries with documents differ from those among documents.
             paired: row i of both sides is the same text.
+            translated: ``source`` [n, d_target] holds translations already, such as those of a migrated collection. How
+                scores of the source model correspond to those of the target model stays as it was measured before.
             allow_foreign: do not compare the rows with the spaces of the translator.
 
         Raises:
             SpaceMismatchError: the rows cannot be of these spaces.
-            InputError: too few different rows, or pairs of different numbers of rows.
+            InputError: too few different rows, pairs of different numbers of rows, or translated rows for a translator
+                without a calibration.
         """
         if not check_flag(allow_foreign, "allow_foreign"):
-            self.check_space(source)
+            if not check_flag(translated, "translated"):
+                self.check_space(source)
             self.check_space(target, inverse=True)
-        calibration = check_and_calibrate((self.forward, self.backward), source, target, queries=queries, paired=paired)
+        choices: Any = {"queries": queries, "paired": paired, "translated": translated, "known": self.calibration}
+        calibration = check_and_calibrate((self.forward, self.backward), source, target, **choices)
         return type(self)(self.forward, self.backward, self.profiles, self.card, calibration)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:

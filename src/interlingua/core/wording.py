@@ -33,6 +33,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "embedded": lambda s: "embedding the texts with the target encoder" if s["side"] == "source" else "fitting the map",
     "collection": lambda s: f"continuing after the comparison with the {s['side']} collection",
     "rows": lambda s: "looking for repeated rows",
+    "unusable rows": lambda s: f"leaving out {s['rows']:,} of {s['of']:,} rows of the {s['side']}",
     "copies": lambda s: "reducing both sides to their main directions",
     "null": lambda s: f"refining maps from random starts for comparison, {_parts(s)}",
     "search": lambda s: "search round 1",

@@ -214,7 +214,7 @@ def evaluate(
         retrieval: similarities to rank by, of ``plain`` and ``csls``; the first gives ``top1`` and ``mean_rank``.
         bootstrap: resamples of the rows behind the 95 % percentile intervals; 0 leaves the intervals out. The ranks
             are kept and the rows resampled, so the intervals do not cover the choice of the candidates.
-        on_rows: called with the phase, the rows done and the number of rows, after each pool.
+        on_rows: called with the phase, the rows done and the number of rows, at the beginning and after each pool.
 
     Returns:
         The scores of both directions.
@@ -238,6 +238,8 @@ def evaluate(
     pools = np.array_split(np.random.default_rng(seed).permutation(n), -(-n // pool))
     mean_source, mean_target = mean_unit_row(source), mean_unit_row(target)
     forward, backward = [], []
+    if on_rows is not None:
+        on_rows("evaluating", 0, n)
     for rows in pools:
         x, y = source[rows], target[rows]
         translated = check_matrix(translator.translate(x), "the translation of source")

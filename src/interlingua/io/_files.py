@@ -44,6 +44,7 @@ class VectorFile:
         names: names of the payload columns.
         schema: Arrow schema of ids and payload, ``None`` when the file has neither.
         skipped: ids of the lines that are left out, or their numbers as ``"line 7"``.
+        origin: words on what the vectors were made of, as `create_writer` wrote them; None where the file says nothing.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class VectorFile:
         self._source = source
         self._checked = contents.checked or skip_bad
         self.skipped = contents.skipped
+        self.origin = None if contents.origin is None else dict(contents.origin)
 
     def __repr__(self) -> str:
         """Return path, shape and dtype in one line."""

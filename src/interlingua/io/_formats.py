@@ -85,6 +85,7 @@ class Contents:
         offset: the file's own offset of 8-bit integers, scalar or [d], added after scaling.
         zero_point: the file's own zero point of 8-bit integers, scalar or [d], subtracted before scaling.
         skipped: ids of the lines that are left out, or their numbers as ``"line 7"``.
+        origin: what the vectors were made of, if interlingua wrote them and the format has room for it.
         vector_name: column, key or array name, if the format has names.
         id_name: column that holds the ids, if any.
         schema: all columns except the vectors, ids included; ``None`` if there are no other columns.
@@ -101,6 +102,7 @@ class Contents:
     offset: npt.ArrayLike | None = None
     zero_point: npt.ArrayLike | None = None
     skipped: Sequence[int | str] = ()
+    origin: Mapping[str, str] | None = None
 
 
 class Source(ABC):
@@ -123,13 +125,14 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Output:
-    """Format of the vectors that a writer writes; ``scale`` is set for int8 only."""
+    """Format of the vectors that a writer writes; ``scale`` is set for int8 only, ``origin`` says what they are of."""
 
     d: int
     dtype: np.dtype[Any]
     scale: npt.NDArray[np.float32] | None
     vector_name: str
     extension: str
+    origin: Mapping[str, str] | None = None
 
 
 class Sink(ABC):

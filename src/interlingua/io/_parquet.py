@@ -18,7 +18,7 @@ from interlingua.io._checks import check_unused
 from interlingua.io._formats import AnyArray, Buffers, Output, Request
 from interlingua.io._formats import Sink as BaseSink
 from interlingua.io._spool import encode_table, read_tables
-from interlingua.io._tables import SCALE_KEY, TableSource, open_table, reading, slices
+from interlingua.io._tables import ORIGIN_KEY, SCALE_KEY, TableSource, open_table, reading, slices
 
 _KIND = "Parquet file"
 _BUFFER = 2**20
@@ -82,8 +82,12 @@ class Sink(BaseSink):
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         kind = pa.list_(pa.from_numpy_dtype(output.dtype), output.d)
-        metadata = None if output.scale is None else {SCALE_KEY: json.dumps(output.scale.tolist()).encode()}
-        self._field = pa.field(output.vector_name, kind, metadata=metadata)
+        metadata = {}
+        if output.scale is not None:
+            metadata[SCALE_KEY] = json.dumps(output.scale.tolist()).encode()
+        if output.origin:
+            metadata[ORIGIN_KEY] = json.dumps(dict(output.origin)).encode()
+        self._field = pa.field(output.vector_name, kind, metadata=metadata or None)
 
     @classmethod
     def holds(cls, field: pa.Field, *, is_id: bool) -> bool:

@@ -18,7 +18,7 @@ from interlingua.core.records import is_list, to_matrix
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
 
-SCALE_KEY = b"interlingua.scale"
+SCALE_KEY, ORIGIN_KEY = b"interlingua.scale", b"interlingua.origin"
 _SAMPLED_ROWS = 256
 
 # Called with column names, start, stop and size; yields tables of at most ``size`` rows of these columns, in order, and
@@ -116,8 +116,20 @@ def open_table(
     width = _first_width(path, name, n, pages, skip_bad=request.skip_bad) if n else 1
     shape = check_shape((n, width), f"column {name!r}", path)
     scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
-    contents = Contents(shape, dtype, scale, name, id_name, others if len(others) else None, skipped=skipped)
+    origin = _origin((field.metadata or {}).get(ORIGIN_KEY))
+    contents = Contents(
+        shape, dtype, scale, name, id_name, others if len(others) else None, skipped=skipped, origin=origin
+    )
     return TableSource(path, contents, pages, bad_as_nan=request.skip_bad)
+
+
+def _origin(written: bytes | None) -> dict[str, str] | None:
+    """Return what the metadata of a column says about its vectors, or None where nothing readable is there."""
+    try:
+        found = None if written is None else json.loads(written)
+    except ValueError:
+        return None
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else None
 
 
 def slices(

@@ -284,6 +284,7 @@ def create_writer(
     checkpoint_seconds: float = 2.0,
     id_name: str = "id",
     vector_name: str = "vectors",
+    origin: Mapping[str, str] | None = None,
 ) -> VectorWriter:
     """Start or resume writing an embedding file in the format of its extension.
 
@@ -301,6 +302,8 @@ def create_writer(
         checkpoint_seconds: time between checkpoints; 0 makes one of every batch.
         id_name: name of the ids, where ``like`` gives none.
         vector_name: name of the vectors, where ``like`` gives none.
+        origin: words on what the vectors were made of, such as ``{"model": "minilm"}``. Only a Parquet file has room
+            for them, and `VectorFile.origin` returns them.
 
     Example:
         ::
@@ -333,7 +336,9 @@ def create_writer(
         _check_new(path)
     if like is not None:
         check_output(path, [like.path])
-    output = _output(path, sink, extension, d, _dtype(dtype), scale, like, vector_name)
+    check_instance(origin, "origin", (Mapping, type(None)), "a mapping of names to texts")
+    words = {check_text(key, "a name in origin"): check_text(value, key) for key, value in (origin or {}).items()}
+    output = replace(_output(path, sink, extension, d, _dtype(dtype), scale, like, vector_name), origin=words or None)
     own_settings = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
     fresh = Checkpoint({**facts, **own_settings}, settings is not None, 0, {})

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows, usable_rows
 from interlingua.core.errors import InterlinguaError, SpaceMismatchError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.stores._documents import same_payload
 from interlingua.stores._protocol import Spec, Store
-from interlingua.stores._vectors import check_vectors, usable_rows
+from interlingua.stores._vectors import check_vectors
 from interlingua.stores.planning import Options
+from interlingua.stores.reembedding import TextEmbedder, new_vectors
 
 # Largest difference between a value that was read back and its translation.
 _TOLERANCE = 1e-3
@@ -23,7 +24,7 @@ _TOLERANCE = 1e-3
 class Conversion:
     """Conversion of the rows of ``source`` into rows of ``target``."""
 
-    translator: Translator
+    translator: Translator | TextEmbedder
     source: Store
     target: Store
     spec: Spec
@@ -35,11 +36,16 @@ class Conversion:
         Raises:
             InputError: a vector cannot be translated, and such rows are not to be left out.
         """
-        width = self.translator.d_target if self.options.inverse else self.translator.d_source
-        if not self.options.skip_bad:
-            check_vectors(records, self.source.url, width)
-            return records, None
-        usable = usable_rows(records.vectors)
+        if isinstance(self.translator, TextEmbedder):
+            if not self.options.skip_bad:
+                return records, None
+            usable = self.translator.has_text(records)
+        else:
+            width = self.translator.d_target if self.options.inverse else self.translator.d_source
+            if not self.options.skip_bad:
+                check_vectors(records, self.source.url, width)
+                return records, None
+            usable = usable_rows(records.vectors)
         if usable.all():
             return records, None
         return records.take(np.flatnonzero(usable)), records.take(np.flatnonzero(~usable))
@@ -47,16 +53,18 @@ class Conversion:
     def copied(self, records: Records) -> Records:
         """Return what is copied: a new column of the same table may make triggers change the payload."""
         with_payload = not (self.spec.as_new_vector or self.options.drop_payload)
-        return records if with_payload else Records(records.ids, records.vectors)
+        if with_payload:
+            return records
+        payload = self.translator.only_texts(records.payload) if isinstance(self.translator, TextEmbedder) else None
+        return Records(records.ids, records.vectors, payload)
 
     def translated(self, records: Records) -> Records:
         """Return rows as the target gets them."""
-        convert = self.translator.invert if self.options.inverse else self.translator.translate
-        written = self.options.as_written(records)
         # The survey has compared every page with the space of the translator.
-        return replace(
-            written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32), allow_foreign=True))
+        vectors = new_vectors(
+            self.translator, records, str(self.source.url), inverse=self.options.inverse, allow_foreign=True
         )
+        return replace(self.options.as_written(records), vectors=vectors)
 
     def check_space(self, records: Records) -> None:
         """Refuse rows that cannot be of the space that the translator was fitted on.
@@ -64,6 +72,9 @@ class Conversion:
         Raises:
             SpaceMismatchError: they cannot be; the message gives the ids of the first and the last of them.
         """
+        if isinstance(self.translator, TextEmbedder):
+            self.translator.check_texts(records, str(self.source.url))
+            return
         if self.options.allow_foreign or not len(records):
             return
         try:

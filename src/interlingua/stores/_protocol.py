@@ -117,8 +117,8 @@ class Spec:
         id_name: name of the id column, if the store names its columns.
         job: identifies the migration that writes the rows.
         id_metadata: as in `StoreInfo`.
-        triggers: whether triggers of the source's table fire or are skipped while a new column of the same table is
-            written; ``None`` if it has none.
+        triggers: fire or skip the triggers of the source's table while a new column of it is written; ``None`` without.
+        origin: words on what the vectors were made of, for a file that has room for them.
     """
 
     d: int
@@ -131,6 +131,7 @@ class Spec:
     job: str = ""
     id_metadata: Mapping[bytes, bytes] | None = None
     triggers: Literal["fire", "skip"] | None = None
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +151,8 @@ class Store(ABC):
     """One vector column, named vector or collection of a database, or one file.
 
     Opening checks the URL and the connection, and creates nothing. A subclass has a class attribute ``capabilities``
-    and implements `exists`, `info`, `scan`, `fetch` and `search`. A store that can also be written to implements
-    `create`, `upsert`, `finish` and `drop`; a migration calls `create`, `prepare`, `upsert` for every batch, `finish`.
-    Other stores are refused as the target of a migration.
+    and implements `exists`, `info`, `scan`, `fetch` and `search`. A target also implements `create`, `upsert`, `finish`
+    and `drop`; a migration calls `create`, `prepare`, `upsert` for every batch, `finish`. It refuses other targets.
     """
 
     capabilities: ClassVar[Capabilities]

@@ -27,6 +27,7 @@ from interlingua.stores._protocol import Cursor, Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
 from interlingua.stores.planning import Options
+from interlingua.stores.reembedding import TextEmbedder
 
 _SAMPLE = 256
 
@@ -210,6 +211,7 @@ class Run:
 
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
+        self.on_rows("checking", 0, self.spec.count)
         changes, sampled = self._find_changes()
         # A catch-up may have added rows. A deleted row of the same collection has lost its new vector, too.
         expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
@@ -244,7 +246,7 @@ class Run:
             nonlocal done
             # Reading the sample by its ids would read a file once more.
             sampled.append(records.take(np.flatnonzero(same & np.isin(ids, wanted))))
-            if self.resumed and not self.target.capabilities.appends:
+            if self._compares_all:
                 unchanged = records.take(np.flatnonzero(same))
                 for start in range(0, len(unchanged), FETCHED_ROWS):
                     self.conversion.compare(unchanged.rows(start, min(start + FETCHED_ROWS, len(unchanged))))
@@ -259,6 +261,12 @@ class Run:
                 source.close()
         no_rows = Records(sample.slice(0, 0), np.empty((0, 0), np.float32))
         return changes, concatenated(sampled) if sampled else no_rows
+
+    @property
+    def _compares_all(self) -> bool:
+        """Whether every row of the target is compared; texts are not all embedded once more for it."""
+        embeds = isinstance(self.conversion.translator, TextEmbedder)
+        return self.resumed and not self.target.capabilities.appends and not embeds
 
     def _check_index(self, stored: Records) -> None:
         """Refuse an index that does not find the first of some rows by its own vector."""

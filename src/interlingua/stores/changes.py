@@ -24,8 +24,10 @@ from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_renamed, note_written
+from interlingua.stores._origin import made_by
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
+from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = [
     "FETCHED_ROWS",
@@ -181,7 +183,7 @@ class CatchUp:
 
 
 def catch_up(
-    translator: Translator,
+    translator: Translator | TextEmbedder,
     source: Store,
     target: Store,
     *,
@@ -213,7 +215,7 @@ def catch_up(
         InputError: the journal is not that of a finished migration from ``source`` to ``target`` by ``translator``;
             the target only appends rows, or cannot delete any; or a row cannot be translated or written.
     """
-    check_instance(translator, "translator", Translator, "a Translator")
+    check_instance(translator, "translator", (Translator, TextEmbedder), "a Translator or a TextEmbedder")
     for store, name in ((source, "source"), (target, "target")):
         check_instance(store, name, Store, "a store, as open_store returns it,")
     report = on_rows or (lambda phase, done, rows: None)
@@ -314,7 +316,9 @@ def private_file(path: Path) -> Any:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
 
 
-def _check_finished(log: MigrationJournal, translator: Translator, source: Store, target: Store) -> Options:
+def _check_finished(
+    log: MigrationJournal, translator: Translator | TextEmbedder, source: Store, target: Store
+) -> Options:
     """Return the options of the finished migration between these stores."""
     facts = log.facts
     if log.phase != "done":
@@ -325,7 +329,8 @@ def _check_finished(log: MigrationJournal, translator: Translator, source: Store
     given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
     for name, value in given.items():
         if facts[name] != value:
-            raise InputError(f"{log.path}: the {name} of this migration was {facts[name]}, not {value}. Use the same.")
+            what = made_by(facts["plan"]) if name == "translator" else name
+            raise InputError(f"{log.path}: the {what} of this migration was {facts[name]}, not {value}. Use the same.")
     if target.capabilities.appends:
         raise InputError(
             f"{target.url}: {target.title} can only append rows, so none can be replaced. Migrate to a new target "

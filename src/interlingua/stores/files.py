@@ -177,6 +177,7 @@ class FileStore(Adapter):
             checkpoint_seconds=0,
             id_name=spec.id_name,
             vector_name=self._new_column or "vectors",
+            origin=spec.origin,
         )
         if self._writer.rows < committed:
             raise InputError(

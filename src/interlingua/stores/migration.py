@@ -25,11 +25,13 @@ from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_gone, check_not_renamed
 from interlingua.stores._open import open_store
+from interlingua.stores._origin import made_by
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
 from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
+from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
 
@@ -71,7 +73,7 @@ class Migration:
 
 
 def migrate(
-    translator: Translator,
+    translator: Translator | TextEmbedder,
     source: Store,
     target: Store,
     *,
@@ -80,10 +82,11 @@ def migrate(
     resume: bool = False,
     on_rows: Progress | None = None,
 ) -> Migration:
-    """Translate every row of ``source`` into a new collection or vector.
+    """Translate every row of ``source``, or embed its text, into a new collection or vector.
 
     Args:
-        translator: fitted on the source's space.
+        translator: fitted on the source's space; or an embedder of the texts in a payload column, whose vectors are
+            then written in place of translations.
         source: read, never written to.
         target: must not exist yet.
         journal: a file outside both databases. It must not exist yet, except to resume.
@@ -97,7 +100,7 @@ def migrate(
         InterlinguaError: a server went away or the check at the end failed; the journal records the progress.
     """
     options, watch, path = options or Options(), Watch(), check_path(journal, "journal")
-    check_instance(translator, "translator", Translator, "a Translator")
+    check_instance(translator, "translator", (Translator, TextEmbedder), "a Translator or a TextEmbedder")
     for store, name in ((source, "source"), (target, "target")):
         check_instance(store, name, Store, "a store, as open_store returns it,")
     check_instance(options, "options", Options, "Options or None")
@@ -272,6 +275,7 @@ def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if before.get(name) != value:
             what = name.replace("source_facts", "content of the source").replace("_", " ")
+            what = what.replace("translator", made_by(before["plan"]))
             change = f"was {differences(before.get(name), value)}"
             if name == "options":
                 change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from interlingua.core.arguments import check_settings
 from interlingua.core.errors import InputError, UnusableRowError
@@ -19,11 +16,13 @@ from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._conditions import check_condition
+from interlingua.stores._estimates import measure
+from interlingua.stores._origin import collection_name, origin_of
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores._unfilled import unfilled_notes
 from interlingua.stores._url import StoreURL
-from interlingua.stores._vectors import check_vectors, usable_rows
+from interlingua.stores.reembedding import TextEmbedder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,8 +32,6 @@ __all__ = ["PAGE_ROWS", "Options", "Plan", "advise_skip_bad", "check_choices", "
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
 _OVERHEAD = 1.5
-# An estimate reads pages until it has seen this many rows.
-_ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
 
 
 @dataclass(frozen=True)
@@ -122,6 +119,8 @@ class Plan:
             target.
         triggers: triggers and rules of the source's table that fire when a new column of the same table is filled.
         notes: sentences about costs to others, and about the limits of the target's index.
+        origin: what the new vectors are made of: names of the source's vectors and of both models, as far as they are
+            known. A Parquet file holds it.
     """
 
     source: str
@@ -141,6 +140,7 @@ class Plan:
     types: tuple[tuple[str, str, str], ...] = ()
     triggers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    origin: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Plan:
@@ -167,7 +167,7 @@ def advise_skip_bad(source: Store) -> Iterator[None]:
         raise
 
 
-def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
+def plan(translator: Translator | TextEmbedder, source: Store, target: Store, options: Options | None = None) -> Plan:
     """Return what a migration would do and cost; reads a few pages and writes nothing.
 
     Raises:
@@ -182,7 +182,9 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
         return make_plan(translator, source, target, info, spec, options)
 
 
-def target_spec(translator: Translator, source: Store, target: Store, info: StoreInfo, options: Options) -> Spec:
+def target_spec(
+    translator: Translator | TextEmbedder, source: Store, target: Store, info: StoreInfo, options: Options
+) -> Spec:
     """Return the collection or vector that a migration makes.
 
     Raises:
@@ -197,12 +199,7 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
             f"{source.url}: the ids are {info.id_type}; whole numbers or text are needed. Name another column "
             "with ?id=, or make a view or a column that holds them as text."
         )
-    width, new = translator.d_source, translator.d_target
-    if options.inverse:
-        width, new = new, width
-    if info.d != width:
-        hint = "Use {inverse} to translate in the other direction." if info.d == new else "Is it from another model?"
-        raise InputError(f"{source.url} has width {info.d}; this translator takes {width}.", hint)
+    new = _new_width(translator, source, info, options)
     metric = options.metric or info.metric or "cosine"
     if metric not in METRICS:
         raise InputError(f"There is no metric {metric!r}; choose from {', '.join(METRICS)}.")
@@ -231,11 +228,33 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
         id_name=_id_name(source.url, target.url, () if schema is None else schema.names),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
+        origin=origin_of(translator, collection_name(source.url), info.vector_name, inverse=options.inverse),
     )
 
 
+def _new_width(translator: Translator | TextEmbedder, source: Store, info: StoreInfo, options: Options) -> int:
+    """Return the width of the new vectors.
+
+    Raises:
+        InputError: rows that the translator or the embedder does not take.
+    """
+    if isinstance(translator, TextEmbedder):
+        translator.check_column(info.schema, str(source.url))
+        for name in ("inverse", "allow_foreign"):
+            if getattr(options, name):
+                raise InputError("Texts are embedded, and no vector is translated.", f"Leave {{{name}}} out.")
+        return translator.d
+    width, new = translator.d_source, translator.d_target
+    if options.inverse:
+        width, new = new, width
+    if info.d != width:
+        hint = "Use {inverse} to translate in the other direction." if info.d == new else "Is it from another model?"
+        raise InputError(f"{source.url} has width {info.d}; this translator takes {width}.", hint)
+    return new
+
+
 def make_plan(
-    translator: Translator, source: Store, target: Store, info: StoreInfo, spec: Spec, options: Options
+    translator: Translator | TextEmbedder, source: Store, target: Store, info: StoreInfo, spec: Spec, options: Options
 ) -> Plan:
     """Check that the target can be made, measure the first pages of the source, and return the plan.
 
@@ -246,7 +265,7 @@ def make_plan(
     target.check(spec)
     if target.is_taken(spec):
         raise taken_error(target, spec)
-    payload_bytes, seconds, bad = _measure(translator, source, info, spec, target, options)
+    payload_bytes, seconds, bad = measure(translator, source, info, spec, target, options)
     spec = replace(spec, count=info.count - bad)
     needed = int(spec.count * (_OVERHEAD * 4 * spec.d + payload_bytes))
     free = _free(target.url)
@@ -272,67 +291,17 @@ def make_plan(
         types=() if spec.as_new_vector else tuple(_changed_types(spec.schema or (), target)),
         triggers=target.triggers(spec),
         notes=(*info.notes, *target.notes(spec), *unfilled),
+        origin=dict(spec.origin or {}),
     )
 
 
 def _changed_types(fields: Iterable[pa.Field], target: Store) -> Iterator[tuple[str, str, str]]:
     from interlingua.stores._documents import type_name
 
-    for field in fields:
-        before, after = type_name(field), type_name(target.kept(field))
+    for column in fields:
+        before, after = type_name(column), type_name(target.kept(column))
         if before != after:
-            yield field.name, before, after
-
-
-def _measure(
-    translator: Translator, source: Store, info: StoreInfo, spec: Spec, target: Store, options: Options
-) -> tuple[float, float, int]:
-    """Return the payload bytes of a row, the estimated seconds of the whole migration, and the number of bad rows.
-
-    Bad rows are counted only if they are left out, because the whole source must be read to count them.
-    """
-    convert = translator.invert if options.inverse else translator.translate
-    start, first_page, rows, payload_bytes, bad, reading = time.perf_counter(), 0.0, 0, 0, 0, 0.0
-    with (
-        _without_nulls(source, info, options),
-        closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages,  # type: ignore[type-var]
-    ):
-        for records, _ in pages:
-            first_page = first_page or time.perf_counter()
-            if options.skip_bad:
-                usable = usable_rows(records.vectors)
-                bad += len(records) - int(usable.sum())
-                records = records.take(np.flatnonzero(usable)) if not usable.all() else records
-            if rows < _ESTIMATE_ROWS and len(records):
-                check_vectors(records, source.url, info.d)
-                target.check_records(options.as_written(records), spec)
-                vectors = np.asarray(records.vectors, np.float32)
-                target.check_translated(convert(vectors, allow_foreign=options.allow_foreign), spec)
-                rows += len(records)
-                payload_bytes += 0 if records.payload is None else records.payload.nbytes
-                reading = (time.perf_counter() - first_page) / rows
-            if rows >= _ESTIMATE_ROWS and not options.skip_bad:
-                break
-    if not rows:
-        raise InputError(f"{source.url}: none of its {info.count} vectors can be translated; all would be left out.")
-    opening = first_page - start
-    writing = max(1.0, spec.d / 384) / target.capabilities.rows_per_second
-    # Every row is read three times: surveyed, copied, and compared at the end.
-    seconds = 3 * (opening + info.count * reading) + info.count * writing
-    return payload_bytes / rows, round(seconds, 1), bad
-
-
-@contextmanager
-def _without_nulls(source: Store, info: StoreInfo, options: Options) -> Iterator[None]:
-    """Leave out rows without a vector, because a scan would stop at the first one. The plan counts them all."""
-    if not info.nulls or options.skip_null or options.skip_bad:
-        yield
-        return
-    options.restrict(source, skip_null=True)
-    try:
-        yield
-    finally:
-        options.restrict(source)
+            yield column.name, before, after
 
 
 def check_choices(plan: Plan, options: Options) -> None:

@@ -6,12 +6,11 @@ from contextlib import closing
 
 import numpy as np
 
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arrays import FloatArray, usable_rows
 from interlingua.core.errors import InputError
 from interlingua.core.records import sample_records
 from interlingua.core.values import python_values
 from interlingua.stores._protocol import Store
-from interlingua.stores._vectors import usable_rows
 
 __all__ = ["sample_named_rows", "sample_rows"]
 

@@ -1,0 +1,364 @@
+"""The rows that ``interlingua fit`` reads of files and collections, with labels, views and pairs in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.cli import console, inputs
+from interlingua.cli.collections import Collection, check_same_order, read_same_ids
+from interlingua.cli.views import check_rows, read_views
+from interlingua.core.arrays import usable_rows
+from interlingua.core.errors import InputError
+from interlingua.core.records import Records
+from interlingua.core.wording import count_of
+from interlingua.io import VectorFile
+
+if TYPE_CHECKING:
+    from interlingua.core.arrays import IntArray
+    from interlingua.core.spaces import EmbeddingSpace
+
+__all__ = [
+    "FitRows",
+    "Usable",
+    "counts_of",
+    "find_usable",
+    "fit_title",
+    "note_left_out",
+    "note_rows",
+    "read_fit_rows",
+    "read_pairs_of_rows",
+    "read_usable_sample",
+]
+
+_OnRows = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Usable:
+    """Which rows of a side can be used.
+
+    Attributes:
+        rows: [n], whether a row can be used.
+        first: of those that cannot, the first: row numbers of a file, ids of a collection.
+        lines: lines that cannot be read, by their ids or as ``"line 7"``.
+    """
+
+    rows: npt.NDArray[np.bool_]
+    first: tuple[Any, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of rows and lines that are left out."""
+        return len(self.rows) - int(self.rows.sum()) + len(self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the number of rows and the first of them, for JSON."""
+        from interlingua.aligners.usable import FIRST_ROWS
+
+        lines = {"lines": list(self.lines[:FIRST_ROWS])} if self.lines else {}
+        return {"rows": self.count, "first": list(self.first), **lines}
+
+
+@dataclass(frozen=True, eq=False)
+class FitRows:
+    """What a fit is given.
+
+    Attributes:
+        spaces: the source and each target.
+        used: for each side by its name, how many rows are used, of how many, and which were left out; and the same for
+            pairs of which some name rows that were left out.
+        pairs: known pairs by the numbers of the rows that are used, or None.
+        labels: the category of each row of both sides, or None.
+        views: vectors of the target rows by further models, or None.
+    """
+
+    spaces: list[EmbeddingSpace]
+    used: dict[str, dict[str, Any]]
+    pairs: IntArray | None
+    labels: list[list[Any]] | None
+    views: dict[str, EmbeddingSpace] | None
+
+
+def read_fit_rows(
+    files: Sequence[inputs.Side],
+    view_files: Sequence[inputs.Side],
+    *,
+    rows: Sequence[int | None],
+    seed: int,
+    show: Sequence[str | None],
+    names: Sequence[str | None],
+    labels: Sequence[str] | None,
+    pairs: IntArray | None,
+    with_ids: bool,
+    skip_bad: bool,
+    on_rows: _OnRows,
+) -> FitRows:
+    """Read the rows of a source and its targets.
+
+    Args:
+        files: the source and each target.
+        view_files: vectors of the rows of the only target by further models.
+        rows: number of rows to draw of each file; None for all.
+        seed: random seed of the draws.
+        show: a column of each file whose values are added to the ids.
+        names: of the spaces.
+        labels: the column of both files that holds categories, or None.
+        pairs: known pairs by row numbers of whole files, or None.
+        with_ids: also read what names rows in reports.
+        skip_bad: leave out rows whose vector, or that of a view, cannot be used.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+
+    Raises:
+        InputError: rows that cannot be used, no such column, or no rows that are left.
+    """
+    usable: list[Usable] | None = None
+    known = pairs
+    if skip_bad:
+        usable = _find_all(files, view_files, on_rows)
+        known = None if pairs is None else _renumber(files, pairs, usable)
+    kept = [None] * len(files) if usable is None else [each.rows for each in usable]
+    categories = None
+    if labels is not None:
+        categories = [
+            inputs.read_categories(file, column, rows=limit, seed=seed, usable=mask)
+            for file, column, limit, mask in zip(files, labels, rows, kept, strict=True)
+        ]
+    spaces = [
+        inputs.read_space(
+            file, rows=limit, seed=seed, usable=mask, with_ids=with_ids, show=column, name=name, on_rows=on_rows
+        )
+        for file, limit, mask, column, name in zip(files, rows, kept, show, names, strict=True)
+    ]
+    views = read_views(view_files, files[1], rows=rows[1], seed=seed, usable=kept[1], on_rows=on_rows)
+    sides = inputs.side_names(files)
+    used: dict[str, dict[str, Any]] = {
+        side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)
+    }
+    for number, each in enumerate(usable or ()):
+        if each.count:
+            of = len(each.rows) + len(each.lines)
+            numbers = each.first if not isinstance(files[number], Collection) else ()
+            spaces[number] = spaces[number].with_left_out(each.count, of, numbers)
+            used[sides[number]] |= {"of": of, "left_out": each.to_dict()}
+    if pairs is not None and known is not None and len(known) < len(pairs):
+        used["pairs"] = {"rows": len(known), "of": len(pairs)}
+    return FitRows(spaces, used, known, categories, views)
+
+
+def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
+    """Return what a fit of two spaces does, for the display of its progress."""
+    return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
+
+
+def counts_of(used: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return what was used of each side as numbers alone, for a log, which holds no ids."""
+    return {
+        side: {name: value["rows"] if name == "left_out" else value for name, value in counts.items()}
+        for side, counts in used.items()
+    }
+
+
+def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.Side]) -> None:
+    """Say which rows of each side were drawn and which were left out."""
+    for side, counts in used.items():
+        if side not in files:
+            unused = counts["of"] - counts["rows"]
+            console.note(f"{side}: {unused:,} of {counts['of']:,} name a row that is left out, and are not used")
+            continue
+        left_out = counts.get("left_out")
+        if left_out is not None:
+            word = "id" if isinstance(files[side], Collection) else "row"
+            first = ", ".join([*left_out.get("lines", ()), *(f"{word} {name}" for name in left_out["first"])])
+            console.note(
+                f"{side}: {count_of(left_out['rows'])} of {counts['of']:,} without a vector that can be used "
+                f"{'is' if left_out['rows'] == 1 else 'are'} left out; the first: {first}"
+            )
+        elsewhere = 0 if left_out is None else left_out["rows"]
+        if counts["rows"] < counts["of"] - elsewhere:
+            console.note(f"{side}: {counts['rows']:,} of {counts['of'] - elsewhere:,} rows, drawn at random")
+        file = files[side]
+        if isinstance(file, Collection) and file.nulls:
+            console.note(f"{side}: {_more_without_vector(file.nulls)}")
+
+
+def _more_without_vector(count: int) -> str:
+    """Return the part of a sentence that counts the rows that a store holds without a vector."""
+    verbs = ("row has", "is") if count == 1 else ("rows have", "are")
+    return f"{count:,} more {verbs[0]} no vector and {verbs[1]} left out"
+
+
+def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
+    """Read a file or collection once and return which of its rows have a vector that can be used.
+
+    Raises:
+        InputError: it cannot be read, or none of its rows has one.
+    """
+    from interlingua.aligners.usable import FIRST_ROWS
+
+    masks, first, done = [], list[Any](), 0
+    lines: tuple[str, ...] = ()
+    if isinstance(file, Collection):
+        pages = file.batches()
+    else:
+        # Other columns of a file are not needed.
+        pages, lines = (Records(None, block) for block in file.vector_blocks()), tuple(map(str, file.skipped))
+    for page in pages:
+        own = usable_rows(page.vectors)
+        masks.append(own)
+        for row in np.flatnonzero(~own)[: FIRST_ROWS - len(first)].tolist():
+            first.append(done + row if page.ids is None else page.ids[row].as_py())
+        done += len(own)
+        if on_rows is not None:
+            on_rows("checking", done, file.n)
+    found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), tuple(first), lines)
+    if not found.rows.any():
+        raise InputError(
+            f"{file.path}: none of its {len(found.rows):,} rows has a vector that can be used; all would be left out."
+        )
+    return found
+
+
+def read_usable_sample(
+    collection: Collection, *, rows: int, seed: int, on_rows: _OnRows | None = None
+) -> tuple[EmbeddingSpace, Usable]:
+    """Read rows of a collection that are drawn at random, once and without those of them that cannot be used.
+
+    Args:
+        collection: opened with ``skip_bad``.
+        rows: number of rows to draw.
+        seed: random seed of the draw.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+
+    Returns:
+        The rows with their ids, and which of the drawn rows can be used.
+
+    Raises:
+        InputError: none of the drawn rows can be used.
+    """
+    from interlingua.aligners.usable import FIRST_ROWS
+    from interlingua.core.records import report_rows, select_rows
+    from interlingua.core.spaces import EmbeddingSpace
+
+    drawn = np.sort(np.random.default_rng(seed).choice(collection.n, min(rows, collection.n), replace=False))
+    pages = list(select_rows(report_rows(collection.batches(), collection.n, on_rows), drawn))
+    masks = [usable_rows(page.vectors) for page in pages]
+    usable = np.concatenate(masks)
+    if not usable.any():
+        raise InputError(f"{collection.path}: none of the {len(usable):,} rows that were read has a usable vector.")
+    ids = [value for page in pages for value in page.ids.to_pylist()]
+    vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
+    space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])
+    left_out = [ids[row] for row in np.flatnonzero(~usable)[:FIRST_ROWS]]
+    return space, Usable(usable, tuple(left_out))
+
+
+def read_pairs_of_rows(
+    files: Sequence[inputs.Side],
+    *,
+    rows: int | None,
+    seed: int,
+    with_ids: bool,
+    show: Sequence[str | None] = (None, None),
+    skip_bad: bool,
+    on_rows: _OnRows,
+) -> tuple[list[EmbeddingSpace], dict[str, Any] | None]:
+    """Read the rows of both sides that are the same text, as `inputs.read_paired`, on request without some of them.
+
+    Args:
+        files: source and target.
+        rows: number of rows to draw; None for all.
+        seed: random seed of the draw.
+        with_ids: also read the ids.
+        show: a column of each side whose values are added to the ids.
+        skip_bad: leave out pairs of which the vector of one side cannot be used.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+
+    Returns:
+        Both sides; and how many pairs were left out with the first of them, or None where none were.
+
+    Raises:
+        InputError: as `inputs.read_paired`; no pair is left, or a file has lines that cannot be read.
+    """
+    from interlingua.aligners.usable import FIRST_ROWS
+    from interlingua.core.spaces import EmbeddingSpace
+
+    given: dict[str, Any] = {"rows": rows, "seed": seed, "on_rows": on_rows}
+    if not skip_bad:
+        return inputs.read_paired(files, with_ids=with_ids, show=show, **given), None
+    if any(isinstance(file, Collection) for file in files):
+        paired = read_same_ids(files, show=show, skip_bad=True, **given)
+        spaces = [
+            EmbeddingSpace(vectors, ids=names if with_ids else None, name=inputs.title_of(file))
+            for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
+        ]
+        left_out = {"rows": len(paired.left_out), "first": list(paired.left_out[:FIRST_ROWS])}
+        return spaces, left_out if paired.left_out else None
+    check_same_order(*(file for file in files if isinstance(file, VectorFile)))
+    found = [find_usable(file, on_rows) for file in files]
+    for file, each in zip(files, found, strict=True):
+        if each.lines:
+            raise InputError(
+                f"{file.path} has lines that cannot be read, the first is {each.lines[0]!r}, and row i of both files "
+                "must be the same text. Correct these lines, or pair the rows by ids: file://PATH?id=COLUMN."
+            )
+    usable = found[0].rows & found[1].rows
+    if not usable.any():
+        raise InputError("No row has vectors that can be used in both files; all would be left out.")
+    spaces = [
+        inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
+        for file, column in zip(files, show, strict=True)
+    ]
+    return spaces, None if usable.all() else Usable(
+        usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())
+    ).to_dict()
+
+
+def note_left_out(left_out: Mapping[str, Any] | None, what: str) -> None:
+    """Say how many rows or pairs were left out, and which are the first."""
+    if left_out is not None:
+        first = ", ".join(map(str, left_out["first"]))
+        verb = "is" if left_out["rows"] == 1 else "are"
+        console.note(
+            f"{what}: {left_out['rows']:,} without a vector that can be used {verb} left out; the first: {first}"
+        )
+
+
+def _find_all(files: Sequence[inputs.Side], view_files: Sequence[inputs.Side], on_rows: _OnRows) -> list[Usable]:
+    """Return which rows of each side can be used; those of a target only together with its views.
+
+    Raises:
+        InputError: a side without usable rows, or views whose rows do not belong to those of the target.
+    """
+    from interlingua.aligners.usable import FIRST_ROWS
+
+    usable = [find_usable(file, on_rows) for file in files]
+    for file in view_files:
+        check_rows(file, files[1])
+        rows = usable[1].rows & find_usable(file, on_rows).rows
+        if not rows.any():
+            raise InputError(f"--view {file.path}: no row of TARGET has vectors that can be used in both files.")
+        usable[1] = Usable(rows, tuple(np.flatnonzero(~rows)[:FIRST_ROWS].tolist()))
+    return usable
+
+
+def _renumber(files: Sequence[inputs.Side], pairs: IntArray, usable: Sequence[Usable]) -> IntArray:
+    """Return the known pairs of rows that are left, by their numbers among them.
+
+    Raises:
+        InputError: no pair is left, or a file has lines that cannot be read, so that its rows have no numbers.
+    """
+    from interlingua.aligners.usable import renumber_pairs
+
+    for file, each in zip(files, usable, strict=True):
+        if each.lines:
+            raise InputError(
+                f"--pairs names rows by their number, and {file.path} has lines that cannot be read, the first is "
+                f"{each.lines[0]!r}. Correct these lines, or leave --pairs out."
+            )
+    return renumber_pairs(pairs, usable[0].rows, usable[1].rows)

@@ -1,0 +1,215 @@
+"""What the commands that migrate a collection have in common: progress, results, and a later catch-up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from interlingua.cli import console
+from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
+
+if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
+    from interlingua.stores.changes import CatchUp
+    from interlingua.stores.migration import Migration
+    from interlingua.stores.planning import Options
+    from interlingua.stores.reembedding import TextEmbedder
+
+__all__ = [
+    "JOURNAL",
+    "SKIP_BAD",
+    "TRIGGERS",
+    "WHERE",
+    "Metric",
+    "Triggers",
+    "after_interruption",
+    "flag",
+    "journal_of",
+    "phase_progress",
+    "run_catch_up",
+    "show_result",
+]
+
+SKIP_BAD = (
+    "Leave out every row whose vector is missing, zero, not finite or of another width, and lines that cannot be read; "
+    "list their ids in a file."
+)
+TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
+JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
+WHERE = "Read only the rows of SOURCE that meet this SQL condition."
+_AGAIN = "Run the same command again to copy the other rows."
+
+
+class Metric(StrEnum):
+    """The metric that the new vectors are searched with."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    L2 = "l2"
+
+
+class Triggers(StrEnum):
+    """What happens to triggers while rows are updated."""
+
+    FIRE = "fire"
+    SKIP = "skip"
+
+
+@contextmanager
+def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> Iterator[Callable[[str, int, int], None]]:
+    """Show and log how far a migration is; yields the function to call after each page.
+
+    Args:
+        task: what is done.
+        record: the log.
+        advice: called after Ctrl-C; returns what to do.
+    """
+    try:
+        with console.show_progress(task, record=record) as progress:
+            yield progress.on_rows
+    except KeyboardInterrupt:
+        console.note(f"Interrupted. {advice()}")
+        raise
+
+
+def flag(option: str, meaning: str) -> Any:
+    """Return an option without a value."""
+    return typer.Option(option, help=meaning)
+
+
+def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, as_json: bool) -> None:
+    """Print what a migration did, and exit with status 1 if its source has changed.
+
+    Args:
+        result: of the migration.
+        facts: the same for JSON.
+        seconds: how long the command took.
+        as_json: print one object.
+    """
+    changed = bool(result.changed_ids)
+    if as_json:
+        console.emit_json(facts)
+        raise typer.Exit(int(changed))
+    before = f" ({result.resumed_from:,} of them in an earlier run)" if result.resumed_from else ""
+    console.note(
+        f"Wrote {count_of(result.rows)} to {result.plan.target}{before} in {seconds:.1f} s. Read back and "
+        f"compared: {count_of(result.checked)}, largest difference {result.largest_error:.1g}."
+    )
+    for sentence in result.plan.notes:
+        console.note(sentence)
+    if result.skipped_ids:
+        left_out = result.plan.nulls + result.plan.bad
+        what = "usable vector or text" if "text" in result.plan.origin else "usable vector"
+        console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
+    console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
+    if result.finished_before and not changed:
+        console.note("It was finished before this run; rows that are new or change are copied by --catch-up.")
+    if changed:
+        when = "after the migration, which is finished" if result.finished_before else "during the migration"
+        console.note(
+            f"{result.plan.source} changed {when}: {_counts(result)}. {result.changed_ids} lists the "
+            "ids. Stop the writes, then copy these rows by the same command with --catch-up."
+        )
+        raise typer.Exit(1)
+
+
+def run_catch_up(
+    translator: Translator | TextEmbedder,
+    source: str,
+    target: str,
+    journal: Path,
+    options: Options,
+    since: str | None,
+    log: Path | None,
+    *,
+    dry_run: bool,
+    delete_vanished: bool,
+    as_json: bool,
+) -> None:
+    """Copy the rows that are new or changed since a finished migration, and say how many.
+
+    Args:
+        translator: of the migration, or an embedder of texts.
+        source: address of its source.
+        target: address of its target.
+        journal: its journal.
+        options: its options.
+        since: of ``--since``.
+        log: of ``--log``.
+        dry_run: only find the rows.
+        delete_vanished: also delete rows of the target that the source no longer has.
+        as_json: print one object.
+
+    Raises:
+        InputError: a wrong value of ``--since``, or as `interlingua.stores.changes.catch_up`.
+    """
+    from interlingua.stores import changes, open_source, open_store
+
+    column, equals, value = (since or "").partition("=")
+    if since is not None and not (column and equals and value):
+        raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
+    open_target = open_source if dry_run else open_store
+    with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
+        with phase_progress("Catching up", record, lambda: _AGAIN) as show:
+            done = changes.catch_up(
+                translator,
+                old,
+                new,
+                journal=journal,
+                options=options,
+                since=(column, value) if since else None,
+                dry_run=dry_run,
+                delete_vanished=delete_vanished,
+                on_rows=show,
+            )
+        record("done", **asdict(done))
+        in_place = old.url.collection_key == new.url.collection_key  # a vector is deleted with its row
+    if as_json:
+        console.emit_json(asdict(done))
+        return
+    console.note(f"Compared {count_of(done.read)} of {source}: {_counts(done)}.")
+    if done.left_out:
+        console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
+    if dry_run:
+        console.note("Nothing was written.")
+    elif done.listed and (done.updated or done.added or not in_place):
+        written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
+        console.note(f"{written}{done.listed} lists the ids.")
+    if done.removed:
+        console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
+    elif done.deleted and not delete_vanished and not in_place:
+        change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
+        console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
+
+
+def after_interruption(journal: Path) -> str:
+    """Return what to do after Ctrl-C."""
+    if not journal.exists():
+        return "Nothing was written."
+    return "Run the same command with --resume to continue, or with --rollback to delete what it wrote."
+
+
+def _counts(changes: CatchUp | Migration) -> str:
+    deleted = "" if changes.deleted is None else f", {changes.deleted:,} deleted"
+    return f"{count_of(changes.updated)} updated, {changes.added:,} added{deleted}"
+
+
+def journal_of(what: str, source: str, target: str) -> Path:
+    """Return the journal of a migration that names none.
+
+    Args:
+        what: the translator or the encoder.
+        source: address of the source.
+        target: address of the target.
+    """
+    name = hashlib.sha256(f"{what}\n{source}\n{target}".encode()).hexdigest()[:12]
+    return Path(f"migration-{name}.sqlite")

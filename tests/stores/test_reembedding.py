@@ -1,0 +1,288 @@
+"""Texts of a collection are embedded into another store, column or file, as safely as vectors are migrated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from command_line import Run
+from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.encoders import encoder_title
+from interlingua.io import open_vectors
+from interlingua.stores import Records, Store, open_store
+from interlingua.stores.changes import catch_up
+from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.planning import Options, plan
+from interlingua.stores.reembedding import TextEmbedder
+from stores.migrations import fill, whole
+from stores.servers import postgres as postgres
+from stores.servers import postgres_server as postgres_server
+
+N, D = 60, 6
+
+PROGRAM = """
+import hashlib, json, sys
+for line in sys.stdin:
+    digest = hashlib.sha256(line.rstrip("\\n").encode()).digest()
+    print(json.dumps([byte / 255 + 0.01 for byte in digest[:6]]))
+"""
+
+
+def encode(texts: list[str]) -> Any:
+    digests = [hashlib.sha256(text.encode()).digest()[:D] for text in texts]
+    return np.array([[byte / 255 + 0.01 for byte in digest] for digest in digests], np.float32)
+
+
+def embedder() -> TextEmbedder:
+    return TextEmbedder.of(encode, "text", "sums")
+
+
+def texts(n: int = N) -> list[str]:
+    return [f"text number {i}" for i in range(n)]
+
+
+def table(values: list[Any]) -> pa.Table:
+    return pa.table({"text": pa.array(values, pa.string()), "year": pa.array(range(len(values)))})
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Store:
+    store = open_store(f"memory://{tmp_path.name}#old")
+    fill(store, pa.array(range(N)), table(texts()))
+    return store
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Store:
+    return open_store(f"memory://{tmp_path.name}#new")
+
+
+def test_the_vectors_of_the_texts_are_written_with_ids_and_payload(old: Store, new: Store, tmp_path: Path) -> None:
+    planned = plan(embedder(), old, new, Options(page_rows=16))
+    assert (planned.rows, planned.d_out, planned.as_new_vector) == (N, D, False)
+    done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(page_rows=16))
+    assert (done.rows, done.updated) == (N, 0)
+    assert done.largest_error < 1e-5
+    found = whole(new).in_order_of(pa.array(range(N)), "new")
+    expected = encode(texts())
+    cosines = (found.vectors * expected).sum(axis=1) / (
+        np.linalg.norm(found.vectors, axis=1) * np.linalg.norm(expected, axis=1)
+    )
+    np.testing.assert_allclose(cosines, 1, atol=1e-5)
+    assert found.payload is not None
+    assert found.payload.column("year").to_pylist() == list(range(N))
+    assert rollback(tmp_path / "j", target=new) is not None
+    assert not new.exists()
+
+
+def test_an_interrupted_run_goes_on_without_embedding_all_texts_again(old: Store, new: Store, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(phase: str, done: int, total: int) -> None:
+        if phase == "copying" and done >= 32:
+            raise Killed
+
+    with pytest.raises(Killed):
+        migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(page_rows=16), on_rows=dies)
+    embedded: list[str] = []
+
+    def counting(given: list[str]) -> Any:
+        embedded.extend(given)
+        return encode(given)
+
+    again = TextEmbedder(counting, "text", "sums", D)
+    done = migrate(again, old, new, journal=tmp_path / "j", options=Options(page_rows=16), resume=True)
+    assert (done.rows, done.checked > 0) == (N, True)
+    assert done.resumed_from in (16, 32)
+    # What was left, and the sample that is compared at the end; this collection is so small that it is all of it.
+    assert len(embedded) == N - done.resumed_from + done.checked
+    for other in (TextEmbedder(encode, "text", "another", D), TextEmbedder(encode, "text", "sums", D, "another")):
+        with pytest.raises(InputError, match="the encoder was"):
+            migrate(other, old, new, journal=tmp_path / "j", options=Options(page_rows=16), resume=True)
+
+
+def test_a_changed_text_is_embedded_by_a_catch_up(old: Store, new: Store, tmp_path: Path) -> None:
+    migrate(embedder(), old, new, journal=tmp_path / "j")
+    row = old.fetch(pa.array([5]))
+    old.upsert(Records(row.ids, row.vectors, table(["another text"])))
+    with pytest.raises(InputError, match="the encoder of this migration was"):
+        catch_up(TextEmbedder(encode, "text", "another", D), old, new, journal=tmp_path / "j")
+    found = catch_up(embedder(), old, new, journal=tmp_path / "j")
+    assert (found.updated, found.added) == (1, 0)
+    np.testing.assert_allclose(new.fetch(pa.array([5])).vectors, encode(["another text"]), atol=1e-5)
+
+
+def test_a_changed_text_is_noticed_where_no_payload_is_copied(old: Store, new: Store, tmp_path: Path) -> None:
+    migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(drop_payload=True))
+    row = old.fetch(pa.array([5]))
+    old.upsert(Records(row.ids, row.vectors, table(["another text"])))
+    assert catch_up(embedder(), old, new, journal=tmp_path / "j").updated == 1
+    row = old.fetch(pa.array([6]))
+    old.upsert(Records(row.ids, row.vectors, pa.table({"text": [texts()[6]], "year": [1999]})))
+    assert catch_up(embedder(), old, new, journal=tmp_path / "j").updated == 0
+
+
+def test_rows_without_a_text_are_refused_or_left_out(new: Store, tmp_path: Path) -> None:
+    values: list[Any] = texts()
+    values[3], values[40] = None, "  "
+    with open_store(f"memory://{tmp_path.name}#holes") as old:
+        fill(old, pa.array(range(N)), table(values))
+        with pytest.raises(
+            UnusableRowError, match=r"2 of 60 rows of a page have no text in 'text', the first has the id 3"
+        ):
+            migrate(embedder(), old, new, journal=tmp_path / "j")
+        assert not new.exists()
+        done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
+        assert (done.rows, done.plan.bad) == (N - 2, 2)
+        assert [json.loads(line) for line in Path(str(done.skipped_ids)).read_text().splitlines()] == [3, 40]
+
+
+@pytest.mark.parametrize(
+    ("options", "column", "message"),
+    [
+        ({}, "body", "has no column 'body'; its columns are text, year. Name the column"),
+        ({}, "year", "column 'year' holds int64; texts are needed"),
+        ({"inverse": True}, "text", "Texts are embedded, and no vector is translated. Leave inverse=True out"),
+        ({"allow_foreign": True}, "text", "no vector is translated. Leave allow_foreign=True out"),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(
+    old: Store, new: Store, tmp_path: Path, options: dict[str, Any], column: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        migrate(TextEmbedder.of(encode, column, "sums"), old, new, journal=tmp_path / "j", options=Options(**options))
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda given: encode(given)[:-1] if len(given) > 1 else encode(given), "made 59 vectors of 60 texts"),
+        (lambda given: encode(given)[:, : 6 if len(given) == 1 else 5], "has 5 columns; 6 are needed"),
+        (lambda given: encode(given) * (1 if len(given) == 1 else np.nan), "hold NaN or infinity"),
+    ],
+)
+def test_what_an_encoder_must_not_return_is_refused(
+    old: Store, new: Store, tmp_path: Path, wrong: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        migrate(TextEmbedder.of(wrong, "text", "wrong"), old, new, journal=tmp_path / "j")
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("value", [None, 5, "encode"])
+def test_arguments_of_other_types_are_refused(value: Any) -> None:
+    with pytest.raises(InputError, match="encode is"):
+        TextEmbedder.of(value, "text", "sums")
+    with pytest.raises(InputError, match="encoder x"):
+        TextEmbedder.of(lambda given: value, "text", "x")
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> str:
+    path = tmp_path / "sums.py"
+    path.write_text(PROGRAM)
+    return "command:" + shlex.join([sys.executable, str(path)])
+
+
+def lines(folder: Path, name: str = "old.jsonl") -> Path:
+    rows = np.random.default_rng(0).standard_normal((N, 4))
+    written = [
+        json.dumps({"id": i, "text": text, "vector": row.tolist()})
+        for i, (text, row) in enumerate(zip(texts(), rows, strict=True))
+    ]
+    (folder / name).write_text("\n".join(written))
+    return folder / name
+
+
+def test_a_file_is_embedded_from_the_command_line(
+    run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("embed", lines(tmp_path), "new.parquet", "--encoder", command)
+    dry = run(*words, "--dry-run", "--json")
+    assert dry.code == 0, dry.err
+    assert (dry.json["plan"]["rows"], dry.json["plan"]["d_out"]) == (N, D)
+    assert not list(tmp_path.glob("*.sqlite"))
+    ran = run(*words, "--json", "--log", "log.jsonl")
+    assert ran.code == 0, ran.err
+    assert ran.json["rows"] == N
+    file = open_vectors("new.parquet")
+    np.testing.assert_allclose(file.vectors(), encode(texts()), atol=1e-6)
+    assert file.names == ("text",)
+    assert '"phase": "copying"' in Path("log.jsonl").read_text()
+    undone = run(*words, "--rollback", "--json")
+    assert undone.json["dropped"].endswith("new.parquet")
+    assert not Path("new.parquet").exists()
+    assert (
+        f"the texts in column text of old.jsonl, embedded by {encoder_title(command)}" in run(*words, "--dry-run").out
+    )
+    wrong = run(*words, "--text-column", "body", "--json")
+    assert wrong.code == 2
+    assert "Name the column of the texts with --text-column." in wrong.json["error"]
+
+
+def test_a_column_beside_the_old_one_is_filled_and_caught_up(
+    run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).standard_normal((N, 4)).astype(np.float32)
+    with duckdb.connect("shop.duckdb") as connection:
+        connection.execute("create table items (id bigint primary key, body text, v float[4])")
+        values = [(i, text, row.tolist()) for i, (text, row) in enumerate(zip(texts(), rows, strict=True))]
+        connection.executemany("insert into items values (?, ?, ?)", values)
+    words = ("embed", "duckdb://shop.duckdb#items.v", "duckdb://shop.duckdb#items.w", "--encoder", command)
+    more = ("--text-column", "body", "--journal", "j")
+    ran = run(*words, *more)
+    assert ran.code == 0, ran.err
+    assert f"Wrote {N} rows to duckdb://shop.duckdb#items.w" in ran.err
+    with duckdb.connect("shop.duckdb") as connection:
+        connection.execute("update items set body = 'another text' where id = 5")
+    ran = run(*words, *more, "--catch-up", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["updated"] == 1
+    with duckdb.connect("shop.duckdb") as connection:
+        found = connection.execute("select w from items where id in (4, 5) order by id").fetchall()
+    np.testing.assert_allclose([row[0] for row in found], encode([texts()[4], "another text"]), atol=1e-6)
+
+
+@pytest.mark.store
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_column_of_postgresql_is_filled_and_a_file_says_which_vectors_it_holds(
+    run: Run, postgres: str, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).standard_normal((N, 4))
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("create table items (id bigint primary key, body text, embedding vector(4))")
+        for i, (text, row) in enumerate(zip(texts(), rows, strict=True)):
+            connection.execute("insert into items values (%s, %s, %s)", (i, text, str(row.tolist())))
+    words = ("embed", f"{postgres}#items.embedding", f"{postgres}#items.embedding_new", "--encoder", command)
+    ran = run(*words, "--text-column", "body", "--journal", "j")
+    assert ran.code == 0, ran.err
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("update items set body = 'another text' where id = 5")
+    caught = run(*words, "--text-column", "body", "--journal", "j", "--catch-up", "--json")
+    assert caught.json["updated"] == 1, caught.err
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        found = connection.execute("select embedding_new::text from items where id in (4, 5) order by id").fetchall()
+    expected = encode([texts()[4], "another text"])
+    np.testing.assert_allclose([json.loads(value) for (value,) in found], expected, atol=1e-5)
+    made = run("embed", f"{postgres}#items.embedding", "new.parquet", "--encoder", command, "--text-column", "body")
+    assert made.code == 0, made.err
+    origin = open_vectors("new.parquet").origin
+    assert origin is not None
+    assert origin == {"collection": "items", "text": "body", "model": origin["model"]}
+    assert origin["model"].startswith("command python")
