@@ -30,7 +30,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
-from interlingua.cli.views import Views, check_views, read_views
+from interlingua.cli.views import Views, check_views, name_views, naming_options, open_views, read_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -238,14 +238,15 @@ def fit(
                 "--texts, which make pairs of public texts."
             )
         paths = [target, *(targets or [])]
-        check_views(views, target, {"--pairs": pairs, "--labels": labels, "--target": targets})
+        check_views(views, {"--target": targets})
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
-        # Of names that are given twice, the second applies to all targets and views.
-        addresses, where_sides = [*paths, *(views or [])], (where, target_where)
-        opened = inputs.open_all(source, addresses, columns=columns, keys=keys, scales=scales, where=where_sides)
-        with inputs.closing_sides(opened):
-            files, view_files = opened[: 1 + len(paths)], opened[1 + len(paths) :]
+        files = inputs.open_all(source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+        with (
+            inputs.closing_sides(files),
+            open_views(views or ()) as opened_views,
+            naming_options(name_views(views or ())),
+        ):
             sides = inputs.side_names(files)
             # A whole table of a database would be read for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
@@ -266,7 +267,7 @@ def fit(
                 folder=None if run is None else str(run),
                 resume=resume or None,
             )
-            with open_log(log, (*input_files(source, *addresses), pairs)) as record:
+            with open_log(log, (*input_files(source, *paths, *(views or ())), pairs)) as record:
                 with console.show_progress("Reading", record=record, transient=True) as reading:
                     categories = (
                         None
@@ -288,7 +289,7 @@ def fit(
                         )
                         for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
                     ]
-                    seen = read_views(view_files, files[1], rows=drawn_rows[1], seed=seed, on_rows=reading.on_rows)
+                    seen = read_views(opened_views, files[1], rows=drawn_rows[1], seed=seed, on_rows=reading.on_rows)
                 used = {
                     side: {"rows": space.n, "of": file.n}
                     for side, space, file in zip(sides, spaces, files, strict=True)

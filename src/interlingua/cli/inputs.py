@@ -31,6 +31,7 @@ __all__ = [
     "check_widths",
     "close_sides",
     "closing_sides",
+    "drawn_rows",
     "fit_title",
     "open_all",
     "open_sides",
@@ -95,7 +96,7 @@ def open_all(
     scales: Sequence[str] | None,
     where: tuple[str | None, str | None],
 ) -> tuple[Side, ...]:
-    """Open a source and its targets, or a target and its views, which share the names given for the target.
+    """Open a source and several candidate targets, which share the names given for the target.
 
     Raises:
         InputError: as `open_sides`.
@@ -235,7 +236,7 @@ def read_space(
     from interlingua.core.records import report_rows, select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    drawn = _drawn(file, rows, seed)
+    drawn = drawn_rows(file, rows, seed)
     vectors, ids = None, None
     if isinstance(file, VectorFile):
         ids = file.ids() if with_ids else None
@@ -331,7 +332,7 @@ def read_categories(
         raise InputError(
             f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}.{twice}"
         )
-    drawn = _drawn(file, rows, seed)
+    drawn = drawn_rows(file, rows, seed)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)
     return [value for page in pages if page.payload is not None for value in python_values(page.payload.column(column))]
 
@@ -359,7 +360,7 @@ def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
     return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
 
 
-def _drawn(file: Side, rows: int | None, seed: int) -> IntArray | None:
+def drawn_rows(file: Side, rows: int | None, seed: int) -> IntArray | None:
     """Return the sorted numbers of the rows to read, or None for all."""
     if rows is None or rows >= file.n:
         return None
