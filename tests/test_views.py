@@ -425,3 +425,20 @@ def test_a_view_is_another_vector_of_the_collection_of_the_target(
         ran = run("fit", tmp_path / "source.npy", target, "--view", view, *options)
         assert ran.code == 2
         assert message in " ".join(ran.err.split())
+
+
+def test_pairs_and_categories_are_read_beside_views(run: Any, spaces: Any, given: Any, tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        rows = spaces[side]
+        table = {"v": vector_column(rows), "topic": [f"topic {i % 3}" for i in range(len(rows))]}
+        pq.write_table(pa.table(table), tmp_path / f"{side}.parquet")
+    np.save(tmp_path / "view.npy", spaces["views"]["first"])
+    np.save(tmp_path / "pairs.npy", np.array([[0, 7], [5, 3]]))
+    files = (tmp_path / "source.parquet", tmp_path / "target.parquet", "--view", tmp_path / "view.npy")
+    help_ = ("--pairs", tmp_path / "pairs.npy", "--labels", "topic", "--column", "v")
+    ran = run("fit", *files, *help_, "--method", "linear", "--allow-failed", "--out", tmp_path / "t", "--json")
+    assert ran.code == 0, ran.err
+    assert given["pairs"].tolist() == [[0, 7], [5, 3]]
+    assert given["labels"][1][:4] == ["topic 0", "topic 1", "topic 2", "topic 0"]
+    assert list(given["views"]) == ["view"]
+    assert {item["name"] for item in ran.json["evidence"]} >= {"held_out_pairs", "category_agreement"}
