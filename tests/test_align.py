@@ -312,7 +312,7 @@ FLAT = np.hstack([gaussian(200, 3, 0)] * 4)
             r"pairs: 1 of 2 name rows that do not exist, the first is pair 1: \[7, 200\]",
         ),
         ({"pairs": [[-1, 0]]}, "pairs: 1 of 1 name rows that do not exist"),
-        ({"pairs": [[0, 0]], "method": "procrustes"}, "pairs holds 1 pairs; procrustes needs at least 2"),
+        ({"pairs": [[0, 0]], "method": "procrustes"}, "1 known pair was given; procrustes needs at least 2"),
     ],
 )
 def test_what_cannot_be_aligned_is_refused_in_words(arguments: dict[str, Any], message: str) -> None:

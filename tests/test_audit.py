@@ -26,6 +26,7 @@ from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
+from interlingua.report.annex import annex_sections
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
 N, D, TOPICS = 1_200, 24, 12
@@ -565,3 +566,81 @@ def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) 
     given = KnownRecords(world.known[:100], world.known[N : N + 100])
     assert world.audit(records=given).membership_controls == "the records that were given"
     json.dumps(result.to_dict())
+
+
+@pytest.fixture(scope="module")
+def seen(world: World) -> PublicCorpus:
+    """The corpus with two views of its texts."""
+    rng = np.random.default_rng(5)
+    turned = [world.known[N:] @ np.linalg.qr(rng.standard_normal((D, D)))[0] for _ in range(2)]
+    views = [rows + 0.3 * np.std(rows) * rng.standard_normal(rows.shape) for rows in turned]
+    return replace(world.corpus, views=dict(zip("ab", (rows.astype(np.float32) for rows in views), strict=True)))
+
+
+def test_every_fit_to_a_corpus_with_views_is_given_them(
+    world: World, seen: PublicCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[Any, Any]] = []
+
+    def recorded(vectors: Any, public: Any, *, views: Any = None, **settings: Any) -> Alignment:
+        given.append((public, views))
+        kept = {name: value for name, value in settings.items() if name == "seed"}
+        return align(vectors, public, method="random-rotation", **kept)
+
+    for module in ("inputs", "_defended"):
+        monkeypatch.setattr(f"interlingua.leakage.{module}.align", recorded)
+    stand_in = np.asarray(seen.vectors[:, ::-1] + 0.1 * np.random.default_rng(6).standard_normal((N, D)), np.float32)
+    corpus = replace(seen, stand_in=stand_in).align_stand_in()
+    assert len(given) == 1
+    audit([world.fit()], world.vectors, corpus, defenses="quick", halvings=1, fit=recorded)
+    fits_of_halvings = [public for public, _ in given if len(public) == N // 2]
+    assert len(given) > 3
+    assert fits_of_halvings
+    for public, views in given:
+        rows = [int(np.flatnonzero((seen.vectors == row).all(axis=1))[0]) for row in public]
+        assert set(views) == {"a", "b"}
+        for name, view in views.items():
+            np.testing.assert_array_equal(view, seen.views[name][rows])  # type: ignore[index]
+
+
+def test_a_function_that_fits_is_asked_for_views_only_where_there_are_some(world: World) -> None:
+    def fit(vectors: Any, public: Any, *, seed: int) -> Alignment:
+        return align(vectors, public, method="random-rotation", seed=seed)
+
+    assert world.audit(halvings=1, fit=fit).points
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda c: {"views": {"a": c.views["a"][:-1]}},
+            f"{N - 1} rows of the view 'a' for {N} texts; there must be one",
+        ),
+        (lambda c: {"views": [c.views["a"]]}, "views is .*; a mapping from names to matrices is needed"),
+        (lambda c: {"views": {"a": c.views["a"][::-1]}}, r"views\['a'\] has too few nearest neighbors in common"),
+        (lambda c: {"views": {"a": 2 * c.vectors}}, r"views\['a'\] has the same nearest neighbors as the target"),
+        (
+            lambda c: {"stand_in": c.views["b"][:, ::-1]},
+            r"views\['b'\] has the same nearest neighbors as the stand-in, so the fit of the stand-in would be easier",
+        ),
+    ],
+)
+def test_views_that_would_not_help_or_help_too_much_are_refused_before_any_fit(
+    world: World, seen: PublicCorpus, change: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_inputs(world.vectors, replace(seen, **change(seen)))
+
+
+def test_findings_name_the_views_of_the_best_fit(world: World, tmp_path: Path) -> None:
+    best = replace(world.fit(), settings={"views": "use, <b>"})
+    result = world.audit(best, world.fit(right=False))
+    assert (result.views, result.to_dict()["views"]) == ("use, <b>", "use, <b>")
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert "used vectors of the public texts by further models too: use, &lt;b&gt;." in page
+    annex = "".join(line for section in annex_sections(result, PROVENANCE) for line in section.lines)
+    assert "an encoder of their own, and further models that embed the same public rows (use, <b>). The attack" in annex
+    alone = world.audit()
+    assert (alone.views, alone.to_dict()["views"]) == ("", None)
+    assert "further models" not in write_audit(tmp_path / "b.html", alone, PROVENANCE).read_text("utf-8")

@@ -505,3 +505,66 @@ def test_public_vectors_equal_to_the_audited_ones_are_refused(run: Run, case: Pa
     assert "target.npy was given for both sides" in error
     error = run(*with_vectors(case, "--second", case / "source.npy", "--json")).json["error"]
     assert "source.npy was given for both sides" in error
+
+
+@pytest.fixture
+def recorded_views(case: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The views of each fit, which is given pairs in their place; and files of views beside the case."""
+    rng = np.random.default_rng(9)
+    for name in ("first", "second"):
+        turned = planted[1] @ np.linalg.qr(rng.standard_normal((16, 16)))[0]
+        np.save(case / f"{name}.npy", (turned + 0.05 * rng.standard_normal(turned.shape)).astype(np.float32))
+    seen: list[Any] = []
+
+    def recorded(vectors: Any, public: Any, *, views: Any = None, **settings: Any) -> Any:
+        seen.append(views)
+        return align(vectors, public, pairs=PAIRS, **settings)
+
+    monkeypatch.setattr(interlingua, "align", recorded)
+    return seen
+
+
+def test_views_of_the_public_texts_go_into_every_fit_and_the_report(
+    run: Run, case: Path, recorded_views: list[Any], planted: tuple[Rows, Rows]
+) -> None:
+    views = ("--view", case / "first.npy", "--view", case / "second.npy")
+    second = np.concatenate([planted[0][:, ::-1], planted[0][:, :3]], axis=1)
+    np.save(case / "other.npy", second)
+    ran = run(*with_vectors(case, *views, "--fits", "1", "--second", case / "other.npy", "--json"))
+    assert ran.code == 0, ran.err
+    assert len(recorded_views) == 2
+    for given in recorded_views:
+        assert list(given) == ["first", "second"]
+        np.testing.assert_array_equal(given["second"], np.load(case / "second.npy"))
+    provenance = ran.json["provenance"]
+    assert {"first.npy", "second.npy"} <= set(provenance["inputs"])
+    assert f"--view {case / 'first.npy'} --view {case / 'second.npy'}" in provenance["command"]
+
+
+def test_fits_that_were_kept_are_of_the_same_views(run: Run, case: Path, recorded_views: list[Any]) -> None:
+    keep = ("--fits", "1", "--keep", case / "kept", "--force", "--json")
+    view = ("--view", case / "first.npy")
+    for _ in range(2):
+        ran = run(*with_vectors(case, *keep, *view))
+        assert ran.code == 0, ran.err
+    assert len(recorded_views) == 1
+    error = run(*with_vectors(case, *keep)).json["error"]
+    assert "holds fits of other vectors, other public vectors or other views" in error
+
+
+def test_what_is_no_view_of_the_public_texts_is_refused_by_its_file(
+    run: Run, case: Path, recorded_views: list[Any]
+) -> None:
+    np.save(case / "short.npy", np.load(case / "first.npy")[:-1])
+    np.save(case / "reversed.npy", np.load(case / "first.npy")[::-1])
+    np.save(case / "turned.npy", np.load(case / "first.npy")[:, ::-1])
+    first = ("--view", case / "first.npy")
+    for more, message in (
+        (("--view", case / "short.npy"), f"--view {case}/short.npy has {N - 1} rows and there are {N} public texts"),
+        (("--view", case / "reversed.npy"), f"--view {case}/reversed.npy has too few nearest neighbors in common"),
+        ((*first, *first), f"--view {case}/first.npy was given twice; give each view once"),
+        ((*first, "--stand-in", case / "turned.npy"), f"--view {case}/first.npy has the same nearest neighbors as the"),
+    ):
+        error = run(*with_vectors(case, *more, "--json")).json["error"]
+        assert message in error, error
+    assert not recorded_views

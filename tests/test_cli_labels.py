@@ -62,4 +62,6 @@ def test_the_option_is_given_twice_at_most(run: Any, files: Any, tmp_path: Path)
 def test_a_method_that_uses_no_labels_refuses_them(run: Any, files: Any, tmp_path: Path) -> None:
     ran = run("fit", *files, "--labels", "row", "--method", "identity", "--out", tmp_path / "t")
     assert ran.code == 2
-    assert "labels were given and identity uses none" in " ".join(ran.err.split())
+    assert "labels were given and identity uses none. Leave --labels out, or choose the method linear." in " ".join(
+        ran.err.split()
+    )

@@ -45,7 +45,7 @@ REFUSED = [
     ("--rows", f"{FIT} --pairs pairs.npy --rows 100", "use one of the two"),
     ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
-    ("--scale", f"{FIT} --scale 2", "scale is for int8 vectors"),
+    ("--scale", f"{FIT} --scale 2", "a scale is for int8 vectors.*Leave --scale out"),
     ("--where", f"{FIT} --where x>1", "source.npy is a file, .*condition. Leave --where out"),
     ("--target-where", f"{FIT} --target-where x>1", "target.npy is a file, .*Leave --target-where out"),
     ("--show", f"{FIT} --show title", "--show has no effect without --report"),
@@ -93,7 +93,7 @@ REFUSED = [
     ("--id-column", f"{TRANSLATE} --id-column x", "--id-column 'x' means nothing in a .npy file"),
     ("--column", f"{TRANSLATE} --column x", "--column 'x' means nothing"),
     ("--key", f"{TRANSLATE} --key x", "--key 'x' means nothing"),
-    ("--scale", f"{TRANSLATE} --scale 2", "scale is for int8 vectors"),
+    ("--scale", f"{TRANSLATE} --scale 2", "a scale is for int8 vectors.*Leave --scale out"),
     *(
         (option.split()[0], f"{RAY} {option}", f"{option.split()[0]} means nothing with --engine ray")
         for option in (
@@ -162,7 +162,7 @@ REFUSED = [
     ),
     ("--column", f"{CALIBRATE} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{CALIBRATE} --key x", "--key 'x' means nothing in a .npy file"),
-    ("--scale", f"{CALIBRATE} --scale 2", "scale is for int8 vectors"),
+    ("--scale", f"{CALIBRATE} --scale 2", "a scale is for int8 vectors.*Leave --scale out"),
     ("--translated", f"{CALIBRATE} --translated", "This translator has no calibration, and translated vectors do not"),
     ("--where", f"{CALIBRATE} --where x>1", "source.npy is a file, .*Leave --where out"),
     ("--target-where", f"{CALIBRATE} --target-where x>1", "target.npy is a file, .*Leave --target-where out"),
@@ -170,6 +170,7 @@ REFUSED = [
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
     ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
     ("--inverse", "export translator --to hub --out me/t --inverse", "holds both directions"),
+    ("--view", f"{AUDIT} --translator translator --view other.npy", "--view has no effect with --translator"),
     ("--fits", f"{AUDIT} --translator translator --fits 2", "--fits has no effect with --translator"),
     ("--keep", f"{AUDIT} --translator translator --keep folder", "--translator uses fits that exist and --keep"),
     ("--data", f"{AUDIT} --data folder", "--data has no effect without --demo"),
@@ -208,6 +209,7 @@ REFUSED = [
             "--corpus-vectors",
             "--encoder",
             "--stand-in",
+            "--view",
             "--labels",
             "--label-vectors",
             "--label-column",
@@ -282,7 +284,10 @@ def test_pairs_are_refused_by_methods_without_them(run: Run, folder: Path) -> No
     files = folder / "source.npy", folder / "target.npy"
     ran = run("fit", *files, "--out", folder / "t", "--method", "gromov", "--pairs", folder / "pairs.npy", "--json")
     assert ran.code == 2
-    assert "pairs" in ran.json["error"]
+    assert "600 pairs were given and gromov uses none. Leave --pairs out, or choose a method" in ran.json["error"]
+    ran = run("fit", *files, "--out", folder / "t", "--method", "procrustes", "--json")
+    assert ran.code == 2
+    assert "procrustes learns from known pairs and none were given. Give --pairs, numbers of a" in ran.json["error"]
 
 
 def options() -> Iterator[tuple[str, Any]]:

@@ -72,6 +72,43 @@ def test_costs_grow_with_rows_up_to_those_that_a_fit_reads_and_with_widths() -> 
     assert slow.memory == small.memory
 
 
+@pytest.mark.parametrize(
+    ("rows", "alone", "with_views"),
+    [
+        ((249, 8_000), False, False),
+        ((500, 8_000), True, True),
+        ((8_000, 500), True, True),
+        ((500, 500), False, True),
+        ((1_999, 30_000), False, True),
+        ((2_000, 2_000), False, False),
+    ],
+)
+def test_a_fit_that_finds_no_map_includes_the_second_search_where_there_is_one_by_default(
+    rows: tuple[int, int], alone: bool, with_views: bool
+) -> None:
+    costs = estimate_fit(rows, (768, 384), Speed(1))
+    found = (seconds - costs.seconds > 1_000 for seconds in (costs.failed_seconds, costs.failed_views_seconds))
+    assert tuple(found) == (alone, with_views)
+
+
+@pytest.mark.parametrize(("file", "factor"), [("solver", FACTOR), ("views", 2.4)])
+def test_estimates_are_near_recorded_fits_with_a_second_search(file: str, factor: float) -> None:
+    """These records hold no speed of the machine, and those with views were made beside more other work."""
+    work = np.median([speed["processor"] for record in records() for speed in record["speed"]])
+    lines = map(json.loads, (RESULTS / f"{file}.jsonl").read_text("utf-8").splitlines())
+    made = [
+        record
+        for record in lines
+        if record.get("budget") is None
+        and any(step["step"] == "second search" and step["stopped"] == "exhausted" for step in record["steps"])
+    ]
+    assert len(made) >= 3
+    for record in made:
+        costs = estimate_fit((record["n_source"], record["n_target"]), (768, 384), Speed(1))
+        seconds = costs.failed_seconds if file == "solver" else costs.failed_views_seconds
+        assert 1 / factor < seconds * work / record["processor_seconds"] < factor, record["key"]
+
+
 def test_the_speed_is_that_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     parts, find = [], _costs._find_nearest
     clock = iter([0.0, 1.0, 10.0, 13.0, 20.0, 22.0])

@@ -178,7 +178,7 @@ def test_what_does_not_go_together_is_refused(bags: Any, vocabulary: Any) -> Non
         KeywordDecoder.fit(known, texts[:3])
     with pytest.raises(InputError, match="No content word is in 5 of the 2 texts"):
         Vocabulary.of(["one text", "another"])
-    with pytest.raises(InputError, match=r"stand_in has 1501 rows and the corpus 1500"):
+    with pytest.raises(InputError, match=r"The stand-in has 1501 rows and the corpus 1500"):
         KeywordDecoder.fit(
             known, texts, vocabulary=Vocabulary.of(texts, max_share=0.2), stand_in=np.vstack([mixed, mixed[:1]])
         )

@@ -16,7 +16,7 @@ from interlingua.aligners.linear.guide import (
     LabeledTranslations,
     category_covariance,
     partial_isometry,
-    translate_held_out,
+    search_held_out,
 )
 from interlingua.aligners.linear.known_evidence import category_evidence, judge_known, pair_evidence
 from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
@@ -208,7 +208,8 @@ def test_a_pair_is_translated_by_a_search_that_knows_neither_it_nor_its_near_cop
 
     monkeypatch.setattr(Guide, "of", classmethod(recorded))
     monkeypatch.setattr(Guide, "search", lambda *_, **__: np.eye(8, dtype=np.float32))
-    held = translate_held_out(CoarseSpaces.of(x, y), (x, y), None, rng)
+    spaces = CoarseSpaces.of(x, y)
+    held = search_held_out(spaces, (x, y), None, rng).translate(spaces, (x, y))
     assert len(seen) == 5
     assert held.pairs is not None
     assert held.pairs[0].shape == (24, 8)

@@ -161,6 +161,7 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
     assert made.costs == Costs(
         fit_seconds=54.7,
         failed_fit_seconds=132.7,
+        failed_views_fit_seconds=132.7,
         paired_fit_seconds=9.6,
         fit_bytes=552_000_000,
         migrate_seconds=1.0,
@@ -274,6 +275,19 @@ def test_the_costs_of_both_kinds_of_fit_are_printed(run: Run, tmp_path: Path) ->
         rf"fit \({time} if it finds no map\), {time} to translate and write every row",
         text,
     )
+
+
+def test_the_time_of_a_fit_with_views_is_printed_where_they_turn_the_second_search_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_costs, "measure_speed", lambda: Speed(0.1))
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    old = write(tmp_path / "old.parquet", old_rows(1_200) @ turn)
+    new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:1_500].astype(np.float32))
+    text = run("plan", old, new).out
+    assert re.search(r"unpaired fit \(\d+ s, or 12 min with views, if it finds no map\)", text), text
+    larger = write(tmp_path / "larger.parquet", old_rows(2_500) @ turn)
+    assert "with views, if it finds" not in run("plan", larger).out
 
 
 @pytest.mark.parametrize(("route", "fit"), [("re-embed", None), ("public pairs", "public"), ("unpaired", "unpaired")])

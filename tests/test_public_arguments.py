@@ -589,7 +589,7 @@ def untyped(value: Any) -> Any:
         (lambda: Labels(("a",), DIRECTIONS[0]), r"the labels have shape \(16,\); numbers \[l, d\] or \[t, l, d\]"),
         (
             lambda: PublicCorpus(Y, TEXTS, stand_in=X[:9]),
-            "There are 9 rows of stand_in for 120 texts; there must be one for each",
+            "There are 9 rows of the stand-in for 120 texts; there must be one for each",
         ),
         (lambda: words.Vocabulary(("a",), np.ones(2)), "There are 2 shares for 1 words; there must be one for each"),
         (lambda: CalibrationError.from_records([], "precision", "paired"), "No record holds an estimate calibrated"),

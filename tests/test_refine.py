@@ -231,7 +231,7 @@ def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Ge
     x = rng.standard_normal((3, 2))
     assert to_device(x, "cpu") is x
     pytest.importorskip("torch")
-    with pytest.raises(InputError, match=r"device 'abacus' is not available .*; use device='cpu'"):
+    with pytest.raises(InputError, match=r"device 'abacus' is not available .*\. Use device='cpu'"):
         to_device(x, "abacus")
 
 

@@ -56,7 +56,7 @@ def test_a_row_with_several_partners_is_one_pair_with_their_mean(side: int) -> N
 def test_a_column_of_one_row_number_is_refused(side: int, name: str) -> None:
     pairs = np.arange(30)[:, None].repeat(2, axis=1)
     pairs[:, side] = 7
-    with pytest.raises(InputError, match=f"pairs: {name} row 7 has 30 different partners among 30 pairs"):
+    with pytest.raises(InputError, match=f"Known pairs: {name} row 7 has 30 different partners among 30 pairs"):
         read(pairs)
 
 
@@ -147,8 +147,11 @@ def test_labels_follow_the_rows_that_are_drawn() -> None:
         ((["a"] * 49, ["a"] * 40), "labels of the source have 49 entries and the source has 50 rows"),
         ((["a"] * 50, ["a", 0.5] * 20), "labels of the target: entry 1 is 0.5; a string, a whole number, or None"),
         ((["a", ("b",)] * 25, ["a"] * 40), r"labels of the source: entry 1 is \('b',\)"),
-        ((["a"] * 50, ["a", "b"] * 20), "source has 1 categories, target has 2, and 1 are on both sides; at least 2"),
-        ((["a", "1"] * 25, ["b", 1] * 20), "source has 2 categories, target has 2, and 0 are on both sides"),
+        (
+            (["a"] * 50, ["a", "b"] * 20),
+            "source have 1 categories, those of the target 2, and 1 are on both sides; at least 2",
+        ),
+        ((["a", "1"] * 25, ["b", 1] * 20), "source have 2 categories, those of the target 2, and 0 are on both sides"),
     ],
 )
 def test_labels_that_cannot_be_used_are_refused(labels: Any, message: str) -> None:
@@ -159,7 +162,7 @@ def test_labels_that_cannot_be_used_are_refused(labels: Any, message: str) -> No
 @pytest.mark.parametrize("method", ["procrustes", "mini-vec2vec", "identity"])
 def test_a_method_that_uses_no_labels_refuses_them(method: str) -> None:
     pairs = [[i, i] for i in range(10)] if method == "procrustes" else None
-    with pytest.raises(InputError, match=f"labels were given and {method} uses none. Leave labels out, or choose"):
+    with pytest.raises(InputError, match=f"labels were given and {method} uses none. Leave labels=... out, or choose"):
         il.align(SOURCE, SOURCE, labels=([0, 1] * 25, [0, 1] * 25), pairs=pairs, method=method)
 
 

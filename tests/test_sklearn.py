@@ -263,3 +263,22 @@ def test_known_pairs_are_routed_through_a_pipeline(data: tuple[Array, Array, Arr
         pipeline = make_pipeline(Normalizer(), step).fit(x, y, pairs=pairs)
     alone = EmbeddingTranslator("procrustes").fit(Normalizer().transform(x), y, pairs=pairs)
     assert np.array_equal(pipeline.transform(x), alone.transform(Normalizer().transform(x)))
+
+
+def test_views_of_the_target_reach_the_fit_also_through_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    content = topics(320, 10, rng)
+    x, y, view = (encode(content, d, rng, noise=0.3) for d in (14, 12, 16))
+    x, y, views = x[:150], y[150:], {"other": view[150:]}
+    settings = {"rounds": 0, "budget": 0}
+    alone = EmbeddingTranslator(on_failure="ignore", settings=settings).fit(x, y, views=views)
+    assert alone.alignment_.card()["settings"]["views"] == "other"
+    with config_context(enable_metadata_routing=True):
+        step = EmbeddingTranslator(on_failure="ignore", settings=settings).set_fit_request(views=True)
+        pipeline = make_pipeline(Normalizer(), step).fit(x, y, views=views)
+    assert pipeline[-1].alignment_.card()["settings"]["views"] == "other"
+    with pytest.raises(InputError, match=r"views\[0\] has 170 rows and the target 100; a view has one row for each"):
+        EmbeddingTranslator().fit(x, y[:100], views=list(views.values()))
+    # The fallback for few rows uses no views, so they are not ignored silently.
+    with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
+        EmbeddingTranslator().fit(x[:50], y, views=views)

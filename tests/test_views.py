@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import interlingua as il
+from interlingua._align import choose_method
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import polar
+from interlingua.aligners.linear import aligner, known_evidence
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.linear.repeats import merge_copies
-from interlingua.aligners.linear.views import joined_views, rotate_to_target
+from interlingua.aligners.linear.views import JoinedSpace, rotate_to_target
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from planted import encode, rotation, topics
@@ -82,9 +84,7 @@ def test_what_is_no_view_of_the_target_is_refused(spaces: Any, views: Any, messa
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"pairs": [[i, i] for i in range(40)]}, "views cannot be combined with pairs, and both were given"),
-        ({"labels": (["a", "b"] * 60, ["a", "b"] * 100)}, "views cannot be combined with labels, and both were given"),
-        ({"method": "mini-vec2vec"}, "views were given and mini-vec2vec uses none"),
+        ({"method": "mini-vec2vec"}, "views were given and mini-vec2vec uses none. Leave views=... out, or choose"),
         ({"method": "adversarial"}, "views were given and adversarial uses none"),
     ],
 )
@@ -137,7 +137,7 @@ def test_the_joined_space_weighs_all_views_alike_and_is_closer_to_the_content() 
     rows = [encode(content, d, rng, noise=0.6) for d in (12, 30, 20)]
     # The length of the vectors of a view has no influence.
     problems = [Problem.of(content, rows[0], views=[scale * rows[1], rows[2]]) for scale in (1, 100)]
-    first, second = (joined_views(problem).rows for problem in problems)
+    first, second = (JoinedSpace.of(problem).frame.rows for problem in problems)
     np.testing.assert_allclose(first @ first.T, second @ second.T, atol=1e-4)
 
     def likeness(z: Any) -> float:
@@ -153,7 +153,7 @@ def test_a_rotation_into_the_joined_space_gives_one_into_the_target() -> None:
     content = topics(1000, 10, rng)
     x, y, other = (encode(content, d, rng, noise=0.2) for d in (14, 12, 16))
     problem = Problem.of(x[:500], y[500:], views=[other[500:]])
-    a, own, joined = problem.frames[0].rows, problem.frames[1].rows, joined_views(problem)
+    a, own, joined = problem.frames[0].rows, problem.frames[1].rows, JoinedSpace.of(problem).frame
     # The right rotation into the joined space, by pairs that the function under test does not get.
     known = Problem.of(x, y, views=[other])
     right = polar(known.frames[0].rows[500:].T @ joined.rows)
@@ -185,6 +185,79 @@ def test_views_find_a_map_that_the_target_alone_does_not_show() -> None:
     assert cosines[1] > cosines[0] + 0.2
 
 
+@pytest.fixture(scope="module")
+def helped() -> dict[str, Any]:
+    """Keywords of a fit with views, known pairs and categories, and rows to evaluate it on."""
+    rng = np.random.default_rng(0)
+    n, known = 300, 5
+    content = topics(3 * n + known, 10, rng)
+    x = distorted(content, 20, rng, share=0.3)
+    y, *others = (distorted(content, d, rng, share=0.8) for d in (18, 24, 20, 22, 19))
+    source, target = (np.r_[start : start + n, 3 * n : 3 * n + known] for start in (0, n))
+    categories = content.argmax(axis=1)
+    return {
+        "sides": (x[source], y[target]),
+        "views": [view[target] for view in others],
+        "pairs": [[n + i, n + i] for i in range(known)],
+        "labels": (categories[source], categories[target]),
+        "held_out": (x[2 * n : 3 * n], y[2 * n : 3 * n]),
+    }
+
+
+def test_views_add_to_known_pairs_and_categories_and_evidence_is_of_the_target(
+    helped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Views that are much better than the target may not confirm the map into the target."""
+    judged = []
+    original = known_evidence.judge_known
+
+    def recorded(verdict: Any, held: Any, target: Any) -> Any:
+        judged.append((held, target))
+        return original(verdict, held, target)
+
+    monkeypatch.setattr(aligner, "judge_known", recorded)
+    cosines = []
+    for names in (("pairs", "labels"), ("pairs", "labels", "views")):
+        given = {name: helped[name] for name in names}
+        fit = il.align(*helped["sides"], **given, method="linear", seed=0, budget=0, rounds=0)
+        translated, true = (unit_rows(rows) for rows in (fit.forward(helped["held_out"][0]), helped["held_out"][1]))
+        cosines.append(float((translated * true).sum(axis=1).mean()))
+        assert any(step["step"] == "known" for step in fit.trace)
+    assert cosines[1] > cosines[0] + 0.05
+    held, target = judged[1]
+    width = helped["sides"][1].shape[1]
+    assert target.shape[1] == held.pairs[1].shape[1] == width
+    assert [part.target.shape[1] for part in held.rows] == [width, width]
+    # The true rows of the pairs are those of the target.
+    own = unit_rows(Problem.of(*helped["sides"]).frames[1].center(helped["sides"][1][300:]))
+    np.testing.assert_allclose(held.pairs[1] @ held.pairs[1].T, own @ own.T, atol=1e-4)
+
+
+def test_pairs_have_a_row_in_the_joined_space_as_rows_of_the_target_have(helped: Any) -> None:
+    problem = Problem.of(*helped["sides"], views=helped["views"], pairs=helped["pairs"])
+    assert problem.known is not None
+    space = JoinedSpace.of(problem)
+    paired = space.center((problem.known[1], *problem.known_views))
+    np.testing.assert_allclose(paired, space.frame.rows[300:], atol=1e-5)
+    assert [rows.shape for rows in problem.take_known(np.array([3, 4])).known_views] == [
+        (2, d) for d in (24, 20, 22, 19)
+    ]
+    with pytest.raises(InputError, match="has known pairs, 4 views and 0 known_views; .* Build it with Problem.of"):
+        problem.with_known(problem.known)
+
+
+def test_pairs_that_share_a_row_share_the_mean_of_its_views(spaces: Any) -> None:
+    problem = Problem.of(spaces["source"], spaces["target"], views=spaces["views"], pairs=[[1, 4], [1, 6], [2, 5]])
+    for view, known in zip(spaces["views"].values(), problem.known_views, strict=True):
+        np.testing.assert_allclose(known, np.stack([view[[4, 6]].mean(axis=0), view[5]]), rtol=1e-5)
+
+
+def test_auto_chooses_linear_beside_views_however_many_pairs_are_known(spaces: Any) -> None:
+    pairs = np.arange(N)[:, None].repeat(2, axis=1)
+    assert choose_method(Problem.of(spaces["source"], spaces["target"], pairs=pairs)) == "ridge"
+    assert choose_method(Problem.of(spaces["source"], spaces["target"], pairs=pairs, views=spaces["views"])) == "linear"
+
+
 def test_evidence_and_card_are_of_the_target_and_name_the_views(spaces: Any) -> None:
     found = Linear(rounds=1, budget=0).fit(
         Problem.of(spaces["source"], spaces["target"], views=spaces["views"]), seed=0
@@ -205,7 +278,7 @@ def test_wide_views_are_reduced_to_their_leading_axes() -> None:
     rng = np.random.default_rng(5)
     content = topics(600, 10, rng)
     narrow, wide = (encode(content, d, rng, noise=0.05) for d in (20, 700))
-    joined = joined_views(Problem.of(content, narrow, views=[wide])).rows
+    joined = JoinedSpace.of(Problem.of(content, narrow, views=[wide])).frame.rows
     assert joined.shape == (600, 512)
     centered = unit_rows(content - content.mean(axis=0))
     assert np.corrcoef((joined @ joined.T).ravel(), (centered @ centered.T).ravel())[0, 1] > 0.95
@@ -217,10 +290,8 @@ def files_of(folder: Path, spaces: Any) -> dict[str, Path]:
     rows = {"source": spaces["source"], "target": spaces["target"], **spaces["views"]}
     for name, vectors in rows.items():
         paths[name] = folder / f"{name}.parquet"
-        column = pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(vectors).ravel(), vectors.shape[1])
-        pq.write_table(
-            pa.table({"id": [f"{name == 'source'}-{i}" for i in range(len(vectors))], "vector": column}), paths[name]
-        )
+        ids = [f"{name == 'source'}-{i}" for i in range(len(vectors))]
+        pq.write_table(pa.table({"id": ids, "vector": vector_column(vectors)}), paths[name])
     return paths
 
 
@@ -232,30 +303,142 @@ def test_fit_reads_the_rows_of_views_that_it_draws_of_the_target(
     options = ("--rows", 110, "--seed", 3, "--allow-failed", "--out", tmp_path / "t")
     ran = run("fit", paths["source"], paths["target"], *views, *options)
     assert ran.code == 0, ran.err
-    drawn = [int(np.flatnonzero((spaces["target"] == row).all(axis=1))[0]) for row in given["sides"][1].vectors]
-    assert len(drawn) == 110
+    picked = drawn(spaces, given)
+    assert len(picked) == 110
     for name in ("first", "second"):
-        np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"][name][drawn])
+        np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"][name][picked])
 
 
 def test_fit_refuses_views_that_it_could_not_use(run: Any, spaces: Any, tmp_path: Path) -> None:
     paths = files_of(tmp_path, spaces)
     fit = ("fit", paths["source"], paths["target"], "--out", tmp_path / "t")
-    np.save(tmp_path / "pairs.npy", np.array([[0, 0], [1, 1]]))
     np.save(tmp_path / "short.npy", spaces["views"]["first"][:-1])
-    reordered = pq.read_table(paths["first"]).take(list(range(M))[::-1])
-    pq.write_table(reordered, tmp_path / "reordered.parquet")
+    np.save(tmp_path / "mixed.npy", shuffled(spaces["views"]["first"]))
+    np.save(tmp_path / "whole.npy", np.ones((M, 9), np.int8))
+    pq.write_table(pq.read_table(paths["first"]).slice(0, M - 2), tmp_path / "lacking.parquet")
     for options, message in (
-        (("--view", paths["first"], "--pairs", tmp_path / "pairs.npy"), "--pairs cannot be combined with --view"),
-        (("--view", paths["first"], "--labels", "id"), "--labels cannot be combined with --view"),
         (("--view", paths["first"], "--target", paths["second"]), "--target cannot be combined with --view"),
         (("--view", tmp_path / "short.npy"), "short.npy has 199 rows and TARGET 200; one row for each row of TARGET"),
-        (("--view", tmp_path / "reordered.parquet"), "row i of both must be the same text"),
+        (("--view", tmp_path / "lacking.parquet"), "lacking.parquet lacks 2 of the 200 ids of TARGET"),
         (("--view", paths["first"], "--view", paths["first"]), "was given twice; give each view once"),
-        (("--view", "duckdb://x.duckdb#items.other"), "is in a store, whose rows have no order of their own"),
-        (("--view", paths["first"], "--method", "mini-vec2vec"), "views were given and mini-vec2vec uses none"),
+        (("--view", paths["first"], "--method", "identity"), "and identity uses none. Leave --view out"),
+        # The library knows the view by another name.
+        (("--view", tmp_path / "mixed.npy"), f"Error: --view {tmp_path}/mixed.npy has too few nearest neighbors in"),
+        (("--view", paths["target"]), f"--view {paths['target']} has the same nearest neighbors as the target"),
+        (
+            ("--view", paths["first"], "--view", f"file://{paths['first']}#vector"),
+            f"--view file://{paths['first']}#vector has the same nearest neighbors as --view {paths['first']}",
+        ),
+        (("--view", tmp_path / "whole.npy"), "int8 vectors need a scale and the file holds none. Give a file"),
     ):
         ran = run(*fit, *options)
         assert ran.code == 2, options
         assert message in " ".join(ran.err.split()), (options, ran.err)
     assert not (tmp_path / "t").exists()
+
+
+def test_rows_of_files_with_the_same_ids_are_matched_by_them(run: Any, spaces: Any, given: Any, tmp_path: Path) -> None:
+    paths = files_of(tmp_path, spaces)
+    table = pq.read_table(paths["first"])
+    more = table.append_column("row", pa.array(range(M))).take(list(range(M))[::-1])
+    pq.write_table(more, tmp_path / "reversed.parquet")
+    options = ("--rows", 110, "--seed", 3, "--allow-failed", "--out", tmp_path / "t")
+    ran = run("fit", paths["source"], paths["target"], "--view", tmp_path / "reversed.parquet", *options)
+    assert ran.code == 0, ran.err
+    np.testing.assert_array_equal(given["views"]["reversed"].vectors, spaces["views"]["first"][drawn(spaces, given)])
+    pq.write_table(pa.concat_tables([table, table.slice(3, 1)]), tmp_path / "twice.parquet")
+    ran = run("fit", paths["source"], paths["target"], "--view", tmp_path / "twice.parquet", *options, "--force")
+    assert ran.code == 2
+    assert "twice.parquet has the id 'False-3' more than once" in " ".join(ran.err.split())
+
+
+def drawn(spaces: Any, given: Any) -> list[int]:
+    """The rows of the target that a fit was given."""
+    rows = given["sides"][1].vectors
+    return [int(np.flatnonzero((spaces["target"] == row).all(axis=1))[0]) for row in rows]
+
+
+def vector_column(rows: Any) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(rows).ravel(), rows.shape[1])
+
+
+def test_a_view_is_another_column_of_the_file_of_the_target(run: Any, spaces: Any, given: Any, tmp_path: Path) -> None:
+    columns = {"target": spaces["target"], **spaces["views"]}
+    path, source = tmp_path / "both.parquet", tmp_path / "source.npy"
+    pq.write_table(pa.table({name: vector_column(rows) for name, rows in columns.items()}), path)
+    np.save(source, spaces["source"])
+    np.save(tmp_path / "second.npy", spaces["views"]["second"])
+    options = ("--rows", 110, "--allow-failed", "--out", tmp_path / "t", "--force")
+    views = ("--view", f"file://{path}#first", "--view", tmp_path / "second.npy")
+    ran = run("fit", source, f"file://{path}#target", *views, *options)
+    assert ran.code == 0, ran.err
+    rows = drawn(spaces, given)
+    assert len(rows) == 110
+    for name, expected in spaces["views"].items():
+        np.testing.assert_array_equal(given["views"][name].vectors, expected[rows])
+    ran = run("fit", source, f"file://{path}#target", "--view", path, *options)
+    assert ran.code == 2
+    assert "could all be the vectors. Name one in the address: --view 'file://" in " ".join(ran.err.split())
+
+
+def test_the_column_of_the_target_is_not_asked_of_its_views(run: Any, spaces: Any, given: Any, tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        other = vector_column(np.ones((len(spaces[side]), 3), np.float32))
+        pq.write_table(pa.table({"v": vector_column(spaces[side]), "w": other}), tmp_path / f"{side}.parquet")
+    np.save(tmp_path / "view.npy", spaces["views"]["first"])
+    files = (tmp_path / "source.parquet", tmp_path / "target.parquet", "--view", tmp_path / "view.npy")
+    ran = run("fit", *files, "--column", "v", "--allow-failed", "--out", tmp_path / "t")
+    assert ran.code == 0, ran.err
+    np.testing.assert_array_equal(given["views"]["view"].vectors, spaces["views"]["first"])
+
+
+def test_a_view_is_another_vector_of_the_collection_of_the_target(
+    run: Any, spaces: Any, given: Any, tmp_path: Path
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    columns = {"target": spaces["target"], **spaces["views"]}
+    path = tmp_path / "s.duckdb"
+    connection = duckdb.connect(str(path))
+    widths = ", ".join(f"{name} float[{rows.shape[1]}]" for name, rows in columns.items())
+    connection.execute(f"create table items(id bigint primary key, {widths})")
+    rows = [(i, *(rows[i].tolist() for rows in columns.values())) for i in range(M)]
+    connection.executemany("insert into items values (?, ?, ?, ?)", rows)
+    connection.close()
+    np.save(tmp_path / "source.npy", spaces["source"])
+    order = np.random.default_rng(2).permutation(M)
+    with_ids = pa.table({"id": [str(i) for i in order], "v": vector_column(spaces["views"]["second"][order])})
+    pq.write_table(with_ids, tmp_path / "second.parquet")
+    np.save(tmp_path / "second.npy", spaces["views"]["second"])
+    target = f"duckdb://{path}#items.target"
+    views = ("--view", f"duckdb://{path}#items.first", "--view", tmp_path / "second.parquet")
+    options = ("--allow-failed", "--out", tmp_path / "t", "--force")
+    ran = run("fit", tmp_path / "source.npy", target, "--target-where", "id < 150", *views, *options)
+    assert ran.code == 0, ran.err
+    picked = drawn(spaces, given)
+    assert sorted(picked) == list(range(150))
+    for name, expected in (("items.first", "first"), ("second", "second")):
+        np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"][expected][picked])
+    for view, message in (
+        (tmp_path / "second.npy", f"--view {tmp_path}/second.npy has no ids, and a row of a store and a row of a file"),
+        (f"duckdb://{path}#items.target", "#items.target has the same nearest neighbors as the target"),
+    ):
+        ran = run("fit", tmp_path / "source.npy", target, "--view", view, *options)
+        assert ran.code == 2
+        assert message in " ".join(ran.err.split())
+
+
+def test_pairs_and_categories_are_read_beside_views(run: Any, spaces: Any, given: Any, tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        rows = spaces[side]
+        table = {"v": vector_column(rows), "topic": [f"topic {i % 3}" for i in range(len(rows))]}
+        pq.write_table(pa.table(table), tmp_path / f"{side}.parquet")
+    np.save(tmp_path / "view.npy", spaces["views"]["first"])
+    np.save(tmp_path / "pairs.npy", np.array([[0, 7], [5, 3]]))
+    files = (tmp_path / "source.parquet", tmp_path / "target.parquet", "--view", tmp_path / "view.npy")
+    help_ = ("--pairs", tmp_path / "pairs.npy", "--labels", "topic", "--column", "v")
+    ran = run("fit", *files, *help_, "--method", "linear", "--allow-failed", "--out", tmp_path / "t", "--json")
+    assert ran.code == 0, ran.err
+    assert given["pairs"].tolist() == [[0, 7], [5, 3]]
+    assert given["labels"][1][:4] == ["topic 0", "topic 1", "topic 2", "topic 0"]
+    assert list(given["views"]) == ["view"]
+    assert {item["name"] for item in ran.json["evidence"]} >= {"held_out_pairs", "category_agreement"}

@@ -16,21 +16,20 @@ from interlingua.aligners import (
     Aligner,
     check_known_settings,
     create_aligner,
-    label_use,
     method_name,
+    optional_use,
     pair_use,
     settings_of,
-    view_use,
 )
 from interlingua.aligners.base import (
+    OPTIONAL_INPUTS,
     Fit,
     OnStep,
     Problem,
     check_known_pairs,
-    check_no_labels,
     check_no_pairs,
-    check_no_views,
     check_on_step,
+    check_unused,
     ignore_step,
     insufficient_rows_reason,
 )
@@ -64,12 +63,12 @@ def choose_method(problem: Problem) -> str:
     | known pairs | method |
     |---|---|
     | none, or fewer than twice the larger width | ``linear``, which uses the pairs as help |
-    | any, beside labels | ``linear``, which alone uses labels |
+    | any, beside labels or views | ``linear``, which alone uses them |
     | at least twice the larger width | ``ridge`` on the pairs |
     """
     enough = 2 * max(problem.source.d, problem.target.d)
     many = problem.known is not None and len(problem.known[0]) >= enough
-    return "ridge" if many and problem.labels is None else "linear"
+    return "ridge" if many and problem.labels is None and not problem.views else "linear"
 
 
 def align(
@@ -103,8 +102,7 @@ def align(
             only are ignored and counted in the trace. Only ``"linear"`` uses them, with one target.
         views: vectors [n_target, d] of the target rows by further models, where their texts are at hand: a mapping of
             names to vectors, or a list of matrices, each with the rows in the order of the target. They take part in
-            the search only, which then needs fewer rows. Only ``"linear"`` uses them, with one target and
-            without pairs and labels.
+            the search only, which then needs fewer rows. Only ``"linear"`` uses them, with one target.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed
@@ -271,10 +269,9 @@ def _aligner_for(problem: Problem, method: str | Aligner, settings: Mapping[str,
         check_no_pairs(problem, method_name(aligner))
     elif pair_use(aligner) == "required":
         check_known_pairs(problem, method_name(aligner), at_least=1)
-    if label_use(aligner) == "unused":
-        check_no_labels(problem, method_name(aligner))
-    if view_use(aligner) == "unused":
-        check_no_views(problem, method_name(aligner))
+    for name in OPTIONAL_INPUTS:
+        if optional_use(aligner, name) == "unused":
+            check_unused(problem, name, method_name(aligner))
     return aligner
 
 
@@ -333,7 +330,7 @@ def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int, on_step:
         if len(held) < MIN_ROWS:
             return None
         on_step({"step": "second fit", "without": len(held)})
-        second = aligner.fit(problem.with_known((known[0][rest], known[1][rest])), seed=seed, on_step=ignore_step)
+        second = aligner.fit(problem.take_known(rest), seed=seed, on_step=ignore_step)
         return ScoreCalibration.fit((second.forward, second.backward), known[0][held], known[1][held], paired=True)
     if isinstance(fit, LinearFit) and min(map(len, problem.rows)) >= _HELD_OUT * MIN_ROWS:
         device = resolve_device(str(settings_of(aligner).get("device", "cpu")))

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from interlingua._align import MAX_ROWS
+from interlingua.aligners.linear.second_search import helps
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.backend import parallel_map, single_threaded_blas
 
@@ -20,6 +21,9 @@ __all__ = ["REPEATS", "FitCosts", "Speed", "estimate_fit", "make_work", "measure
 # 120 + 35 (n + m) + 44 (n d_x + m d_y) + 700 min(d_x, d_y)^2 max(d_x, d_y).
 # The last term is of polar factors. A fit that finds no map searches to its last round, which takes 780 more.
 _UNITS, _ROW_UNITS, _ENTRY_UNITS, _POLAR_UNITS, _FAILED_UNITS = 120.0, 35.0, 44.0, 700.0, 780.0
+# The second search by default takes as many more in solver.jsonl, whatever the rows and columns. It took up to twice as
+# many in views.jsonl, beside more other work.
+_SECOND_UNITS = 6_000.0
 # Of a fit on 5,000 pairs: 90 + 40 (d_x^3 + d_y^3).
 _PAIRED_UNITS, _PAIRED_CUBE_UNITS = 90.0, 40.0
 # Bytes of memory of any fit, and of each float of a side.
@@ -37,13 +41,15 @@ class FitCosts:
 
     Attributes:
         seconds: of an unpaired fit that finds a map.
-        failed_seconds: of an unpaired fit that finds none, without a second search.
+        failed_seconds: of an unpaired fit that finds none, with the second search where there is one by default.
+        failed_views_seconds: the same with views of the target, which turn the second search on for more sizes.
         paired_seconds: of a fit on 5,000 pairs, whatever the rows of the sides.
         memory: bytes.
     """
 
     seconds: float
     failed_seconds: float
+    failed_views_seconds: float
     paired_seconds: float
     memory: int
 
@@ -96,10 +102,16 @@ def estimate_fit(rows: tuple[int, int], d: tuple[int, int], speed: Speed) -> Fit
     entries = sum(count * width for count, width in zip(thousands, widths, strict=True))
     polar = min(widths) ** 2 * max(widths)
     units = _UNITS + _ROW_UNITS * sum(thousands) + _ENTRY_UNITS * entries + _POLAR_UNITS * polar
+    sizes = [min(count, MAX_ROWS) for count in rows]
+    alone, with_views = (
+        _FAILED_UNITS + _SECOND_UNITS * helps(min(sizes), max(sizes), has_views=has_views)
+        for has_views in (False, True)
+    )
     paired = _PAIRED_UNITS + _PAIRED_CUBE_UNITS * sum(width**3 for width in widths)
     return FitCosts(
         seconds=units * speed.parallel,
-        failed_seconds=(units + _FAILED_UNITS) * speed.parallel,
+        failed_seconds=(units + alone) * speed.parallel,
+        failed_views_seconds=(units + with_views) * speed.parallel,
         paired_seconds=paired * speed.parallel,
         memory=int(_BYTES + _ENTRY_BYTES * entries * 1e6),
     )

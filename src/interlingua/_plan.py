@@ -37,7 +37,9 @@ class Costs:
 
     Attributes:
         fit_seconds: of an unpaired fit that finds a map, on at most 20,000 rows of each side.
-        failed_fit_seconds: of an unpaired fit that finds none and searches to its last round.
+        failed_fit_seconds: of an unpaired fit that finds none and searches to its last round, with the second search
+            where there is one by default.
+        failed_views_fit_seconds: the same with views of the target, which turn the second search on for more sizes.
         paired_fit_seconds: of a fit on 5,000 pairs of public texts, without the time to embed them.
         fit_bytes: memory of the unpaired fit.
         migrate_seconds: of translating and writing every row.
@@ -46,6 +48,7 @@ class Costs:
 
     fit_seconds: float
     failed_fit_seconds: float
+    failed_views_fit_seconds: float
     paired_fit_seconds: float
     fit_bytes: int
     migrate_seconds: float
@@ -259,6 +262,7 @@ def _estimate_costs(rows: int, available: int | None, d: int, width: int | None)
     return Costs(
         fit_seconds=round(fit.seconds, 1),
         failed_fit_seconds=round(fit.failed_seconds, 1),
+        failed_views_fit_seconds=round(fit.failed_views_seconds, 1),
         paired_fit_seconds=round(fit.paired_seconds, 1),
         fit_bytes=fit.memory,
         migrate_seconds=round(rows / _TRANSLATED_PER_SECOND + rows / _WRITTEN_PER_SECOND, 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,10 +62,10 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n_features_in_: width of ``X``.
         feature_names_in_: column names of ``X``, where it had any.
 
-    With metadata routing, ``set_fit_request(pairs=True)`` brings known pairs through a pipeline. A fitted estimator can
-    be pickled like any other, and like any other pickle, one from someone else can run code. To store or share a fitted
-    estimator safely, save its translator as safetensors, ``estimator.translator_.save(folder)``, and read it with
-    :meth:`from_translator`.
+    With metadata routing, ``set_fit_request(pairs=True, views=True)`` brings known pairs and views of the target
+    through a pipeline. A fitted estimator can be pickled like any other, and like any other pickle, one from someone
+    else can run code. To store or share a fitted estimator safely, save its translator as safetensors,
+    ``estimator.translator_.save(folder)``, and read it with :meth:`from_translator`.
 
     Example:
         >>> import numpy as np
@@ -111,13 +111,21 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         estimator.n_features_in_ = translator.d_source
         return estimator
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, *, pairs: npt.ArrayLike | None = None) -> EmbeddingTranslator:
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        pairs: npt.ArrayLike | None = None,
+        views: Mapping[str, Any] | Sequence[Any] | None = None,
+    ) -> EmbeddingTranslator:
         """Align the spaces of ``X`` and ``y``.
 
         Args:
             X: [n_source, d_source], source vectors.
             y: [n_target, d_target], target vectors of other texts; [n_target] is read as one column.
             pairs: [p, 2], known (row of ``X``, row of ``y``) of the same text, if any.
+            views: vectors [n_target, d] of the rows of ``y`` by further models, as in :func:`interlingua.align`.
 
         Returns:
             The estimator itself.
@@ -144,13 +152,15 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
         reasons = [insufficient_rows_reason(name, rows) for name, rows in sides.items()]
         is_auto = isinstance(self.method, str) and self.method == "auto"
-        too_small = is_auto and pairs is None and any(reasons)
+        too_small = is_auto and pairs is None and not views and any(reasons)
         method, settings = ("principal-axes", {}) if too_small else (self.method, dict(self.settings or {}))
         spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
         own = [name for name in settings if name in _KEYWORDS]
         if own:
             raise InputError(f"settings holds {own[0]}, which is an argument of align and not a setting of a method.")
-        alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows, **settings)
+        alignment = align(
+            *spaces, pairs=pairs, views=views, method=method, seed=seed, max_rows=self.max_rows, **settings
+        )
         try:
             translator = alignment.translator(force=self.on_failure != "raise")
         except AlignmentError as error:

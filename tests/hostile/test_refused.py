@@ -64,7 +64,7 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
         (".parquet", {"column": "a"}, r"no column 'a'; the file has 'vectors'"),
         (".jsonl", {"column": "a"}, r"no column 'a'; the file has 'vectors'"),
         (".parquet", {"id_column": "a"}, r"no id column 'a'; the file has nothing beside the vectors"),
-        (".npy", {"scale": 1.0}, r"scale is for int8 vectors and these are float32. Leave scale out"),
+        (".npy", {"scale": 1.0}, r"scale is for int8 vectors and these are float32. Leave scale=... out"),
         (".jsonl", {"scale": 1.0}, r"scale is for integers of -128 to 127 and the vector has others"),
     ],
 )

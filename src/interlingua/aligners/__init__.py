@@ -12,11 +12,10 @@ from interlingua.aligners.registry import (
     constructor_settings,
     create_aligner,
     describe_settings,
-    label_use,
     method_name,
+    optional_use,
     pair_use,
     settings_of,
-    view_use,
 )
 from interlingua.aligners.setting_files import read_settings
 
@@ -36,10 +35,9 @@ __all__ = [
     "constructor_settings",
     "create_aligner",
     "describe_settings",
-    "label_use",
     "method_name",
+    "optional_use",
     "pair_use",
     "read_settings",
     "settings_of",
-    "view_use",
 ]

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,19 +30,19 @@ from interlingua.core.spaces import EmbeddingSpace, as_space
 __all__ = [
     "MIN_ROWS",
     "MIN_WIDTH",
+    "OPTIONAL_INPUTS",
     "Aligner",
     "Fit",
-    "LabelUse",
     "OnStep",
+    "OptionalInput",
+    "OptionalUse",
     "PairUse",
     "Problem",
     "StepLog",
-    "ViewUse",
     "check_known_pairs",
-    "check_no_labels",
     "check_no_pairs",
-    "check_no_views",
     "check_on_step",
+    "check_unused",
     "ignore_step",
     "insufficient_rows_reason",
     "report_parts",
@@ -52,8 +52,10 @@ __all__ = [
 # Called with one dict of numbers and short words after each step of a fit.
 OnStep = Callable[[dict[str, Any]], None]
 PairUse = Literal["unused", "optional", "required"]
-LabelUse = Literal["unused", "optional"]
-ViewUse = Literal["unused", "optional"]
+OptionalUse = Literal["unused", "optional"]
+# What a method uses or refuses beside pairs.
+OptionalInput = Literal["labels", "views"]
+OPTIONAL_INPUTS: tuple[OptionalInput, ...] = get_args(OptionalInput)
 
 # Below these sizes label-free evidence has no power to separate a right map from a wrong one.
 MIN_ROWS, MIN_WIDTH = 100, 8
@@ -87,6 +89,8 @@ class Problem:
         target: all target vectors, [n_target, d_target].
         rows: float32 samples of both sides that linear methods read, at most ``max_rows`` rows each.
         known: rows [p, d_source] and [p, d_target] of known pairs in float32, or None. No two pairs share a row.
+        known_views: vectors [p, d] of the target texts of the known pairs by each view, where there are pairs and
+            views.
         labels: the category of each of the `rows`, [n_source] and [n_target], as numbers from 0 that both sides share,
             -1 for none; or None.
         views: vectors of further models of the same target rows, [n_target, d] each; row i belongs to row i of the
@@ -100,13 +104,23 @@ class Problem:
     known: tuple[FloatArray, FloatArray] | None = None
     labels: tuple[IntArray, IntArray] | None = None
     views: tuple[FloatArray, ...] = ()
+    known_views: tuple[FloatArray, ...] = ()
     counts: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        """Make all arrays read-only."""
+        """Make all arrays read-only.
+
+        Raises:
+            InputError: known pairs beside views, and not the vectors of their target texts by each view.
+        """
+        if self.known is not None and len(self.known_views) != len(self.views):
+            raise InputError(
+                f"the problem has known pairs, {len(self.views)} views and {len(self.known_views)} known_views; the "
+                "vectors of the pairs by each view are needed. Build it with Problem.of."
+            )
         for name in ("source", "target"):
             object.__setattr__(self, name, getattr(self, name).read_only())
-        for name in ("rows", "known", "labels", "views"):
+        for name in ("rows", "known", "labels", "views", "known_views"):
             if (sides := getattr(self, name)) is not None:
                 object.__setattr__(self, name, tuple(map(read_only, sides)))
 
@@ -132,7 +146,7 @@ class Problem:
             labels: categories of the source rows [n_source] and of the target rows [n_target]: strings or whole
                 numbers, None or NaN where one is missing. None for no labels.
             views: vectors [n_target, d] of the target rows by further models, as a mapping of names or a sequence; or
-                None. They cannot be combined with pairs or labels.
+                None.
             max_rows: most rows per side in `rows`, drawn at random; None for all.
             seed: decides which rows are drawn.
 
@@ -142,17 +156,18 @@ class Problem:
         source, target = as_space(source, "source"), as_space(target, "target")
         index = check_pairs(pairs, (source.n, target.n))
         codes, counted = (None, []) if labels is None else shared_categories(labels, source, target)
-        seen, described = check_views(views, target, others={"pairs": index is not None, "labels": codes is not None})
+        seen, described = check_views(views, target)
         rng = np.random.default_rng(seed)
         picked = source.sample(max_rows, rng), target.sample(max_rows, rng)
         rows = source.take(picked[0]), target.take(picked[1])
-        known, merged = None, [] if pairs is None else [dict(NO_PAIRS)]
+        known, known_views, merged = None, tuple[FloatArray, ...](), [] if pairs is None else [dict(NO_PAIRS)]
         if index is not None:
-            known, merged = distinct_pairs(index, source, target)
+            paired, merged = distinct_pairs(index, source, target, seen)
+            known, known_views = (paired[0], paired[1]), paired[2:]
         sampled_codes = None if codes is None else (codes[0][picked[0]], codes[1][picked[1]])
         sampled_views = tuple(view.take(picked[1]) for view in seen)
         counts = (*merged, *counted, *described)
-        return cls(source, target, rows, known, sampled_codes, sampled_views, counts)
+        return cls(source, target, rows, known, sampled_codes, sampled_views, known_views, counts)
 
     @cached_property
     def frames(self) -> tuple[Frame, Frame]:
@@ -169,8 +184,17 @@ class Problem:
         return next(filter(None, reasons), None)
 
     def with_known(self, known: tuple[FloatArray, FloatArray] | None) -> Problem:
-        """Return the same problem with other known pairs, given as rows [p, d_source] and [p, d_target]."""
-        return replace(self, known=known)
+        """Return the same problem with other known pairs, given as rows [p, d_source] and [p, d_target].
+
+        Raises:
+            InputError: the problem has views, by which the target texts of other pairs have no vectors.
+        """
+        return replace(self, known=known, known_views=())
+
+    def take_known(self, index: IntArray) -> Problem:
+        """Return the same problem with the known pairs of these numbers."""
+        known = None if self.known is None else (self.known[0][index], self.known[1][index])
+        return replace(self, known=known, known_views=tuple(rows[index] for rows in self.known_views))
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,8 +310,8 @@ def check_no_pairs(problem: Problem, method: str) -> None:
     if problem.known is not None:
         given = next((step["given"] for step in problem.counts if step["step"] == "pairs"), len(problem.known[0]))
         raise InputError(
-            f"{given} pairs were given and {method} uses none. Leave pairs out, or choose a method "
-            "that uses them, such as procrustes."
+            f"{given} pairs were given and {method} uses none.",
+            "Leave {pairs=...} out, or choose a method that uses pairs, such as procrustes.",
         )
 
 
@@ -299,33 +323,30 @@ def check_known_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tu
     """
     if problem.known is None:
         raise InputError(
-            f"{method} learns from known pairs and none were given. Pass pairs=[p, 2] of (source row, target row), "
-            "or choose a method without pairs, such as auto."
+            f"{method} learns from known pairs and none were given.",
+            "Give {pairs=...}, numbers of a source row and a target row for each pair, or choose a method without "
+            "pairs, such as auto.",
         )
     count = len(problem.known[0])
     if count < at_least:
-        raise InputError(f"pairs holds {count} pairs; {method} needs at least {at_least}, and hundreds to be of use.")
+        raise InputError(
+            f"{count} known {'pair was' if count == 1 else 'pairs were'} given; {method} needs at least {at_least}, "
+            "and hundreds to be of use."
+        )
     return problem.known
 
 
-def check_no_labels(problem: Problem, method: str) -> None:
-    """Refuse labels that a method would silently ignore.
+def check_unused(problem: Problem, name: OptionalInput, method: str) -> None:
+    """Refuse labels or views that a method would silently ignore.
 
     Raises:
-        InputError: the problem has labels.
+        InputError: the problem has them.
     """
-    if problem.labels is not None:
-        raise InputError(f"labels were given and {method} uses none. Leave labels out, or choose the method linear.")
-
-
-def check_no_views(problem: Problem, method: str) -> None:
-    """Refuse views that a method would silently ignore.
-
-    Raises:
-        InputError: the problem has views.
-    """
-    if problem.views:
-        raise InputError(f"views were given and {method} uses none. Leave views out, or choose the method linear.")
+    if getattr(problem, name):
+        raise InputError(
+            f"{name} were given and {method} uses none.",
+            f"Leave {{{name}=...}} out, or choose the method linear.",
+        )
 
 
 def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:

@@ -45,7 +45,7 @@ _COLD_START = Diagnosis(
     "cold start",
     "Training started from random weights. All ten recorded cold starts on real text failed to find single rows: top-1 "
     "was below 0.001 after 500 steps (BGE to MiniLM, 4,398 rows per side, benchmarks/results/neural-cold.jsonl).",
-    "Leave out start='cold'; a warm start begins at the alignment of the method linear.",
+    "Leave out the setting start; a warm start, the default, begins at the alignment of the method linear.",
     # It comes first whatever the weights are.
     1.0,
 )

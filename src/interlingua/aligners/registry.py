@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from interlingua.aligners.base import Aligner, LabelUse, PairUse, ViewUse
+from interlingua.aligners.base import OPTIONAL_INPUTS, Aligner, OptionalInput, OptionalUse, PairUse
 from interlingua.core.arguments import (
     Bounds,
     check_bounds,
@@ -37,11 +37,10 @@ __all__ = [
     "constructor_settings",
     "create_aligner",
     "describe_settings",
-    "label_use",
     "method_name",
+    "optional_use",
     "pair_use",
     "settings_of",
-    "view_use",
 ]
 
 _PATHS = MappingProxyType(
@@ -261,15 +260,9 @@ def pair_use(aligner: Aligner) -> PairUse:
     return use
 
 
-def label_use(aligner: Aligner) -> LabelUse:
-    """Return whether an aligner refuses or accepts labels."""
-    use: LabelUse = getattr(aligner, "labels", "unused")
-    return use
-
-
-def view_use(aligner: Aligner) -> ViewUse:
-    """Return whether an aligner refuses or accepts views of the target."""
-    use: ViewUse = getattr(aligner, "views", "unused")
+def optional_use(aligner: Aligner, name: OptionalInput) -> OptionalUse:
+    """Return whether an aligner refuses or accepts labels, or views of the target."""
+    use: OptionalUse = getattr(aligner, name, "unused")
     return use
 
 
@@ -331,8 +324,8 @@ def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:
     if not name.strip() or not name.isprintable():
         raise InputError(f"{kind}.name is {shown(name)}; a name in one line is needed, for cards and reports.")
     check_choice(pair_use(aligner), f"{name}.pairs", get_args(PairUse))
-    check_choice(label_use(aligner), f"{name}.labels", get_args(LabelUse))
-    check_choice(view_use(aligner), f"{name}.views", get_args(ViewUse))
+    for given in OPTIONAL_INPUTS:
+        check_choice(optional_use(aligner, given), f"{name}.{given}", get_args(OptionalUse))
     _check_signature(aligner, name)
     check_bounds(aligner)
     _check_card(settings_of(aligner), name)

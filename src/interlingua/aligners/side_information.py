@@ -21,9 +21,11 @@ __all__ = [
     "check_view_rows",
     "check_views",
     "distinct_pairs",
+    "is_copy",
     "named_views",
     "read_labels",
     "shared_categories",
+    "view_label",
 ]
 
 # A row with more partners than this is refused if it is also in more than half of all pairs.
@@ -74,9 +76,11 @@ def check_pairs(pairs: npt.ArrayLike | None, rows: tuple[int, int]) -> IntArray 
 
 
 def distinct_pairs(
-    index: IntArray, source: EmbeddingSpace, target: EmbeddingSpace
-) -> tuple[tuple[FloatArray, FloatArray], list[dict[str, Any]]]:
+    index: IntArray, source: EmbeddingSpace, target: EmbeddingSpace, views: Sequence[EmbeddingSpace] = ()
+) -> tuple[tuple[FloatArray, ...], list[dict[str, Any]]]:
     """Return the vectors of pairs [p, 2] without repetitions, and a step that counts what was merged.
+
+    The vectors are those of the source, of the target and of each view of the target.
 
     A pair that is given twice counts once. Pairs that share a row, or an exact copy of it, are one pair of the means of
     their rows, so a row with several partners has the weight of one pair.
@@ -88,10 +92,12 @@ def distinct_pairs(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    columns = (index[:, 0], *[index[:, 1]] * (1 + len(views)))
     sides = [
-        np.asarray(space.vectors[column], np.float32) for space, column in zip((source, target), index.T, strict=True)
+        np.asarray(space.vectors[column], np.float32)
+        for space, column in zip((source, target, *views), columns, strict=True)
     ]
-    rows = [np.unique(side, axis=0, return_inverse=True)[1].ravel() for side in sides]
+    rows = [np.unique(side, axis=0, return_inverse=True)[1].ravel() for side in sides[:2]]
     once = np.sort(np.unique(np.stack(rows), axis=1, return_index=True)[1])
     for name, own, column in zip(("source", "target"), rows, index.T, strict=True):
         partners = np.bincount(own[once])
@@ -99,8 +105,8 @@ def distinct_pairs(
         if most > max(_MAX_PARTNERS, len(once) / 2):
             row = column[once][np.argmax(own[once] == partners.argmax())]
             raise InputError(
-                f"pairs: {name} row {row} has {most} different partners among {len(once)} pairs. A pair is two rows of "
-                "the same text; are the columns of pairs right?"
+                f"Known pairs: {name} row {row} has {most} different partners among {len(once)} pairs. A pair is two "
+                "rows of the same text; are the two columns of the pairs right?"
             )
     first_rows, second_rows = rows[0][once], rows[1][once]
     size = int(first_rows.max()) + 1
@@ -123,7 +129,7 @@ def distinct_pairs(
         "sharing_rows": len(once) - len(first),
         "used": len(first),
     }
-    return (merged[0], merged[1]), [step]
+    return tuple(merged), [step]
 
 
 def shared_categories(
@@ -146,8 +152,9 @@ def shared_categories(
     shared = sorted(names[0] & names[1], key=lambda value: (isinstance(value, str), value))
     if len(shared) < _MIN_CATEGORIES:
         raise InputError(
-            f"labels: source has {len(names[0])} categories, target has {len(names[1])}, and {len(shared)} are on both "
-            f"sides; at least {_MIN_CATEGORIES} must be. Give the same names to the categories of both sides."
+            f"The labels of the source have {len(names[0])} categories, those of the target {len(names[1])}, and "
+            f"{len(shared)} are on both sides; at least {_MIN_CATEGORIES} must be. Give the same names to the "
+            "categories of both sides."
         )
     number = {value: i for i, value in enumerate(shared)}
     codes = [np.array([-1 if value is None else number.get(value, -1) for value in side], np.int64) for side in sides]
@@ -159,27 +166,21 @@ def shared_categories(
     return (codes[0], codes[1]), [step]
 
 
-def check_views(
-    views: Any, target: EmbeddingSpace, *, others: Mapping[str, bool]
-) -> tuple[list[EmbeddingSpace], list[dict[str, Any]]]:
+def check_views(views: Any, target: EmbeddingSpace) -> tuple[list[EmbeddingSpace], list[dict[str, Any]]]:
     """Return the views of a target, and a step of the trace for each of them.
 
     Args:
         views: a mapping of names to vectors [n_target, d], a sequence of such vectors, or None.
         target: the rows they belong to.
-        others: whether pairs and labels are given, by name.
 
     Raises:
-        InputError: no vectors for every target row, rows in another order than the target, a copy of the target or of
-            another view, or views beside pairs or labels.
+        InputError: no vectors for every target row, rows in another order than the target, or a copy of the target or
+            of another view.
     """
     named = named_views(views)
-    given = next((name for name, is_given in others.items() if is_given), None)
-    if named and given:
-        raise InputError(f"views cannot be combined with {given}, and both were given. Leave one of them out.")
     spaces, steps, earlier = [], [], dict[str, EmbeddingSpace]()
     for name, vectors in named.items():
-        label = f"views[{name!r}]"
+        label = view_label(name)
         space = as_space(vectors, label)
         check_view_rows(label, space.n, target.n)
         ids = list(space.ids or ()), list(target.ids or ())
@@ -188,10 +189,8 @@ def check_views(
         overlap, copied = None, None
         if target.n >= _FEWEST_COMPARED:
             overlap = _check_order(space, target, label)
-            overlaps = {"the target": overlap} | {
-                other: float(_overlaps(space, rows)[0].mean()) for other, rows in earlier.items()
-            }
-            copied = next((other for other, share in overlaps.items() if share > _COPY), None)
+            copies = {"the target": overlap > _COPY} | {other: is_copy(space, rows) for other, rows in earlier.items()}
+            copied = next((other for other, found in copies.items() if found), None)
         if copied is not None:
             raise InputError(
                 f"{label} has the same nearest neighbors as {copied}, so it adds nothing. Give vectors by another "
@@ -232,6 +231,16 @@ def check_view_rows(label: str, rows: int, of_target: int) -> None:
             f"{label} has {rows} rows and the target {of_target}; a view has one row for each target row, in the "
             "same order."
         )
+
+
+def is_copy(view: EmbeddingSpace, other: EmbeddingSpace) -> bool:
+    """Return whether two spaces of the same rows have the same nearest neighbors, as a rotated copy has."""
+    return float(_overlaps(view, other)[0].mean()) > _COPY
+
+
+def view_label(name: object) -> str:
+    """Return how messages name a view, as Python writes it; the command line writes its own option in this place."""
+    return f"views[{name!r}]"
 
 
 def _check_order(view: EmbeddingSpace, target: EmbeddingSpace, label: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners.side_information import check_pairs, check_view_rows, named_views, read_labels
+from interlingua.aligners.side_information import check_pairs, check_view_rows, named_views, read_labels, view_label
 from interlingua.core.arrays import IntArray, as_array, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -60,8 +60,8 @@ class UsableInputs:
         usable = [_usable(side, name) for side, name in ((source, "source"), (target, "target"))]
         seen = named_views(views)
         for name, vectors in seen.items():
-            own = _usable(vectors, f"views[{name!r}]")
-            check_view_rows(f"views[{name!r}]", len(own), len(usable[1]))
+            own = _usable(vectors, view_label(name))
+            check_view_rows(view_label(name), len(own), len(usable[1]))
             usable[1] = usable[1] & own
         spaces = _select(source, "source", usable[0]), _select(target, "target", usable[1])
         steps = [step for name, kept in zip(("source", "target"), usable, strict=True) for step in _step(name, kept)]
@@ -76,7 +76,7 @@ class UsableInputs:
                 [value for value, keep in zip(read_labels(side, name, len(kept)), kept.tolist(), strict=True) if keep]
                 for side, name, kept in zip(labels, ("source", "target"), usable, strict=True)
             ]
-        kept_views = {name: _select(vectors, f"views[{name!r}]", usable[1]) for name, vectors in seen.items()}
+        kept_views = {name: _select(vectors, view_label(name), usable[1]) for name, vectors in seen.items()}
         return cls(*spaces, pairs, labels, None if views is None else kept_views, tuple(steps))
 
 

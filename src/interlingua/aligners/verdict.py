@@ -279,7 +279,7 @@ def _judge_held_out(
         reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
         return Verdict(Status.FAILED, 0.0, (reason,))
     on_step({"step": "second fit", "without": len(held)})
-    second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
+    second = aligner.fit(problem.take_known(fitted), seed=seed, on_step=ignore_step)
     rows = unit_rows(known[1])
     mean = rows[fitted].mean(axis=0)
     translated = unit_rows(unit_rows(second.forward(known[0][held])) - mean)

@@ -23,6 +23,7 @@ from interlingua.cli.demo_data import read_demo
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.inputs import check_different
 from interlingua.cli.options import FORMATS, STORE_ADDRESSES, AsJson, Log, Seed, check_effect, check_outputs
+from interlingua.cli.views import name_views, naming_options
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.leakage.defenses import SUITES
@@ -40,7 +41,7 @@ _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is know
 _MORE = "Membership and linkage"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
-    "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--labels",
+    "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--view", "--labels",
     "--label-vectors", "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
     "--members", "--nonmembers", "--second", "--second-truth",
 )  # fmt: skip
@@ -59,6 +60,10 @@ _REPORT = "The report, readable by you only (extra: report). FILE.json is always
 _ENCODER = "Your encoder: a sentence-transformers model that embeds --corpus and --labels (extra: encoder)."
 _CORPUS_VECTORS = (
     "Vectors of --corpus under your encoder, in the same order. Alone, they are rows without texts, such as faces."
+)
+_VIEWS = (
+    "Vectors of --corpus by a further model, in the same order. Repeatable. An attacker with several models needs "
+    "fewer leaked vectors."
 )
 _LABEL_NAMES = f"Labels to infer: {_TEXTS}. Without --corpus, identities; several rows of one are averaged."
 _FAIL_ABOVE = "Exit with code 1 if the headline figure is above this, or if the attack failed and there is none."
@@ -92,6 +97,9 @@ def audit(
     stand_in: Annotated[
         str | None,
         _file("Vectors of --corpus under any other encoder, to calibrate the estimates.", _CORPUS),
+    ] = None,
+    views: Annotated[
+        list[str] | None, typer.Option("--view", metavar="FILE|ADDRESS", help=_VIEWS, rich_help_panel=_CORPUS)
     ] = None,
     labels: Annotated[str | None, _file(_LABEL_NAMES, _LABELS)] = None,
     label_vectors: Annotated[
@@ -148,6 +156,8 @@ def audit(
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
     if translator:
         check_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
+        if not (stand_in or second or halvings or defenses != _SUITES[0]):
+            check_effect({"--view": views}, "has no effect with --translator, which fits nothing; fit it with --view.")
     suite = check_choice(defenses, "--defenses", _SUITES)
     given = _given(context)
     audit_inputs.check_options(
@@ -169,13 +179,14 @@ def audit(
     check_outputs({**annexes, "--out": out, "the .json file of --out": json_file, "--keep": keep, "--log": log})
     if kinds:
         audit_inputs.check_kinds()
+    view_files = name_views(views or ())
     named = (
         vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors, members,
-        nonmembers, second, second_truth,
+        nonmembers, second, second_truth, *view_files.values(),
     )  # fmt: skip
     files = input_files(*(address or "" for address in named))
     watch = console.Stopwatch()
-    with open_log(log, files) as log_event:
+    with open_log(log, files) as log_event, naming_options(view_files):
         with console.show_progress("Reading", record=log_event, transient=True) as reading:
             inputs = demo_inputs or audit_inputs.read_inputs(
                 vectors,
@@ -185,6 +196,7 @@ def audit(
                 corpus_vectors=corpus_vectors,
                 encoder=encoder,
                 stand_in=stand_in,
+                views=view_files,
                 labels=labels,
                 label_vectors=label_vectors,
                 label_column=label_column,
@@ -205,12 +217,12 @@ def audit(
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
         else:
             seeds = [seed + number for number in range(fits or _FITS)]
-            alignments = audit_fits.make_fits(inputs.vectors, public, seeds, keep, log_event)
+            alignments = audit_fits.make_fits(inputs.vectors, corpus_texts, seeds, keep, log_event)
         second_leak = None
         if other is not None:
             rows, texts = other
             folder = None if keep is None else keep / "second"
-            second_leak = SecondLeak(audit_fits.make_fits(rows, public, [seed], folder, log_event), rows, texts)
+            second_leak = SecondLeak(audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event), rows, texts)
         provenance = Provenance(
             authorized_by=authorized_by or "nobody (public data)",
             date=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,14 @@ _INPUTS = "inputs.json"
 _PAIRS = "held_out_pairs"
 
 
-def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None, record: EventLog) -> list[Alignment]:
+def make_fits(
+    vectors: Any, corpus: PublicCorpus, seeds: Sequence[int], keep: Path | None, record: EventLog
+) -> list[Alignment]:
     """Align the vectors with the public ones once for each seed, or read the fit from the folder ``keep``.
 
     Args:
         vectors: the audited vectors [n, d_unknown].
-        public: the public vectors [m, d].
+        corpus: the public vectors [m, d] and their views.
         seeds: seeds of the fits.
         keep: folder with one translator for each seed; new fits are written to it. None keeps nothing.
         record: receives the events of each fit.
@@ -47,7 +49,8 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
     from interlingua.core.translator import load
 
     if keep is not None:
-        _check_folder(keep, {"vectors": _digest(vectors), "public": _digest(public)})
+        digests = {"vectors": _digest(vectors), "public": _digest(corpus.vectors)}
+        _check_folder(keep, digests | _view_digests(corpus.views))
     alignments = []
     for number, seed in enumerate(seeds, 1):
         folder = None if keep is None else keep / f"fit-{seed}"
@@ -55,7 +58,8 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
             alignments.append(alignment_of(load(folder)))
         else:
             with console.show_progress(f"Fit {number} of {len(seeds)}, without pairs", record=record) as on_step:
-                alignments.append(interlingua.align(vectors, public, seed=seed, on_step=on_step))
+                fit = interlingua.align(vectors, corpus.vectors, views=corpus.views, seed=seed, on_step=on_step)
+                alignments.append(fit)
             if folder is not None:
                 alignments[-1].translator(force=True).save(folder)
         record("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
@@ -100,12 +104,12 @@ def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
     import interlingua
     from interlingua.core.translator import load
 
-    def fit(vectors: Any, public: Any, *, seed: int) -> Alignment:
-        parts = f"{_digest(vectors)}{_digest(public)}{seed}"
+    def fit(vectors: Any, public: Any, *, seed: int, views: Mapping[str, Any] | None = None) -> Alignment:
+        parts = "".join([_digest(vectors), _digest(public), str(seed), *_view_digests(views).values()])
         folder = None if keep is None else keep / f"part-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
         if folder is not None and folder.exists():
             return alignment_of(load(folder))
-        alignment = interlingua.align(vectors, public, seed=seed)
+        alignment = interlingua.align(vectors, public, views=views, seed=seed)
         if folder is not None:
             alignment.translator(force=True).save(folder)
         return alignment
@@ -167,7 +171,7 @@ def _check_folder(folder: Path, digests: dict[str, str]) -> None:
     if path.is_file():
         if json.loads(path.read_text("utf-8")) != digests:
             raise InputError(
-                f"{folder} holds fits of other vectors or other public vectors; choose another --keep DIR."
+                f"{folder} holds fits of other vectors, other public vectors or other views; choose another --keep DIR."
             )
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
@@ -180,8 +184,14 @@ def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:
     """Return the SHA-256 of everything that decides the decoder."""
     words = None if corpus.vocabulary is None else corpus.vocabulary.words
     stand_in = None if corpus.stand_in is None else _digest(corpus.stand_in)
-    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, corpus.identifiers, seed]
+    # Views take part in the fit of the stand-in.
+    views = [] if corpus.stand_in is None else list(_view_digests(corpus.views).values())
+    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, corpus.identifiers, seed, *views]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _view_digests(views: Mapping[str, Any] | None) -> dict[str, str]:
+    return {f"view {name}": _digest(rows) for name, rows in (views or {}).items()}
 
 
 def _digest(rows: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -115,6 +115,7 @@ def read_inputs(
     corpus_vectors: str | None,
     encoder: str | None,
     stand_in: str | None,
+    views: Mapping[str, str],
     labels: str | None,
     label_vectors: str | None,
     label_column: str | None,
@@ -125,8 +126,8 @@ def read_inputs(
 ) -> AuditInputs:
     """Read the inputs that the options of the same names give; texts without vectors are embedded with the encoder.
 
-    ``source`` holds the column, the key and the scale of the vectors. ``on_texts`` is called with the number of texts
-    that are embedded, and of all.
+    ``views`` holds addresses by the names of their models. ``source`` holds the column, the key and the scale of the
+    vectors. ``on_texts`` is called with the number of texts that are embedded, and of all.
 
     Raises:
         InputError: the vectors or the public texts were not given, or a file cannot be used.
@@ -146,6 +147,7 @@ def read_inputs(
     check_different([(vectors, rows), (corpus_vectors or corpus or "", public.vectors)])
     if stand_in is not None and public.stand_in is not None:
         check_different([(corpus_vectors or "the vectors of --corpus", public.vectors), (stand_in, public.stand_in)])
+    public = replace(public, views=_read_views(views, public))
     of_corpus = None if label_column is None or corpus is None else read_label_rows(corpus, label_column)
     return AuditInputs(
         vectors=rows,
@@ -193,6 +195,22 @@ def _read_corpus(
             "there must be one vector for each text."
         )
     return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in))
+
+
+def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str, FloatArray] | None:
+    """Read vectors of the public texts by further models.
+
+    Raises:
+        InputError: a file that cannot be used, or not one vector per text.
+    """
+    views = {name: read_plain_vectors(address) for name, address in addresses.items()}
+    for name, rows in views.items():
+        if len(rows) != len(corpus.texts):
+            raise InputError(
+                f"--view {addresses[name]} has {len(rows)} rows and there are {len(corpus.texts)} public "
+                f"{'texts' if corpus.has_texts else 'rows'}; there must be one vector for each, in the same order."
+            )
+    return views or None
 
 
 def _read_labels(

@@ -19,9 +19,18 @@ if TYPE_CHECKING:
     from interlingua.io import VectorFile
     from interlingua.stores import Store
 
-__all__ = ["Collection", "Paired", "check_same_order", "file_of", "open_rows", "read_same_ids"]
+__all__ = [
+    "Collection",
+    "Paired",
+    "check_same_order",
+    "file_of",
+    "open_rows",
+    "read_rows_of_ids",
+    "read_same_ids",
+]
 
 _PAGE_ROWS = 4_096
+_PAIR_BY_IDS = "Sort the files alike, or pair their rows by the ids: write an input as file://PATH?id=COLUMN."
 
 
 class Collection:
@@ -168,10 +177,42 @@ def read_same_ids(
     )
 
 
-_PAIR_BY_IDS = "Sort the files alike, or pair their rows by the ids: write an input as file://PATH?id=COLUMN."
+def read_rows_of_ids(
+    side: VectorFile | Collection,
+    ids: Sequence[str],
+    *,
+    what: str,
+    of: str,
+    on_rows: Callable[[str, int, int], None] | None = None,
+) -> FloatArray:
+    """Return the vectors [n, d] of the rows with n ids, in their order. Ids are compared as text.
+
+    Args:
+        side: a file or collection with ids.
+        ids: the ids as text.
+        what: the side, for messages.
+        of: where the ids come from, for messages.
+        on_rows: as in `read_same_ids`.
+
+    Raises:
+        InputError: an id is missing, or there more than once, or `ids` has one more than once.
+    """
+    from interlingua.core.records import report_rows
+
+    wanted = set(ids)
+    if len(wanted) < len(ids):
+        raise InputError(f"{of} has {len(ids) - len(wanted)} repeated ids, so the rows of {what} are not known.")
+    found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
+    missing = [key for key in ids if key not in found]
+    if missing:
+        raise InputError(
+            f"{what} lacks {len(missing)} of the {len(ids)} ids of {of}, the first is {missing[0]!r}. A vector for "
+            "each of them is needed."
+        )
+    return np.stack([found[key][0] for key in ids])
 
 
-def check_same_order(source: VectorFile, target: VectorFile, *, advice: str = _PAIR_BY_IDS) -> None:
+def check_same_order(source: VectorFile, target: VectorFile) -> None:
     """Refuse two files that are paired by row if they have ids that are in both, in another row.
 
     Files without ids, and files of which no id is in the other one, may be of the same texts in the same order.
@@ -179,7 +220,6 @@ def check_same_order(source: VectorFile, target: VectorFile, *, advice: str = _P
     Args:
         source: a file.
         target: the file whose rows belong to those of the first.
-        advice: what to do if they do not.
 
     Raises:
         InputError: an id is in both files, in different rows.
@@ -191,7 +231,7 @@ def check_same_order(source: VectorFile, target: VectorFile, *, advice: str = _P
     if row is not None:
         raise InputError(
             f"Row {row} of {source.path} has the id {first[row]!r}, and row {row} of {target.path} {second[row]!r}; "
-            f"row i of both must be the same text. {advice}"
+            f"row i of both must be the same text. {_PAIR_BY_IDS}"
         )
 
 

@@ -33,7 +33,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
-from interlingua.cli.views import Views, check_views
+from interlingua.cli.views import Views, check_views, name_views, naming_options, open_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -243,17 +243,20 @@ def fit(
                 "--texts, which make pairs of public texts."
             )
         paths = [target, *(targets or [])]
-        check_views(views, target, {"--pairs": pairs, "--labels": labels, "--target": targets})
+        check_views(views, {"--target": targets})
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
-        # Of names that are given twice, the second applies to all targets and views.
-        addresses, where_sides = [*paths, *(views or [])], (where, target_where)
+        addresses = [*paths, *(views or ())]
         with advise_skip_bad():
-            opened = inputs.open_all(
-                source, addresses, columns=columns, keys=keys, scales=scales, where=where_sides, skip_bad=skip_bad
+            files = inputs.open_all(
+                source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where), skip_bad=skip_bad
             )
-        with inputs.closing_sides(opened):
-            files, view_files = opened[: 1 + len(paths)], opened[1 + len(paths) :]
+        with (
+            inputs.closing_sides(files),
+            advise_skip_bad(),
+            open_views(views or (), skip_bad=skip_bad) as opened_views,
+            naming_options(name_views(views or ())),
+        ):
             sides = inputs.side_names(files)
             # A whole table of a database would be read for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
@@ -275,10 +278,10 @@ def fit(
             )
             with open_log(log, (*input_files(source, *addresses), pairs)) as record:
                 reading_shown = console.show_progress("Reading", record=record, transient=True)
-                with advise_skip_bad(), reading_shown as reading:
+                with reading_shown as reading:
                     read = read_fit_rows(
                         files,
-                        view_files,
+                        opened_views,
                         rows=drawn_rows,
                         seed=seed,
                         show=columns_shown,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection, check_same_order, read_same_ids
-from interlingua.cli.views import check_rows, read_views
+from interlingua.cli.views import View, find_usable_view, read_ids, read_views
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
@@ -87,7 +87,7 @@ class FitRows:
 
 def read_fit_rows(
     files: Sequence[inputs.Side],
-    view_files: Sequence[inputs.Side],
+    opened_views: Sequence[View],
     *,
     rows: Sequence[int | None],
     seed: int,
@@ -103,7 +103,7 @@ def read_fit_rows(
 
     Args:
         files: the source and each target.
-        view_files: vectors of the rows of the only target by further models.
+        opened_views: vectors of the rows of the only target by further models.
         rows: number of rows to draw of each file; None for all.
         seed: random seed of the draws.
         show: a column of each file whose values are added to the ids.
@@ -120,7 +120,7 @@ def read_fit_rows(
     usable: list[Usable] | None = None
     known = pairs
     if skip_bad:
-        usable = _find_all(files, view_files, on_rows)
+        usable = _find_all(files, opened_views, on_rows)
         known = None if pairs is None else _renumber(files, pairs, usable)
     kept = [None] * len(files) if usable is None else [each.rows for each in usable]
     categories = None
@@ -135,7 +135,7 @@ def read_fit_rows(
         )
         for file, limit, mask, column, name in zip(files, rows, kept, show, names, strict=True)
     ]
-    views = read_views(view_files, files[1], rows=rows[1], seed=seed, usable=kept[1], on_rows=on_rows)
+    views = read_views(opened_views, files[1], rows=rows[1], seed=seed, usable=kept[1], on_rows=on_rows)
     sides = inputs.side_names(files)
     used: dict[str, dict[str, Any]] = {
         side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)
@@ -329,7 +329,7 @@ def note_left_out(left_out: Mapping[str, Any] | None, what: str) -> None:
         )
 
 
-def _find_all(files: Sequence[inputs.Side], view_files: Sequence[inputs.Side], on_rows: _OnRows) -> list[Usable]:
+def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_rows: _OnRows) -> list[Usable]:
     """Return which rows of each side can be used; those of a target only together with its views.
 
     Raises:
@@ -338,12 +338,12 @@ def _find_all(files: Sequence[inputs.Side], view_files: Sequence[inputs.Side], o
     from interlingua.aligners.usable import FIRST_ROWS
 
     usable = [find_usable(file, on_rows) for file in files]
-    for file in view_files:
-        check_rows(file, files[1])
-        rows = usable[1].rows & find_usable(file, on_rows).rows
-        if not rows.any():
-            raise InputError(f"--view {file.path}: no row of TARGET has vectors that can be used in both files.")
-        usable[1] = Usable(rows, tuple(np.flatnonzero(~rows)[:FIRST_ROWS].tolist()))
+    for view in opened_views:
+        rows = find_usable_view(view, files[1], usable[1].rows, on_rows)
+        if not np.array_equal(rows, usable[1].rows):
+            first = np.flatnonzero(~rows)[:FIRST_ROWS]
+            names = read_ids(files[1], first) if isinstance(files[1], Collection) else first.tolist()
+            usable[1] = replace(usable[1], rows=rows, first=tuple(names))
     return usable
 
 

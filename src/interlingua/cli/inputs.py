@@ -31,6 +31,7 @@ __all__ = [
     "check_widths",
     "close_sides",
     "closing_sides",
+    "drawn_rows",
     "open_all",
     "open_sides",
     "read_categories",
@@ -98,7 +99,7 @@ def open_all(
     where: tuple[str | None, str | None],
     skip_bad: bool,
 ) -> tuple[Side, ...]:
-    """Open a source and its targets, or a target and its views, which share the names given for the target.
+    """Open a source and several candidate targets, which share the names given for the target.
 
     Raises:
         InputError: as `open_sides`.
@@ -248,7 +249,7 @@ def read_space(
     from interlingua.core.records import report_rows, select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    drawn = _drawn(file, rows, seed, usable)
+    drawn = drawn_rows(file, rows, seed, usable)
     vectors, ids = None, None
     if isinstance(file, VectorFile):
         ids = file.ids() if with_ids else None
@@ -346,7 +347,7 @@ def read_categories(
         raise InputError(
             f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}.{twice}"
         )
-    drawn = _drawn(file, rows, seed, usable)
+    drawn = drawn_rows(file, rows, seed, usable)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)
     return [value for page in pages if page.payload is not None for value in python_values(page.payload.column(column))]
 
@@ -369,7 +370,7 @@ def without_comparison(translator: Translator) -> Any:
     )
 
 
-def _drawn(file: Side, rows: int | None, seed: int, usable: npt.NDArray[np.bool_] | None) -> IntArray | None:
+def drawn_rows(file: Side, rows: int | None, seed: int, usable: npt.NDArray[np.bool_] | None = None) -> IntArray | None:
     """Return the sorted numbers of the rows to read, or None for all."""
     kept = None if usable is None or usable.all() else np.flatnonzero(usable)
     count = file.n if kept is None else len(kept)

@@ -63,9 +63,12 @@ def plan(
     costs = result.costs
     if costs is not None:
         disk = "" if costs.disk_bytes is None else f", {rough_size_of(costs.disk_bytes)} of new vectors"
+        failed = duration_of(costs.failed_fit_seconds)
+        if costs.failed_views_fit_seconds > costs.failed_fit_seconds:
+            failed = f"{failed}, or {duration_of(costs.failed_views_fit_seconds)} with views,"
         fit = (
             f"{duration_of(costs.fit_seconds)} and {rough_size_of(costs.fit_bytes)} of memory for an unpaired fit "
-            f"({duration_of(costs.failed_fit_seconds)} if it finds no map)"
+            f"({failed} if it finds no map)"
         )
         if result.route == "public pairs":
             fit = f"{duration_of(costs.paired_fit_seconds)} for a fit on pairs once the texts are embedded, {fit}"

@@ -248,7 +248,7 @@ def to_device(x: np.ndarray[Any, Any], device: str) -> Array:
         # torch warns of arrays that cannot be written, such as those of a problem.
         return torch.as_tensor(x if x.flags.writeable else x.copy(), device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} is not available ({error}); use device='cpu'.") from error
+        raise InputError(f"device {device!r} is not available ({error}).", "Use {device='cpu'}.") from error
 
 
 def to_numpy(x: Array) -> Any:

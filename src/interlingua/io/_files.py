@@ -286,7 +286,7 @@ def _resolve_scale(
 ) -> npt.NDArray[np.float32] | None:
     if dtype not in (INT8, UINT8):
         if scale is not None:
-            raise InputError(f"{path}: scale is for int8 vectors and these are {dtype}. Leave scale out.")
+            raise InputError(f"{path}: a scale is for int8 vectors and these are {dtype}.", "Leave {scale=...} out.")
         return None
     if scale is None:
         raise InputError(

@@ -144,7 +144,8 @@ def to_vector(path: Path, number: int, values: list[float], dtype: np.dtype[Any]
         vector = np.full(len(values), np.inf)
     if dtype == INT8 and not (np.clip(np.rint(vector), -128, 127) == vector).all():
         raise InputError(
-            f"{path}: line {number}: scale is for integers of -128 to 127 and the vector has others. Leave scale out."
+            f"{path}: line {number}: a scale is for integers of -128 to 127 and the vector has others.",
+            "Leave {scale=...} out.",
         )
     with np.errstate(over="ignore"):
         return vector.astype(dtype)

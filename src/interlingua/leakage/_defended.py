@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from interlingua._align import align
 from interlingua.aligners.base import OnStep
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.neighbors import nearest
@@ -98,8 +100,8 @@ def defense_scores(
 ) -> tuple[DefenseScore, ...]:
     """Apply every defense of a suite to the audited rows [n, d], attack it, and read what it leaves.
 
-    A defense with a key is attacked by a fit of its own, which takes about ``fit_seconds``, the time of a fit of the
-    same rows.
+    A defense with a key is attacked by a fit of its own, with the views of the corpus, which takes about
+    ``fit_seconds``, the time of a fit of the same rows.
     """
     # Without true vectors, re-identification and retrieval compare with the attack on unprotected vectors.
     reference = translate(rows) if truth.vectors is None else np.asarray(truth.vectors, np.float32)
@@ -114,7 +116,14 @@ def defense_scores(
         reader = Reader(adapted, corpus, labels, truth, reference, seed)
         scores.append(
             evaluate_defense(
-                defense, rows, corpus.vectors, truth=reference, translate=translate, decode=reader, seed=seed
+                defense,
+                rows,
+                corpus.vectors,
+                truth=reference,
+                translate=translate,
+                decode=reader,
+                seed=seed,
+                fit=partial(align, views=corpus.views),
             )
         )
         seconds.append(time.perf_counter() - started)

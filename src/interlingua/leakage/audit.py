@@ -85,8 +85,8 @@ def audit(
     """Measure what an attacker can read with unpaired fits.
 
     Args:
-        alignments: fits from the audited vectors to the corpus without pairs, preferably two with different seeds.
-            Failed fits are used only if all failed.
+        alignments: fits from the audited vectors to the corpus without pairs, preferably two with different seeds, and
+            with the views of the corpus if it has any. Failed fits are used only if all failed.
         vectors: the audited rows [n, d_unknown].
         corpus: public texts in the auditor's space. Without texts, as :meth:`PublicCorpus.of_rows` returns it, the
             labels are identities: rank-1 and the equal error rate are measured in the place of words.
@@ -99,7 +99,8 @@ def audit(
         kinds: count kinds of data among the recovered words; needs the extra ``kinds``.
         halvings: number of halvings of the leaked rows, and of the public texts, for the leak by the number of rows;
             each needs a fit.
-        fit: aligns (vectors, public vectors, seed=seed) for these, such as a function that keeps fits.
+        fit: aligns (vectors, public vectors, seed=seed) for these, such as a function that keeps fits; if the corpus
+            has views, they are passed as ``views``.
         documents: largest number of rows that are attacked.
         seed: random seed.
         on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`.

@@ -252,6 +252,11 @@ class Audit:
         """Whether the model that made the vectors is probably known."""
         return self.model is not None and self.model.model != UNKNOWN
 
+    @property
+    def views(self) -> str:
+        """Names of the further models whose vectors of the public texts the best fit used; empty without any."""
+        return str(self.alignment.settings.get("views", ""))
+
     def to_dict(self, *, show: bool = False) -> dict[str, Any]:
         """Return plain values for JSON; recovered words and public texts only with ``show``."""
         values: dict[str, Any] = {
@@ -261,6 +266,7 @@ class Audit:
             "verdicts": list(self.verdicts),
             "foreign": list(self.foreign),
             "agreement": self.agreement,
+            "views": self.views or None,
             "model": self.model and {"name": self.model.model, "reason": self.model.reason},
             "rows": self.rows,
             "leaked": self.leaked,

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.side_information import check_views, is_copy, view_label
 from interlingua.core.arguments import check_count, check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace
 from interlingua.leakage._predictions import offered
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
@@ -51,7 +53,8 @@ def check_inputs(
         InputError: fewer than 50 vectors or all of them equal; true contents of another number of rows; public texts
             without words that can be read, or true texts without any of these words; fewer than two labels, or true
             labels that are not among the labels to infer; too few records, or vectors of another width than the public
-            ones; rows without texts, and an option that needs texts or nothing to measure with.
+            ones; what is no view of the public texts, or a view that is the stand-in; rows without texts, and an option
+            that needs texts or nothing to measure with.
     """
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
@@ -72,6 +75,7 @@ def check_inputs(
         )
     if all(bool((rows[block] == rows[0]).all()) for block in row_blocks(len(rows))):
         raise InputError(f"All {len(rows)} vectors to audit are equal; give the vectors of different contents.")
+    _check_views(corpus)
     truth = truth or GroundTruth()
     truth.check_rows(len(rows))
     if corpus.has_texts:
@@ -104,6 +108,22 @@ def check_inputs(
                 "by the auditor's encoder."
             )
     return rows
+
+
+def _check_views(corpus: PublicCorpus) -> None:
+    """Refuse what is no view of the public texts, and a view by the model of the stand-in.
+
+    Such a view would make the fit of the stand-in easier than that of the audited vectors.
+    """
+    if not corpus.views:
+        return
+    check_views(corpus.views, EmbeddingSpace(corpus.vectors))
+    for name, view in corpus.views.items():
+        if corpus.stand_in is not None and is_copy(EmbeddingSpace(view), EmbeddingSpace(corpus.stand_in)):
+            raise InputError(
+                f"{view_label(name)} has the same nearest neighbors as the stand-in, so the fit of the stand-in would "
+                "be easier than that of the audited vectors. Give them by different models."
+            )
 
 
 def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecoder | None, seed: int) -> None:

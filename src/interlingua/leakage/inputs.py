@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,8 @@ class PublicCorpus:
         identifiers: without a vocabulary, predict e-mail addresses and numbers too.
         has_texts: False for rows of another kind, such as faces, whose ``texts`` are only names of rows; see
             :meth:`of_rows`.
+        views: vectors of the same texts by further models, [m, e] by name, with which fits need fewer rows. Give them
+            to every fit, as ``interlingua.align(..., views=corpus.views)``.
 
     Raises:
         InputError: not one text per vector, or a value of another type.
@@ -55,12 +57,19 @@ class PublicCorpus:
     stand_in_fit: Alignment | None = None
     identifiers: bool = False
     has_texts: bool = True
+    views: Mapping[str, FloatArray] | None = None
 
     def __post_init__(self) -> None:
         check_corpus(self.vectors, self.texts)
         check_flag(self.has_texts, "has_texts")
         if self.stand_in is not None:
-            check_one_each(len(check_matrix(self.stand_in, "stand_in")), "rows of stand_in", len(self.texts), "texts")
+            check_one_each(
+                len(check_matrix(self.stand_in, "the stand-in")), "rows of the stand-in", len(self.texts), "texts"
+            )
+        check_instance(self.views, "views", (Mapping, type(None)), "a mapping from names to matrices")
+        for name, view in (self.views or {}).items():
+            rows = check_matrix(view, f"the view {name!r}")
+            check_one_each(len(rows), f"rows of the view {name!r}", len(self.texts), "texts")
         check_instance(self.vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
         check_instance(
             self.stand_in_fit, "stand_in_fit", (Alignment, type(None)), "a fit, as align_stand_in returns it,"
@@ -87,7 +96,7 @@ class PublicCorpus:
         """Return this corpus with the fit of its stand-in; without a stand-in, or with a fit, the corpus as it is.
 
         One half of the texts under the stand-in is aligned with the other half under the auditor's encoder, without
-        pairs, like the audited vectors with the corpus.
+        pairs, like the audited vectors with the corpus, and with the same views.
 
         Args:
             seed: seed of the halves and of the fit.
@@ -102,7 +111,8 @@ class PublicCorpus:
         if self.stand_in is None or self.stand_in_fit is not None:
             return self
         first, second = np.array_split(np.random.default_rng(seed).permutation(len(self.texts)), 2)
-        fitted = align(self.stand_in[first], self.vectors[second], seed=seed, on_step=on_step)
+        views = self.take(second).views
+        fitted = align(self.stand_in[first], self.vectors[second], views=views, seed=seed, on_step=on_step)
         return replace(self, stand_in_fit=fitted)
 
     def fit_decoder(self, seed: int = 0) -> KeywordDecoder:
@@ -121,7 +131,7 @@ class PublicCorpus:
         return KeywordDecoder.fit(self.vectors, self.texts, **calibration, **settings)
 
     def take(self, rows: IntArray) -> PublicCorpus:
-        """Return the texts with these indices, with the fit of the stand-in of all texts.
+        """Return the texts with these indices and their views, with the fit of the stand-in of all texts.
 
         Raises:
             InputError: indices of no texts.
@@ -129,7 +139,8 @@ class PublicCorpus:
         rows = check_indices(rows, "rows", len(self.texts))
         stand_in = None if self.stand_in is None else np.asarray(self.stand_in)[rows]
         vectors = np.asarray(self.vectors)[rows]
-        return replace(self, vectors=vectors, texts=[self.texts[i] for i in rows], stand_in=stand_in)
+        views = None if self.views is None else {name: np.asarray(view)[rows] for name, view in self.views.items()}
+        return replace(self, vectors=vectors, texts=[self.texts[i] for i in rows], stand_in=stand_in, views=views)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,8 @@ def leak_by_rows(
             out.
         truth: true contents of the rows, if they are known.
         decoder: decoder of the whole corpus; fitted by default. Fewer public texts get a decoder of their own.
-        fit: aligns (leaked, public, seed=seed) without pairs, such as a function that keeps fits.
+        fit: aligns (leaked, public, seed=seed) without pairs, such as a function that keeps fits. If the corpus has
+            views, they are passed as ``views``.
         seed: seed of subsamples, fits, decoders and resamples.
         on_step: called with a dict before each fit.
 
@@ -104,13 +105,18 @@ def leak_by_rows(
             on_step({"step": "attack", "work": f"attacking with {count:,} of {len(order[side]):,} {side} rows"})
             if side == "leaked":
                 own, picked = decoder or corpus.fit_decoder(seed), some
-                alignment = fit(rows[some], corpus.vectors, seed=seed)
+                alignment = fit(rows[some], corpus.vectors, seed=seed, **_views(corpus))
             else:
                 part = corpus.take(some)
                 own, picked = part.fit_decoder(seed), np.sort(order["leaked"])
-                alignment = fit(rows, part.vectors, seed=seed)
+                alignment = fit(rows, part.vectors, seed=seed, **_views(part))
             points.append(_point(side, count, alignment, rows, picked, own, truth, seed))  # type: ignore[arg-type]
     return tuple(points)
+
+
+def _views(corpus: PublicCorpus) -> dict[str, Any]:
+    """Return the views of a corpus as a keyword; nothing without views, which functions of callers may not take."""
+    return {"views": corpus.views} if corpus.views else {}
 
 
 def _point(

@@ -160,7 +160,7 @@ class Adversarial:
         if reason:
             raise InputError(f"{reason} Give more of them, or known pairs with the method procrustes.")
         if problem.known is not None and self.start == "cold":
-            raise InputError("pairs were given and a cold start uses none. Leave them out, or use start='warm'.")
+            raise InputError("pairs were given and a cold start uses none. Leave them out, or use a warm start.")
         vectors = dict(zip(SIDES, (problem.source.vectors, problem.target.vectors), strict=True))
         rows = dict(zip(SIDES, problem.rows, strict=True))
         network, starts, trace = self.train(vectors, rows, settings, known=problem.known, seed=seed, on_step=on_step)

@@ -44,7 +44,7 @@ class Processes:
         self.is_main = bool(self._accelerator.is_main_process)
         if self.count > 1 and ":" in name:
             raise InputError(
-                f"device is {device!r} for {self.count} processes; use device='cuda', one GPU per process."
+                f"device is {device!r} for {self.count} processes, which need one GPU each.", "Use {device='cuda'}."
             )
 
     def mean(self, values: Tensor) -> Tensor:

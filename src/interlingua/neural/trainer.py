@@ -393,7 +393,8 @@ class Trainer:
             why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
             raise InputError(
                 f"{self._folder} holds a run of {stored['steps']} steps that cannot become one of {current['steps']}: "
-                f"{why}. Repeat steps={stored['steps']} to resume it, or choose another folder."
+                f"{why}.",
+                f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder.",
             )
         if different:
             shown = ", ".join(f"{name} {stored.get(name)!r}, now {current[name]!r}" for name in different[:3])

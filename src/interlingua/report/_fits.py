@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from interlingua.leakage.findings import Audit
+from interlingua.report._page import clean
 
 __all__ = ["attack_clause", "fits_statement", "split_verdicts", "verdict_list"]
 
@@ -32,6 +33,9 @@ def fits_statement(audit: Audit) -> str:
         sentences.append(_sentence(foreign, "that fit", "those fits"))
         whose = "Its verdict is" if len(foreign) == 1 else "Their verdicts are"
         sentences.append(f"{whose} no evidence about these vectors.")
+    if audit.views:
+        models = f"vectors of the public {'texts' if audit.word_findings else 'rows'} by further models"
+        sentences.append(f"The fit with the best verdict used {models} too: {clean(audit.views)}.")
     return " ".join(sentences)
 
 

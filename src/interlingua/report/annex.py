@@ -71,8 +71,8 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
             "Against which attacker",
             (
                 f"Somebody with a copy of the vectors, {public:,} public {contents} of a similar kind and an encoder "
-                f"of their own. The attack needs neither the {contents} of the vectors, nor known pairs of both, nor "
-                "the model.",
+                f"of their own{_further_models(audit)}. The attack needs neither the {contents} of the vectors, nor "
+                "known pairs of both, nor the model.",
                 model_statement(audit),
                 *_needed_rows(audit),
             ),
@@ -88,6 +88,11 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         AnnexSection("What would reduce it (Article 33(3)(d))", _measures(audit)),
         AnnexSection(f"Reference to OWASP {OWASP}", (owasp_paragraph(audit, provenance),)),
     )
+
+
+def _further_models(audit: Audit) -> str:
+    """Return the rest of a clause about the encoder of the attacker, for fits with views."""
+    return f", and further models that embed the same public rows ({clean(audit.views)})" if audit.views else ""
 
 
 def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from interlingua.aligners.base import (
     Fit,
-    LabelUse,
     OnStep,
+    OptionalUse,
     PairUse,
     Problem,
     StepLog,
-    ViewUse,
     ignore_step,
 )
 from interlingua.aligners.coarse import CoarseSpaces
@@ -31,7 +31,7 @@ from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import helps, limit_verdict, search_further
 from interlingua.aligners.linear.starts import SearchContext
-from interlingua.aligners.linear.views import joined_views, rotate_to_target
+from interlingua.aligners.linear.views import JoinedSpace, rotate_to_target
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import judge_rotation
 from interlingua.core.alignment import Verdict
@@ -100,8 +100,8 @@ class Linear:
 
     name: ClassVar[str] = "linear"
     pairs: ClassVar[PairUse] = "optional"
-    labels: ClassVar[LabelUse] = "optional"
-    views: ClassVar[ViewUse] = "optional"
+    labels: ClassVar[OptionalUse] = "optional"
+    views: ClassVar[OptionalUse] = "optional"
     bounds: ClassVar[Bounds] = {"budget": {"minimum": 0}}
 
     def __post_init__(self) -> None:
@@ -167,13 +167,18 @@ class Linear:
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         """Search for a rotation, refine it at full width and judge it, with known pairs or a second search if asked."""
         problem = merge_copies(problem, log)
-        pairs = centered_pairs(problem)
+        pairs = own_pairs = centered_pairs(problem)
         seeds = np.random.SeedSequence(seed).spawn(5)
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
         known_rng = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
         # With views, the search is for a rotation into the joined space.
-        frames = problem.frames if not problem.views else (problem.frames[0], joined_views(problem))
+        frames = problem.frames
+        if problem.views:
+            joined_space = JoinedSpace.of(problem)
+            frames = (problem.frames[0], joined_space.frame)
+            if problem.known is not None and pairs is not None:
+                pairs = pairs[0], joined_space.center((problem.known[1], *problem.known_views))
         orders = [order.permutation(len(frame.rows)) for frame in frames]
         a, b = (frame.rows[drawn] for frame, drawn in zip(frames, orders, strict=True))
         spaces = CoarseSpaces.of(a, b, device=self.device)
@@ -207,18 +212,23 @@ class Linear:
             rotation = second.rotation
         else:
             rotation, ambiguity = _widen_and_exchange((a, b), matrices, spaces, pairs, width, groups, log)
-        judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
+        held = None if guided is None else guided.held
         if problem.views:
             # The map into the target is judged, and not the one into the joined space, which may be much better.
             # Only the agreement of starts is that of the joined space.
-            joined, b = b, own_rows
-            rotation = judged = rotate_to_target(a, joined, rotation, b, device=self.device)
+            to_target = partial(rotate_to_target, a, b, target=own_rows, device=self.device)
+            pairs, b = None if pairs is None else own_pairs, own_rows
+            rotation = to_target(rotation=rotation, pairs=pairs)
+            if guided is not None:
+                searches = guided.searches.change(lambda m: own_spaces.reduce(to_target(rotation=spaces.lift(m))))
+                held = searches.translate(own_spaces, own_pairs)
             null = NullMaps.sample(own_spaces, seed=seed, on_part=log.show)
+        judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
         fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
-        if guided is not None:
-            verdict = judge_known(verdict, guided.held, to_numpy(null.spaces.rows[1]))
-            if guided.held.pairs is None and problem.known is not None:
+        if held is not None:
+            verdict = judge_known(verdict, held, to_numpy(null.spaces.rows[1]))
+            if held.pairs is None and problem.known is not None:
                 verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
         if second is not None:
             verdict = limit_verdict(verdict, second, spaces.n)

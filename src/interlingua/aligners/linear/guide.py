@@ -11,10 +11,12 @@ of one search.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import near_copies, polar
@@ -24,12 +26,13 @@ from interlingua.core.backend import take, to_device, to_numpy
 
 __all__ = [
     "Guide",
+    "HeldOutSearches",
     "HeldOutTranslations",
     "LabeledTranslations",
     "Labels",
     "category_covariance",
     "partial_isometry",
-    "translate_held_out",
+    "search_held_out",
     "translate_labeled",
 ]
 
@@ -164,10 +167,47 @@ def translate_labeled(spaces: CoarseSpaces, matrix: FloatArray, labels: Labels) 
     return LabeledTranslations(unit_rows(x @ matrix), labels[0][labeled[0]], y, labels[1][labeled[1]])
 
 
-def translate_held_out(
+@dataclass(frozen=True, eq=False)
+class HeldOutSearches:
+    """Coarse maps that were found without some of the known pairs or labels.
+
+    Attributes:
+        of_pairs: maps [w_source, w_target], each with the pairs [p] that it has not seen, as booleans.
+        of_labels: maps, each with the labels that it has not seen, -1 for all others.
+    """
+
+    of_pairs: tuple[tuple[FloatArray, npt.NDArray[np.bool_]], ...] = ()
+    of_labels: tuple[tuple[FloatArray, Labels], ...] = ()
+
+    def translate(self, spaces: CoarseSpaces, pairs: Pairs | None) -> HeldOutTranslations:
+        """Translate pairs and labeled rows by the maps that have not seen them.
+
+        Args:
+            spaces: the rows in the coarse coordinates of the maps.
+            pairs: centered unit rows [p, d_source] and [p, d_target], in full width.
+        """
+        translated = None
+        if pairs is not None and self.of_pairs:
+            first, second = coarse_pairs(spaces, pairs)
+            rows = np.zeros_like(second)
+            for matrix, out in self.of_pairs:
+                rows[out] = unit_rows(first[out] @ matrix)
+            translated = rows, second
+        labeled = (translate_labeled(spaces, matrix, labels) for matrix, labels in self.of_labels)
+        return HeldOutTranslations(translated, tuple(labeled))
+
+    def change(self, change: Callable[[FloatArray], FloatArray]) -> HeldOutSearches:
+        """Return the same with each map replaced by what a function makes of it."""
+        return HeldOutSearches(
+            tuple((change(matrix), out) for matrix, out in self.of_pairs),
+            tuple((change(matrix), labels) for matrix, labels in self.of_labels),
+        )
+
+
+def search_held_out(
     spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, rng: np.random.Generator
-) -> HeldOutTranslations:
-    """Translate pairs and labeled rows by maps of searches without them.
+) -> HeldOutSearches:
+    """Search without a part of the pairs and labels, for each part.
 
     Pairs are left out in five folds, or one at a time where there are fewer, and so are their near-copies. A single
     pair cannot be left out. Labels are left out in two halves. Each search reads all other pairs and labels.
@@ -178,17 +218,14 @@ def translate_held_out(
         labels: numbers of the categories of the rows.
         rng: draws folds and batches.
     """
-    pair_rows, labeled_rows = None, []
+    of_pairs, of_labels = [], []
     if pairs is not None and len(pairs[0]) > 1:
-        coarse = coarse_pairs(spaces, pairs)
         fold = rng.permutation(len(pairs[0])) % min(_FOLDS, len(pairs[0]))
-        translated = np.zeros_like(coarse[1])
         for number in range(int(fold.max()) + 1):
             out = fold == number
             near = np.logical_or(*(near_copies(side, side[out]) for side in pairs))
             matrix = Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels).search(rng, repeats=1)
-            translated[out] = unit_rows(coarse[0][out] @ matrix)
-        pair_rows = translated, coarse[1]
+            of_pairs.append((matrix, out))
     if labels is not None:
         halves = [rng.permutation(len(side)) % 2 for side in labels]
         for number in (0, 1):
@@ -197,8 +234,8 @@ def translate_held_out(
                 for kept in ([half != number for half in halves], [half == number for half in halves])
             )
             matrix = Guide.of(spaces, pairs, (used[0], used[1])).search(rng, repeats=1)
-            labeled_rows.append(translate_labeled(spaces, matrix, (left_out[0], left_out[1])))
-    return HeldOutTranslations(pair_rows, tuple(labeled_rows))
+            of_labels.append((matrix, (left_out[0], left_out[1])))
+    return HeldOutSearches(tuple(of_pairs), tuple(of_labels))
 
 
 def _codes(labels: Labels, device: str) -> tuple[FloatArray, FloatArray]:

@@ -16,10 +16,10 @@ from interlingua.aligners.base import OnStep
 from interlingua.aligners.coarse import CoarseSpaces, settle
 from interlingua.aligners.linear.guide import (
     Guide,
+    HeldOutSearches,
     HeldOutTranslations,
     Labels,
-    translate_held_out,
-    translate_labeled,
+    search_held_out,
 )
 from interlingua.aligners.linear.known_evidence import (
     MIN_REFUTING_PAIRS,
@@ -27,10 +27,10 @@ from interlingua.aligners.linear.known_evidence import (
     is_confirmed,
     pair_evidence,
 )
-from interlingua.aligners.linear.pairs import Pairs, coarse_pairs
+from interlingua.aligners.linear.pairs import Pairs
 from interlingua.aligners.linear.search import SearchResult, is_accepted, search
 from interlingua.aligners.linear.starts import SearchContext
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
 
 __all__ = ["KnownResult", "search_with_known", "settle_rotation"]
@@ -44,13 +44,15 @@ class KnownResult:
         matrices: coarse maps [w_source, w_target] for the full width, best first.
         spaces: the coarse rows, with codes of categories where these are used.
         pairs: the known pairs if they are used, otherwise None.
-        held: translations by which pairs and categories are tested.
+        searches: the maps by which pairs and categories are tested, none of which has seen them.
+        held: their translations.
         plain: the search without them, or None where it was not needed.
     """
 
     matrices: Sequence[FloatArray]
     spaces: CoarseSpaces
     pairs: Pairs | None
+    searches: HeldOutSearches
     held: HeldOutTranslations
     plain: SearchResult | None
 
@@ -70,14 +72,16 @@ def search_with_known(
     spaces, pairs = context.null.spaces, context.pairs
     target = to_numpy(spaces.rows[1])
     guide = Guide.of(spaces, pairs, labels)
-    held = translate_held_out(spaces, pairs, labels, rng)
+    searches = search_held_out(spaces, pairs, labels, rng)
+    held = searches.translate(spaces, pairs)
     guided = guide.search(rng)
     if is_confirmed(held, target):
         on_step(_step("guided", held, target, used=True))
-        return KnownResult([guided], guide.spaces, pairs, held, None)
+        return KnownResult([guided], guide.spaces, pairs, searches, held, None)
     plain = search(replace(context, pairs=None), rounds=rounds, on_step=on_step)
     if is_accepted(context, plain):
-        held = _translate_known(spaces, plain.best.matrix, pairs, labels)
+        searches = _searched_without(plain.best.matrix, pairs, labels)
+        held = searches.translate(spaces, pairs)
         used = _is_supported(held, target)
         chosen, matrices = "without", plain.leading
     else:
@@ -89,8 +93,8 @@ def search_with_known(
             chosen, matrices = "without", [plain.best.matrix]
     on_step(_step(chosen, held, target, used=used))
     if not used:
-        return KnownResult(matrices, spaces, None, held, plain)
-    return KnownResult(matrices, guide.spaces, pairs, held, plain)
+        return KnownResult(matrices, spaces, None, searches, held, plain)
+    return KnownResult(matrices, guide.spaces, pairs, searches, held, plain)
 
 
 def settle_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -102,15 +106,10 @@ def settle_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.G
     return spaces.lift(settle(spaces, spaces.reduce(rotation)[None], rng)[0])
 
 
-def _translate_known(
-    spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, labels: Labels | None
-) -> HeldOutTranslations:
-    """Return translations of all pairs and labeled rows by a map that was fitted without them."""
-    translated = None
-    if pairs is not None:
-        first, second = coarse_pairs(spaces, pairs)
-        translated = unit_rows(first @ matrix), second
-    return HeldOutTranslations(translated, () if labels is None else (translate_labeled(spaces, matrix, labels),))
+def _searched_without(matrix: FloatArray, pairs: Pairs | None, labels: Labels | None) -> HeldOutSearches:
+    """Return a map that was fitted without any pair or label as one that has not seen them."""
+    of_pairs = () if pairs is None else ((matrix, np.ones(len(pairs[0]), np.bool_)),)
+    return HeldOutSearches(of_pairs, () if labels is None else ((matrix, labels),))
 
 
 def _is_supported(held: HeldOutTranslations, target: FloatArray) -> bool:

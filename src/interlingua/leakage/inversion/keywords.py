@@ -216,9 +216,9 @@ def _stand_in(
     """Return the held-out rows translated from another encoder, and their mean centered cosine with the true ones."""
     from scipy.linalg import orthogonal_procrustes
 
-    other = unit_rows(check_matrix(vectors, "stand_in", min_rows=len(rows)).astype(np.float32))
+    other = unit_rows(check_matrix(vectors, "the stand-in", min_rows=len(rows)).astype(np.float32))
     if len(other) != len(rows):
-        raise InputError(f"stand_in has {len(other)} rows and the corpus {len(rows)}; one per text is needed.")
+        raise InputError(f"The stand-in has {len(other)} rows and the corpus {len(rows)}; one per text is needed.")
     true = rows[held_out] - rows[train].mean(axis=0)
     if translate is not None:
         mapped = check_matrix(translate(other[held_out]), "what stand_in_map returned", width=rows.shape[1])
