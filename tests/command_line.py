@@ -16,6 +16,7 @@ from interlingua.cli import main
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
+from planted import groups
 
 Rows = npt.NDArray[np.float32]
 N, D_SOURCE, D_TARGET = 600, 24, 16
@@ -55,8 +56,8 @@ def unit(rows: npt.NDArray[Any]) -> Rows:
 
 @pytest.fixture
 def planted(rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """One set of vectors in two frames, of different widths and an exact rotation apart."""
-    latent = rng.exponential(size=(N, D_TARGET))
+    """One set of vectors in two frames, of different widths and an exact rotation apart, which a short fit finds."""
+    latent = groups(N, D_TARGET, rng)
     frames = [np.linalg.qr(rng.standard_normal((width, D_TARGET)))[0] for width in (D_SOURCE, D_TARGET)]
     source, target = (unit(latent @ frame.T) for frame in frames)
     return source, target
