@@ -130,7 +130,7 @@ def test_a_fit_has_a_calibration_where_enough_rows_can_be_held_out(sides: tuple[
     assert alignment.calibration.paired
     assert repr(alignment.calibration).startswith("ScoreCalibration(200 and 200 pairs")
     assert il.align(source[:N], target[:N], method="identity").calibration is None
-    p = small_problem(1000)
+    p = small_problem(1200)
     unpaired = il.align(p.source, p.target, rounds=1).calibration
     assert unpaired is not None
     assert not unpaired.paired

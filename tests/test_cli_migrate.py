@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import interlingua
-from command_line import D_SOURCE, N, Rows, Run
+from command_line import D_SOURCE, N, Rows, Run, insert
 
 
 @pytest.fixture
@@ -337,7 +337,7 @@ def test_a_fit_leaves_out_rows_of_the_new_model_without_a_vector(
     with duckdb.connect("new.duckdb") as connection:
         connection.execute(f"create table t (id bigint primary key, v float[{planted[1].shape[1]}])")
         rows = [(i, None if i < 3 else row.tolist()) for i, row in enumerate(planted[1])]
-        connection.executemany("insert into t values (?, ?)", rows)
+        insert(connection, "t", rows)
     fit, seen = _paired_align(planted), []
 
     def align(source: Any, target: Any, **options: Any) -> Any:
@@ -364,7 +364,7 @@ def test_a_column_beside_the_old_one_is_kept_after_the_switch(
 
     execute(f"create table items (id bigint primary key, embedding float[{D_SOURCE}])")
     with duckdb.connect("shop.duckdb") as connection:
-        connection.executemany("insert into items values (?, ?)", [(i, v.tolist()) for i, v in enumerate(planted[0])])
+        insert(connection, "items", [(i, v.tolist()) for i, v in enumerate(planted[0])])
     addresses = "duckdb://shop.duckdb#items.embedding", "duckdb://shop.duckdb#items.embedding_new"
     command = ("migrate", saved, *addresses, "--where", "id < 500", "--journal", "journal")
     dry = run(*command, "--dry-run")
