@@ -4,9 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON ?=
-PYTEST_FLAGS ?= -n auto
-# pytest has a process a core.
-ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Each process of pytest begins with a part of the files of its own, so that fixtures of a file are made once.
+PYTEST_FLAGS ?= -n auto --dist worksteal
+# pytest has a process a core. Bytecode is kept, because the tests start the command hundreds of times.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+# Stores wait for the disk at every write. Where memory can hold files, those of the tests are there.
+SPACE := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')
+ifeq ($(shell [ "$(SPACE)" -ge 4000000 ] 2>/dev/null && [ -w /dev/shm ] && echo yes),yes)
+ONE_THREAD += PYTEST_DEBUG_TEMPROOT=/dev/shm
+endif
 
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e

@@ -24,6 +24,14 @@ def topics(n: int, k: int, rng: np.random.Generator, *, decay: float = 0.3) -> R
     return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
 
 
+def groups(n: int, k: int, rng: np.random.Generator) -> Rows:
+    """Unit rows [n, k] of sixteen groups of unequal shares, skewed inside each; a few hundred are enough for a fit."""
+    centers = rng.standard_normal((16, k)) * np.geomspace(3, 1, k)
+    chosen = rng.choice(16, n, p=rng.dirichlet(np.full(16, 8.0)))
+    rows = centers[chosen] + rng.gamma(0.3, size=(n, k))
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
 def around_a_path(n: int, rng: np.random.Generator) -> Rows:
     """Skewed content [n, 6] around a path that swings along each direction faster than along the last."""
     along, j = rng.random((n, 1)), np.arange(1, 6)
@@ -57,4 +65,12 @@ def problem(n: int, widths: tuple[int, int], k: int, seed: int, *, held_out: int
     rng = np.random.default_rng(seed)
     content = topics(2 * n + held_out, k, rng)
     source, target = (encode(content, d, rng) for d in widths)
+    return Problem(source[:n], target[n : 2 * n], source[2 * n :], target[2 * n :])
+
+
+def small_problem(n: int = 400, widths: tuple[int, int] = (16, 12), *, seed: int = 3, held_out: int = 300) -> Problem:
+    """A problem of groups in ten directions, for what holds for every fit that succeeds."""
+    rng = np.random.default_rng(seed)
+    content = groups(2 * n + held_out, 10, rng)
+    source, target = (encode(content, d, rng, noise=0.005) for d in widths)
     return Problem(source[:n], target[n : 2 * n], source[2 * n :], target[2 * n :])

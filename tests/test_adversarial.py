@@ -29,7 +29,7 @@ from interlingua.core.translator import NeuralTranslator
 from interlingua.neural.aligner import Adversarial, verdict_of
 from interlingua.neural.pairwise import PairwiseAlignments
 from interlingua.neural.selection import is_convincing
-from planted import Problem, Rows, around_a_path, problem
+from planted import Problem, Rows, around_a_path, small_problem
 
 TINY: dict[str, Any] = {
     "width": 24, "latent": 16, "discriminator_width": 16, "discriminator_depth": 3, "batch": 64,
@@ -39,13 +39,13 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def planted_problem() -> Problem:
-    return problem(700, (20, 14), 8, 0)
+    return small_problem(400, (20, 14), held_out=500)
 
 
 @pytest.fixture(scope="module")
 def warm(planted_problem: Problem) -> il.Alignment:
     return il.align(
-        planted_problem.source, planted_problem.target, method="adversarial", steps=20, max_rows=600, **TINY
+        planted_problem.source, planted_problem.target, method="adversarial", steps=20, max_rows=360, **TINY
     )
 
 
@@ -73,7 +73,7 @@ def test_the_result_is_an_alignment_like_any_other(warm: il.Alignment) -> None:
 @pytest.mark.slow
 def test_a_short_warm_run_stays_near_its_start(warm: il.Alignment, planted_problem: Problem) -> None:
     p = planted_problem
-    start = il.align(p.source, p.target, method="linear", nonorthogonal=False, max_rows=600)
+    start = il.align(p.source, p.target, method="linear", nonorthogonal=False, max_rows=360)
     scores = [
         il.evaluate(a.translator(force=True), p.source_eval, p.target_eval, bootstrap=0).forward.top1.value
         for a in (start, warm)
@@ -337,17 +337,28 @@ SETTINGS_OF_THE_CALLER: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS_OF_THE_CALLER)
-def test_global_settings_of_torch_neither_break_nor_change_a_fit(name: str, planted_problem: Problem) -> None:
-    x, y = planted_problem.source[:150], planted_problem.target[:150]
+def translations_of_short_fits(p: Problem) -> list[Rows]:
+    """Return the translations of a network and of a trained rotation, after a few steps each."""
+    x, y = p.source[:150], p.target[:150]
     settings: dict[str, Any] = {**TINY, "start": "cold", "steps": 3, "check_every": 3}
-    plain = il.align(x, y, method="adversarial", **settings)
-    rotated = il.align(x, y, method="adversarial-rotation", epochs=1, epoch_rows=64, batch=32)
+    network = il.align(x, y, method="adversarial", **settings)
+    trained = il.align(x, y, method="adversarial-rotation", epochs=1, epoch_rows=64, batch=32)
+    return [np.asarray(alignment.forward(x)) for alignment in (network, trained)]
+
+
+@pytest.fixture(scope="module")
+def plain(planted_problem: Problem) -> list[Rows]:
+    return translations_of_short_fits(planted_problem)
+
+
+@pytest.mark.parametrize("name", SETTINGS_OF_THE_CALLER)
+def test_global_settings_of_torch_neither_break_nor_change_a_fit(
+    name: str, planted_problem: Problem, plain: list[Rows]
+) -> None:
     with SETTINGS_OF_THE_CALLER[name]():
         before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
-        other = il.align(x, y, method="adversarial", **settings)
-        other_rotation = il.align(x, y, method="adversarial-rotation", epochs=1, epoch_rows=64, batch=32)
+        others = translations_of_short_fits(planted_problem)
         after = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
-    assert np.array_equal(plain.forward(x), other.forward(x))
-    assert np.array_equal(rotated.forward(x), other_rotation.forward(x))
+    for first, second in zip(plain, others, strict=True):
+        assert np.array_equal(first, second)
     assert after == before

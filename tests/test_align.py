@@ -15,10 +15,11 @@ from interlingua._align import choose_method
 from interlingua.aligners import base
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.core.alignment import Alignment, AlignmentError, Status
+from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.evaluation import Evaluation, evaluate
-from planted import Problem, Rows, encode, problem, rotation, topics
+from planted import Problem, Rows, encode, groups, problem, rotation, small_problem, topics
 
 PARTS = ("mean_in", "matrix", "mean_out")
 # Steps whose parts are reported while they run, with the number of parts in a fit of 1,500 rows.
@@ -71,26 +72,23 @@ def test_a_planted_isometry_is_recovered_without_a_pair(recovered: Alignment, pl
     assert float(scores.forward.cosine_centered) > 0.9
 
 
-def test_neither_the_order_of_rows_nor_a_rotation_of_the_input_matters(
-    recovered: Alignment, planted_problem: Problem, rng: np.random.Generator
-) -> None:
-    p, turn = planted_problem, rotation(48, 48, rng)
+def test_neither_the_order_of_rows_nor_a_rotation_of_the_input_matters(rng: np.random.Generator) -> None:
+    p, turn = small_problem(), rotation(16, 16, rng)
     moved = Problem(rng.permutation(p.source) @ turn, rng.permutation(p.target), p.source_eval @ turn, p.target_eval)
-    again = il.align(moved.source, moved.target, rounds=3)
-    assert again.verdict.status is Status.ALIGNED
-    assert top1(again, moved) == pytest.approx(top1(recovered, p), abs=0.05)
-    ours, theirs = again.forward(moved.source_eval), recovered.forward(p.source_eval)
+    first, again = (il.align(each.source, each.target, rounds=3) for each in (p, moved))
+    assert first.verdict.status is again.verdict.status is Status.ALIGNED
+    assert top1(again, moved) == pytest.approx(top1(first, p), abs=0.05)
+    ours, theirs = unit_rows(again.forward(moved.source_eval)), unit_rows(first.forward(p.source_eval))
     assert float((ours * theirs).sum(axis=1).mean()) > 0.97
 
 
 def test_the_same_encoder_under_a_secret_rotation_is_solved_on_disjoint_rows(rng: np.random.Generator) -> None:
-    x = encode(topics(3500, 32, rng), 32, rng)
-    secret = rotation(32, 32, rng)
-    # With seed 0, some processors exchange two of the planted groups.
-    alignment = il.align(x[:1500], x[1500:3000] @ secret, rounds=3, seed=1)
+    x = encode(groups(1100, 10, rng), 16, rng, noise=0.005)
+    secret = rotation(16, 16, rng)
+    alignment = il.align(x[:400], x[400:800] @ secret, rounds=3)
     assert alignment.verdict.status is Status.ALIGNED
-    assert min(top1(alignment, Problem(x, x, x[3000:], x[3000:] @ secret))) > 0.9
-    assert float(score(alignment, x[3000:], x[3000:] @ secret).forward.cosine_centered) > 0.9
+    assert min(top1(alignment, Problem(x, x, x[800:], x[800:] @ secret))) > 0.8
+    assert float(score(alignment, x[800:], x[800:] @ secret).forward.cosine_centered) > 0.9
 
 
 def test_unrelated_spaces_fail_and_give_no_translator(failed: Alignment) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import interlingua
-from command_line import N, Rows, Run
+from command_line import N, Rows, Run, insert
 from interlingua._align import align
 from interlingua.cli.addresses import read_label_rows, read_text_rows
 from interlingua.cli.audit import _digests
@@ -437,7 +437,7 @@ def test_a_database_is_audited_by_its_address(run: Run, case: Path, planted: tup
             connection.execute(f"create table {table}(id bigint primary key, body text, topic text, v float[{width}])")
             texts = named(planted[1])
             rows = [(i, texts[i], texts[i].split()[0], vectors[i].tolist()) for i in range(len(vectors))]
-            connection.executemany(f"insert into {table} values (?, ?, ?, ?)", rows)
+            insert(connection, table, rows)
         return f"duckdb://{case / 'leak.duckdb'}#{table}.v"
 
     leaked, public = put("chunks", planted[0]), put("public", planted[1])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from command_line import D_SOURCE, N, Rows, Run
+from command_line import D_SOURCE, N, Rows, Run, insert
 from interlingua.core.translator import Translator, load
 
 duckdb = pytest.importorskip("duckdb")
@@ -22,7 +22,7 @@ def put(path: Path, table: str, vectors: Rows, ids: range, *, nulls: range = ran
     connection: Any = duckdb.connect(str(path))
     connection.execute(f"create table {table}(id bigint primary key, title text, v float[{vectors.shape[1]}])")
     rows = [(i, f"title {i}", None if i in nulls else vectors[i].tolist()) for i in ids]
-    connection.executemany(f"insert into {table} values (?, ?, ?)", rows)
+    insert(connection, table, rows)
     connection.close()
     return f"duckdb://{path}#{table}.v"
 

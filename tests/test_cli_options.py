@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
 import typer
 
@@ -431,6 +432,13 @@ def test_choices_are_in_the_help(run: Run) -> None:
         assert choices in text
 
 
+@pytest.fixture(scope="module")
+def quick() -> interlingua.Alignment:
+    """A fit that takes no time, in the place of the one whose settings are looked at."""
+    rows = np.random.default_rng(0).standard_normal((120, 8))
+    return interlingua.align(rows, rows, method="identity")
+
+
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
@@ -443,14 +451,18 @@ def test_choices_are_in_the_help(run: Run) -> None:
     ],
 )
 def test_settings_arrive_in_the_card_with_their_types(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str], expected: dict[str, Any]
+    run: Run,
+    folder: Path,
+    quick: interlingua.Alignment,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: list[str],
+    expected: dict[str, Any],
 ) -> None:
     given: dict[str, Any] = {}
-    whole = interlingua.align
 
     def align(*sides: Any, **more: Any) -> Any:
         given.update(more)
-        return whole(*sides, method="identity", seed=0)
+        return quick
 
     monkeypatch.setattr(interlingua, "align", align)
     arguments = [part for text in typed for part in (text.split() if text.startswith("--") else ("--set", text))]
@@ -512,17 +524,22 @@ def test_a_training_setting_reaches_the_card(run: Run, folder: Path) -> None:
     ],
 )
 def test_the_device_reaches_the_default_method(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, available: bool, expected: str
+    run: Run,
+    folder: Path,
+    quick: interlingua.Alignment,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    available: bool,
+    expected: str,
 ) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     given: dict[str, Any] = {}
-    whole = interlingua.align
 
     def align(*sides: Any, **more: Any) -> Any:
         given.update(more)
-        return whole(*sides, method="identity", seed=0)
+        return quick
 
     monkeypatch.setattr(interlingua, "align", align)
     files = folder / "source.npy", folder / "target.npy"
@@ -557,14 +574,13 @@ def test_a_device_that_does_not_exist_is_refused_with_the_reason_of_the_library(
 
 
 def test_rows_can_exceed_the_default_limit_of_the_solver(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, folder: Path, quick: interlingua.Alignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
-    whole = interlingua.align
 
     def align(*sides: Any, **more: Any) -> Any:
         given.append(more)
-        return whole(*sides, method="identity", seed=0)
+        return quick
 
     monkeypatch.setattr(interlingua, "align", align)
     files = folder / "source.npy", folder / "target.npy"

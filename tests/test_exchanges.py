@@ -20,12 +20,12 @@ from planted import problem
 @pytest.fixture(scope="module")
 def solved() -> tuple[CoarseSpaces, FloatArray]:
     """Two planted encoders in coarse coordinates, with the map that refinement makes of the true one."""
-    planted = problem(1200, (40, 32), 24, 3)
+    planted = problem(700, (32, 24), 18, 3)
     x, y = Frame.of(planted.source), Frame.of(planted.target)
     spaces = CoarseSpaces.of(x.rows, y.rows)
     a, b = (frame.center(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
     truth = spaces.reduce(polar(a.T @ b))[None]
-    return spaces, refine_coarse(spaces, truth, Schedule([0.045] * 20, batch=1000), rng=np.random.default_rng(0))[0]
+    return spaces, refine_coarse(spaces, truth, Schedule([0.045] * 20, batch=600), rng=np.random.default_rng(0))[0]
 
 
 def agreement_with(spaces: CoarseSpaces, first: FloatArray, second: FloatArray) -> float:

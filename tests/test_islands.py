@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ SMALL = IslandSettings(
     islands=2,
     groups=2,
 )
+# For what holds wherever the search comes to.
+TINY = replace(SMALL, rounds=1, matchings=1, random_starts=3, offspring=2, merge_generations=1, islands=1, groups=1)
 
 
 @pytest.fixture(scope="module")
@@ -122,20 +125,7 @@ def test_an_interrupt_before_the_first_map_is_passed_on(
 
 def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
     steps: list[dict[str, Any]] = []
-    settings = IslandSettings(
-        densities=(1.07,),
-        rounds=1,
-        matchings=1,
-        random_starts=3,
-        offspring=2,
-        moment_rounds=1,
-        moment_searches=1,
-        generations=1,
-        merge_generations=1,
-        islands=1,
-        groups=1,
-    )
-    search_islands(sides[0], sides[1], settings=settings, budget=500.0, on_step=steps.append)
+    search_islands(sides[0], sides[1], settings=TINY, budget=500.0, on_step=steps.append)
     islands = [step for step in steps if step["step"] == "islands"]
     assert {step["step"] for step in steps[len(islands) :]} == {"exchange"}
     assert [(s["stage"], s["number"], s["generation"]) for s in islands] == [

@@ -23,7 +23,7 @@ from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
 from interlingua.core.alignment import Alignment, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation import evaluate
-from planted import Problem, encode, problem, rotation, topics
+from planted import Problem, encode, rotation, small_problem, topics
 
 N, SHARED = 300, 60
 
@@ -53,7 +53,7 @@ def hard() -> tuple[Problem, Any, tuple[Any, Any]]:
 
 @pytest.fixture(scope="module")
 def easy() -> Problem:
-    return problem(1500, (48, 32), 32, seed=1)
+    return small_problem()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_shuffled_pairs_confirm_nothing_and_are_not_used(hard: Any) -> None:
 def test_wrong_pairs_make_a_map_that_is_right_without_them_doubtful_and_leave_it_right(
     easy: Problem, alone: Alignment, count: int
 ) -> None:
-    wrong = np.stack([np.arange(count), np.arange(count)[::-1] + 500], axis=1)
+    wrong = np.stack([np.arange(count), np.arange(count)[::-1] + 300], axis=1)
     alignment = il.align(easy.source, easy.target, method="linear", pairs=wrong, rounds=3)
     assert alone.verdict.status is Status.ALIGNED
     assert alignment.verdict.status is Status.DOUBTFUL
@@ -152,7 +152,7 @@ def test_wrong_categories_confirm_nothing(hard: Any, change: str) -> None:
 def test_random_categories_make_a_map_that_is_right_without_them_doubtful(easy: Problem) -> None:
     rng = np.random.default_rng(6)
     alignment = il.align(
-        easy.source, easy.target, method="linear", labels=tuple(rng.integers(5, size=(2, 1500))), rounds=3
+        easy.source, easy.target, method="linear", labels=tuple(rng.integers(5, size=(2, len(easy.source)))), rounds=3
     )
     assert alignment.verdict.status is Status.DOUBTFUL
     assert alignment.verdict.reasons[0].startswith("category agreement")

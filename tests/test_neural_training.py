@@ -257,24 +257,33 @@ from test_neural_training import QUICK, WIDTHS
 from interlingua.neural.selection import Selection
 from interlingua.neural.trainer import Trainer
 torch.set_num_threads(1)
-folder, die, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
 settings = QUICK.changed(log_every=1, skips=True, mirrors=2)
-trainer = Trainer.prepare(vectors, settings, seed=3, folder=folder, selection=Selection(vectors))
-inner = trainer._train
-def train():
-    if trainer._step == die:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return inner()
-trainer._train = train
-np.savez(folder / "final.npz", **trainer.run(resume=resume).network.tensors)
+def run(folder, die, resume):
+    folder.mkdir(exist_ok=True)
+    trainer = Trainer.prepare(vectors, settings, seed=3, folder=folder, selection=Selection(vectors))
+    inner = trainer._train
+    def train():
+        if trainer._step == die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner()
+    trainer._train = train
+    np.savez(folder / "final.npz", **trainer.run(resume=resume).network.tensors)
+# Every run is a process of its own, and the imports are shared.
+for name, die, resume in {runs!r}:
+    pid = os.fork()
+    if not pid:
+        run(Path({folder!r}) / name, die, resume)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-def process(folder: Path, die: int, how: str) -> int:
-    folder.mkdir(exist_ok=True)
-    code = RUN.format(tests=str(Path(__file__).parent))
-    return subprocess.run([sys.executable, "-c", code, str(folder), str(die), how], check=False).returncode
+def processes(folder: Path, *runs: tuple[str, int, bool]) -> list[int]:
+    """Run in a folder up to the step at which the process kills itself, and return the exit code of each run."""
+    code = RUN.format(tests=str(Path(__file__).parent), folder=str(folder), runs=runs)
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return [int(line) for line in done.stdout.split()]
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
@@ -282,13 +291,12 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
     Always the network of the unbroken run.
     """
-    assert process(tmp_path / "whole", -1, "fresh") == 0
+    killed = [("broken", die, resume) for die, resume in ((2, False), (4, True), (5, True), (8, True))]
+    codes = processes(tmp_path, ("whole", -1, False), *killed, ("broken", -1, True))
+    assert codes == [0, *[-signal.SIGKILL] * 4, 0]
     wanted = dict(np.load(tmp_path / "whole" / "final.npz"))
     lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
     broken = tmp_path / "broken"
-    for die, how in ((2, "fresh"), (4, "resume"), (5, "resume"), (8, "resume")):
-        assert process(broken, die, how) == -signal.SIGKILL
-    assert process(broken, -1, "resume") == 0
     found = dict(np.load(broken / "final.npz"))
     assert wanted.keys() == found.keys()
     assert all(wanted[name].tobytes() == found[name].tobytes() for name in wanted)

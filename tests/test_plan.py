@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import interlingua as il
-from command_line import Run
+from command_line import Run, insert
 from interlingua import _costs
 from interlingua._costs import Speed
 from interlingua._plan import Costs
@@ -243,7 +243,7 @@ def test_rows_that_a_store_holds_without_a_vector_are_left_out_by_the_command(tm
     with duckdb.connect(str(path)) as connection:
         connection.execute("create table t (id bigint primary key, v float[512])")
         rows = [(i, None if i < 5 else row.tolist()) for i, row in enumerate(old_rows(200))]
-        connection.executemany("insert into t values (?, ?)", rows)
+        insert(connection, "t", rows)
     plan = il.plan(f"duckdb://{path}#t.v")
     assert (plan.nulls, plan.unusable) == (5, 0)
     assert plan.commands[-1].endswith("TARGET --dry-run --skip-null")
@@ -368,7 +368,7 @@ def test_a_plan_of_some_rows_says_so_in_its_commands(run: Run, tmp_path: Path) -
     with duckdb.connect(str(path)) as connection:
         connection.execute("create table t (id bigint primary key, kind text, v float[512])")
         rows = [(i, "new" if i < 100 else "old", row.tolist()) for i, row in enumerate(old_rows(300))]
-        connection.executemany("insert into t values (?, ?, ?)", rows)
+        insert(connection, "t", rows)
     address = f"duckdb://{path}#t.v"
     made = run("plan", address, "--where", "kind = 'old'", "--sample", 150, "--json").json
     assert (made["rows"], made["sampled"], made["where"]) == (200, 150, "kind = 'old'")

@@ -28,6 +28,8 @@ from interlingua.encoders import command_encoder, embed_texts
 
 EVERY = 0.01
 Events = list[dict[str, Any]]
+# A fit whose steps count, and whose result does not.
+SHORT = ("--set", "rounds=0", "--allow-failed")
 
 
 @pytest.fixture
@@ -57,7 +59,10 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
     sides = place / "source.npy", place / "target.npy"
     audit = "audit", sides[0], "--corpus", place / "public.jsonl", "--corpus-vectors", sides[1], "--documents", "200"
     return {
-        "fit": (("fit", *sides, "--out", place / "t", "--allow-failed"), ["Aligning 600 x 24 with 600 x 16"]),
+        "fit": (
+            ("fit", *sides, "--out", place / "t", *SHORT),
+            ["Aligning 600 x 24 with 600 x 16"],
+        ),
         "embed": (
             ("fit", "--source-encoder", embed, "--target-encoder", other, "--texts", place / "texts.txt")
             + ("--out", place / "t", "--allow-failed"),
@@ -86,7 +91,7 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
             ("calibrate", place / "translator", *sides, "--out", place / "c"),
             ["Reading", "Measuring scores"],
         ),
-        "search": (("search", place / "translator", sides[0], "--query", sides[1]), ["Searching"]),
+        "search": (("search", place / "translator", sides[0], "--query", sides[1], "-k", "1"), ["Searching"]),
         "export": (
             ("export", place / "translator", "--to", "safetensors", "--out", place / "s.safetensors"),
             ["Writing"],
@@ -191,7 +196,7 @@ def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, 
 
 def test_the_log_of_a_fit_has_its_scores_and_times(run: Run, public: Path) -> None:
     log = public / "log.jsonl"
-    run("fit", public / "source.npy", public / "target.npy", "--out", public / "t", "--allow-failed", "--log", log)
+    run("fit", public / "source.npy", public / "target.npy", "--out", public / "t", *SHORT, "--log", log)
     steps = [event for line in log.read_text().splitlines() if (event := json.loads(line))["event"] == "progress"]
     assert {"copies", "verdict"} <= {step["step"] for step in steps}
     times = [step["elapsed"] for step in steps]

@@ -22,7 +22,7 @@ from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from planted import Problem, Rows, encode, problem, rotation, topics
-from test_islands import SMALL
+from test_islands import SMALL, TINY
 
 PARTS = ("mean_in", "matrix", "mean_out")
 GENEROUS = 1e6
@@ -52,6 +52,12 @@ def easy() -> Problem:
 def few_islands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the second search stop after a few refinements, as tests of the islands do."""
     monkeypatch.setattr(islands, "IslandSettings", lambda: SMALL)
+
+
+@pytest.fixture
+def fewest_islands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it stop after the fewest refinements, wherever it has come to by then."""
+    monkeypatch.setattr(islands, "IslandSettings", lambda: TINY)
 
 
 def align(p: Problem, **settings: Any) -> Alignment:
@@ -147,7 +153,7 @@ def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_
 
 @pytest.mark.parametrize(("limit", "averaged"), [(1, False), (10**6, True)])
 def test_few_rows_are_averaged_at_full_width_and_many_are_not(
-    limit: int, averaged: bool, hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
+    limit: int, averaged: bool, hard: Problem, fewest_islands: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(second_search, "_MANY_ROWS", limit)
     trace = align(hard, rounds=0, budget=GENEROUS).trace
@@ -251,14 +257,14 @@ def test_with_views_a_second_search_follows_with_fewer_than_2000_rows_on_a_side(
 
 
 def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
-    hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
+    hard: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aligner, "helps", lambda smaller, larger, *, has_views: (smaller, larger) == (250, 1200))
     asked: list[dict[str, int]] = []
 
     def settings(**counts: int) -> IslandSettings:
         asked.append(counts)
-        return replace(SMALL, groups=1)
+        return TINY
 
     monkeypatch.setattr(second_search, "IslandSettings", settings)
     alignment = align(hard, rounds=1)
@@ -268,7 +274,7 @@ def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
     assert all(step["budget"] is None for step in steps(alignment, "islands"))
 
 
-def test_noise_is_never_aligned_with_a_budget(few_islands: None) -> None:
+def test_noise_is_never_aligned_with_a_budget(fewest_islands: None) -> None:
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((n, 24)).astype(np.float32) for n in (300, 600))
     alignment = il.align(x, y, method="linear", rounds=1, budget=GENEROUS)
@@ -276,9 +282,11 @@ def test_noise_is_never_aligned_with_a_budget(few_islands: None) -> None:
     assert alignment.verdict.status != Status.ALIGNED
 
 
-def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, few_islands: None) -> None:
+def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(islands, "IslandSettings", lambda: replace(TINY, islands=2, groups=2))
+
     def interrupt(step: dict[str, Any]) -> None:
-        if step["step"] == "islands" and step["number"] == SMALL.groups:
+        if step["step"] == "islands" and step["number"] == 2:
             raise KeyboardInterrupt
 
     alignment = align(hard, budget=GENEROUS, on_step=interrupt)

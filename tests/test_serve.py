@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ import pytest
 
 from browser import Tab, chromium
 from command_line import N, Rows, Run
+from interlingua._align import align
 from interlingua.cli.serve import _listening
 from interlingua.core.alignment import Evidence
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.neighbors import nearest
-from interlingua.core.translator import load
+from interlingua.core.translator import Translator, load
 from interlingua.serve import Session, create_app
 from interlingua.serve.child import read
 
@@ -67,23 +69,24 @@ def wait(page: TestClient) -> dict[str, Any]:
     return dict(state)
 
 
+@lru_cache
+def translator_of(source: bytes, target: bytes) -> Translator:
+    """Fit two files whose rows are pairs; most tests have the same two."""
+    sides = [np.load(io.BytesIO(file)) for file in (source, target)]
+    return align(*sides, pairs=np.stack([np.arange(len(sides[0]))] * 2, axis=1)).translator(force=True)
+
+
 def ended(session: Session, status: str, **verdict: Any) -> None:
     """Pretend that a fit of the two files ended so: a known translator, and the verdict that is asked for."""
-    import subprocess
-    import sys
-
-    import interlingua
-
-    source, target = (np.load(session.folder / side / f"{side}.npy") for side in ("source", "target"))
-    pairs = np.stack([np.arange(len(source))] * 2, axis=1)
+    source, target = ((session.folder / side / f"{side}.npy").read_bytes() for side in ("source", "target"))
     fit = session.folder / "fit"
     fit.mkdir()
-    interlingua.align(source, target, pairs=pairs).translator(force=True).save(fit / "translator")
+    translator_of(source, target).save(fit / "translator")
     (fit / "report.html").write_text("<p>report</p>")
     (fit / "out.json").write_text(
         json.dumps({"status": status, "score": 0.5, "reasons": [], "evidence": [], **verdict})
     )
-    session._process = subprocess.Popen([sys.executable, "-c", ""])
+    session._process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     session._process.wait()
 
 

@@ -41,6 +41,6 @@ class SkewedAxes:
 
 if __name__ == "__main__":
     data = Path("demo/data")
-    source, target = (np.load(data / f"{side}.npy")[:2000] for side in ("source", "target"))
+    source, target = (np.load(data / f"{side}.npy")[:800] for side in ("source", "target"))
     alignment = il.align(source, target, method=SkewedAxes(axes=16))
     print(alignment.method, alignment.settings, alignment.verdict.status)

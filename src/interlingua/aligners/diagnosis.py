@@ -213,7 +213,7 @@ def _two_groups(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
                 f"Groups this unlike in one collection have more than {limit:.1%} of such links. Vectors of two models "
                 "look like this, and so do two unrelated collections of one model.",
                 f"Check which model made each row of the {side.name}, and align one group at a time.",
-                1 - crossing / (2 * limit),
+                1 - crossing / (2 * limit) if limit else 1.0,
             )
 
 

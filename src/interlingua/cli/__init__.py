@@ -10,7 +10,8 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, cast
+from functools import cache
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = console.WarningPrinter()
         try:
             _check_no_secrets(typed)
-            code = app(typed, prog_name="interlingua", standalone_mode=False)
+            code = _command()(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
             error.message = _usage_message(error.message, error.__cause__)
             error.show()
@@ -158,6 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _fail(f"Memory ran out ({error}); read fewer rows.", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command() -> Any:
+    """Return the parser of all commands, which takes longer to build than many commands take to run."""
+    return typer.main.get_command(app)
 
 
 def _usage_message(message: str, cause: object) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any
 
@@ -12,13 +15,30 @@ __all__ = ["check_not_taken", "declared", "describe_entry_point", "load_entry_po
 
 
 def declared(group: str) -> tuple[EntryPoint, ...]:
-    """Return the entry points of a group in alphabetical order, without those of packages whose table is malformed."""
+    """Return the entry points of a group in alphabetical order, without those of packages whose table is malformed.
+
+    The tables of all packages are read again only after a package was installed or removed. A command asks for them a
+    dozen times.
+    """
+    return _declared(group, entry_points, tuple((folder, _change_of(folder)) for folder in sys.path))
+
+
+@lru_cache(maxsize=16)
+def _declared(group: str, read: Callable[..., Iterable[EntryPoint]], _folders: object) -> tuple[EntryPoint, ...]:
     try:
-        points = list(entry_points(group=group))
+        points = list(read(group=group))
     except Exception:  # noqa: BLE001 - one package with a malformed table hides those of all others
         readable = (point for package in distributions() for point in _readable(package) if point.group == group)
         points = list({(point.name, point.value): point for point in readable}.values())
     return tuple(sorted(points, key=lambda point: point.name))
+
+
+def _change_of(folder: str) -> int | None:
+    """Return the time of the last change of a folder of packages; None where there is no such folder."""
+    try:
+        return os.stat(folder or os.curdir).st_mtime_ns
+    except OSError:
+        return None
 
 
 def describe_entry_point(point: EntryPoint) -> str:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,27 @@ class Database:
             self._connection.close()
             self._connection = None
             self._remove_temporary()
+
+
+@lru_cache(maxsize=1024)
+def kept_field(duckdb: Any, schema: bytes) -> pa.Field:
+    """Return a payload column as it is read from a new table. DuckDB decides it, in a database that is slow to open.
+
+    Args:
+        duckdb: the module.
+        schema: the serialized schema of the column alone; metadata do not take part in the equality of fields.
+    """
+    field = pa.ipc.read_schema(pa.py_buffer(schema)).field(0)
+    cursor = duckdb.connect()
+    try:
+        cursor.execute("set timezone = 'UTC'")
+        cursor.register("interlingua_rows", pa.schema([widened(field)]).empty_table())
+        cursor.execute(f"create table kept as select {column_of(field)} from interlingua_rows")
+        kind = cursor.execute("select data_type from duckdb_columns() where table_name = 'kept'").fetchall()[0][0]
+        stored = cursor.sql("from kept").to_arrow_table().schema.field(0)
+    finally:
+        cursor.close()
+    return payload_field(field.name, kind) or stored
 
 
 def payload_field(name: str, kind: str) -> pa.Field | None:

@@ -21,6 +21,7 @@ from interlingua.stores._ducktable import (
     Layout,
     column_of,
     is_vector,
+    kept_field,
     payload_field,
     quoted,
     widened,
@@ -70,7 +71,6 @@ class DuckStore(SharedClientStore, TableAdapter):
         )
         self._connect = lambda: Database(duckdb, self._path)
         # Each is tried in a database in memory, and asked for by the plan and again when the table is made.
-        self._kept: dict[bytes, pa.Field] = {}
 
     def exists(self) -> bool:
         """Return whether the column exists; a missing file is not made."""
@@ -174,22 +174,7 @@ class DuckStore(SharedClientStore, TableAdapter):
 
     def kept(self, field: pa.Field) -> pa.Field:
         """Return a payload column as it is read from a new table, which DuckDB decides."""
-        key = pa.schema([field]).serialize().to_pybytes()
-        if key not in self._kept:
-            self._kept[key] = self._tried(field)
-        return self._kept[key]
-
-    def _tried(self, field: pa.Field) -> pa.Field:
-        cursor = self._duckdb.connect()
-        try:
-            cursor.execute("set timezone = 'UTC'")
-            cursor.register("interlingua_rows", pa.schema([widened(field)]).empty_table())
-            cursor.execute(f"create table kept as select {column_of(field)} from interlingua_rows")
-            kind = cursor.execute("select data_type from duckdb_columns() where table_name = 'kept'").fetchall()[0][0]
-            stored = cursor.sql("from kept").to_arrow_table().schema.field(0)
-        finally:
-            cursor.close()
-        return payload_field(field.name, kind) or stored
+        return kept_field(self._duckdb, pa.schema([field]).serialize().to_pybytes())
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse durations, which DuckDB holds as intervals of months, days and microseconds."""

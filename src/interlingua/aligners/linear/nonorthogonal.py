@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf
 
 from interlingua.aligners.base import OnStep, ignore_step, report_parts
 from interlingua.aligners.frames import Frame, affine_map
@@ -117,6 +116,9 @@ def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> Float
 
 def _shrunk_covariance(rows: FloatArray) -> FloatArray:
     """Return the covariance [d, d] of centered rows [n, d] by Ledoit and Wolf, in float64."""
+    # It brings scipy.stats, whose import takes longer than that of all else together.
+    from sklearn.covariance import ledoit_wolf
+
     return np.asarray(ledoit_wolf(rows, assume_centered=True)[0].astype(np.float64))
 
 
