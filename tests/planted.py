@@ -26,9 +26,9 @@ def topics(n: int, k: int, rng: np.random.Generator, *, decay: float = 0.3) -> R
 
 def groups(n: int, k: int, rng: np.random.Generator) -> Rows:
     """Unit rows [n, k] of sixteen groups of unequal shares, skewed inside each; a few hundred are enough for a fit."""
-    centers = rng.standard_normal((16, k)) * np.geomspace(3, 1, k)
+    centers = rng.standard_normal((16, k)) * np.geomspace(1.5, 1, k)
     chosen = rng.choice(16, n, p=rng.dirichlet(np.full(16, 8.0)))
-    rows = centers[chosen] + rng.gamma(0.3, size=(n, k))
+    rows = centers[chosen] + 1.5 * rng.gamma(0.3, size=(n, k))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 

@@ -105,6 +105,13 @@ def test_a_healthy_problem_has_no_cause(sides: tuple[Rows, Rows]) -> None:
     assert causes(*sides) == ()
 
 
+def test_groups_that_are_alike_are_no_mixture_even_without_a_link_between_them(
+    sides: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "measure_groups", lambda _: (0.4, 0.0, 0.6))
+    assert "two groups of rows" not in names(causes(*sides))
+
+
 def test_every_test_of_a_cause_has_a_planted_cause() -> None:
     assert len(diagnosis._CAUSES) == len(PLANTED) - 1  # rows that are few and rows that repeat are one test
 

@@ -205,7 +205,7 @@ def _two_groups(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
     for side in sides:
         share, crossing, likeness = measure_groups(side.group_rows)
         limit = crossing_limit(likeness)
-        if share and crossing <= limit:
+        if share and crossing < limit:
             yield Diagnosis(
                 "two groups of rows",
                 f"The rows of the {side.name} fall into two groups, {share:.0%} and {1 - share:.0%}. {crossing:.1%} of "
@@ -213,7 +213,7 @@ def _two_groups(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
                 f"Groups this unlike in one collection have more than {limit:.1%} of such links. Vectors of two models "
                 "look like this, and so do two unrelated collections of one model.",
                 f"Check which model made each row of the {side.name}, and align one group at a time.",
-                1 - crossing / (2 * limit) if limit else 1.0,
+                1 - crossing / (2 * limit),
             )
 
 
