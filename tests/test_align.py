@@ -73,7 +73,7 @@ def test_a_planted_isometry_is_recovered_without_a_pair(recovered: Alignment, pl
 
 
 def test_neither_the_order_of_rows_nor_a_rotation_of_the_input_matters(rng: np.random.Generator) -> None:
-    p, turn = small_problem(), rotation(16, 16, rng)
+    p, turn = small_problem(seed=0), rotation(16, 16, rng)
     moved = Problem(rng.permutation(p.source) @ turn, rng.permutation(p.target), p.source_eval @ turn, p.target_eval)
     first, again = (il.align(each.source, each.target, rounds=3) for each in (p, moved))
     assert first.verdict.status is again.verdict.status is Status.ALIGNED
@@ -87,7 +87,7 @@ def test_the_same_encoder_under_a_secret_rotation_is_solved_on_disjoint_rows(rng
     secret = rotation(16, 16, rng)
     alignment = il.align(x[:400], x[400:800] @ secret, rounds=3)
     assert alignment.verdict.status is Status.ALIGNED
-    assert min(top1(alignment, Problem(x, x, x[800:], x[800:] @ secret))) > 0.8
+    assert min(top1(alignment, Problem(x, x, x[800:], x[800:] @ secret))) > 0.9
     assert float(score(alignment, x[800:], x[800:] @ secret).forward.cosine_centered) > 0.9
 
 
