@@ -234,10 +234,10 @@ def test_islands_that_agree_do_not_hide_that_a_map_is_ambiguous(hard: Problem, m
     [
         (500, 8_000, None, True),
         (8_000, 250, None, True),
-        (1_999, 4_000, None, True),
+        (1_999, 3_500, None, True),
         (2_000, 8_000, None, False),
         (249, 8_000, None, False),
-        (500, 3_999, None, False),
+        (500, 3_499, None, False),
         (500, 8_000, 0.0, False),
         (3_000, 3_000, 60.0, True),
     ],

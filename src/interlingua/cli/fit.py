@@ -174,7 +174,7 @@ def fit(
             min=0,
             help="Most seconds for a second search by --method linear, where its fast search finds no evidence for a "
             "map; 0 for none. By default, there is one, without a limit of time, if one side has 250 to 1,999 rows "
-            "and the other 4,000 or more, or with --view, whatever the other has.",
+            "and the other 3,500 or more, or with --view, whatever the other has.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

@@ -85,7 +85,7 @@ class Linear:
         device: ``"cpu"`` for numpy, ``"cuda"``, ``"cuda:N"`` or ``"mps"`` for torch, or ``"auto"``: an NVIDIA GPU if
             there is one, otherwise the CPU.
         budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. By default, it
-            runs without a limit of time, for some minutes, if one side has 250 to 1,999 rows and the other 4,000 or
+            runs without a limit of time, for some minutes, if one side has 250 to 1,999 rows and the other 3,500 or
             more, or any number with views of the target. A map of the second search is doubtful at best.
 
     Raises:
