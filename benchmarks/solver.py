@@ -33,6 +33,7 @@ SPACES = ("bge-base-en-v1.5", "all-MiniLM-L6-v2")
 SIZES = (
     *((500, 8000), (8000, 500), (2000, 2000), (1000, 7000), (7000, 1000)),
     *((1000, 1000), (500, 2000), (250, 8000), (4398, 4398)),
+    *((1000, 4000), (4000, 1000)),
 )
 REPEATED = ("copies-of-20", "four-times", "boilerplate")
 # Steps of the trace that say what both searches did.
