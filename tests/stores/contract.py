@@ -609,6 +609,51 @@ class StoreContract:
                 rollback(tmp_path / "j", target=target)
             assert len(self.whole(target)) == 40
 
+    @pytest.mark.parametrize(
+        ("loss", "reason"),
+        [
+            ("added", r"Of 41 rows in .* 1 row that the migration did not write, for example the one with the id"),
+            ("edited", r"Of 40 rows in .* 3 rows whose vector something else has written since, for example"),
+            ("deleted", r"3 rows of .* have no vector in memory://.*#old any more\."),
+            ("source", r"may be the last ones, because memory://.*#old cannot be read: .* does not exist"),
+        ],
+    )
+    def test_a_rollback_refuses_to_destroy_what_is_nowhere_else(
+        self, loss: str, reason: str, opened: Open, tmp_path: Path
+    ) -> None:
+        journal, source = tmp_path / "j", open_store(f"memory://{tmp_path.name}#old")
+        with opened("things") as target:
+            if target.capabilities.appends and loss in {"added", "edited"}:
+                return  # the mark of a file changes with its content
+            records = self.replaced(tmp_path, target, journal, stop=None)
+            d, kind = target.info().d, target.capabilities.ids[-1]
+        with opened("things") as target:
+            assert rollback(journal, target=target, dry_run=True).losses("old") == []
+        if loss == "source":
+            source.drop()
+        elif loss == "deleted":
+            source.delete(records.ids.slice(7, 3))
+        else:
+            more = self.rows(kind, "none", 41)
+            chosen = slice(40, 41) if loss == "added" else slice(5, 8)
+            payload = None if records.payload is None else records.payload.slice(0, chosen.stop - chosen.start)
+            rows = more.rows(chosen.start, chosen.stop)
+            with opened("things") as target:
+                target.prepare(self.spec(records, d=d), 40)
+                target.upsert(Records(rows.ids, -np.ascontiguousarray(rows.vectors[:, :d]), payload))
+                target.finish()
+        with opened("things") as target:
+            found = rollback(journal, target=target, dry_run=True)
+            assert found.dropped == str(target.url)
+            counts = loss == "added", 3 * (loss == "edited"), 3 * (loss == "deleted")
+            assert (found.added, found.edited, found.unsaved) == counts
+            with pytest.raises(InputError, match=f"would destroy what is nowhere else.*{reason}.*allow_loss=True"):
+                rollback(journal, target=target)
+            assert len(self.whole(target)) == (41 if loss == "added" else 40)
+        with opened("things") as target:
+            assert rollback(journal, target=target, allow_loss=True).dropped == str(target.url)
+        assert not opened("things").exists()
+
     @staticmethod
     def interrupt(store: Store, *given: Any, **named: Any) -> None:
         raise KeyboardInterrupt

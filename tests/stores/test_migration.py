@@ -238,7 +238,7 @@ def test_resume_begins_where_even_the_journal_was_cut_short(
 
 def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interrupted: Path) -> None:
     fill(memory("bystander"), pa.array([1, 2]), None)
-    assert rollback(interrupted, target=memory("new")) == "memory://m#new"
+    assert rollback(interrupted, target=memory("new")).dropped == "memory://m#new"
     assert not memory("new").exists()
     assert memory("old").info().count == N
     assert memory("bystander").info().count == 2
@@ -279,12 +279,12 @@ def test_rollback_of_a_migration_that_made_nothing_drops_nothing(
     # A run that was killed between the creation of the journal and its first entry.
     journal.unlink(missing_ok=True)
     MigrationJournal(journal, create=True).close()
-    assert rollback(journal, target=memory("other")) is None
+    assert rollback(journal, target=memory("other")).dropped is None
 
 
 def test_a_second_rollback_drops_nothing(memory: Callable[[str], Store], interrupted: Path) -> None:
-    assert rollback(interrupted, target=memory("new")) == "memory://m#new"
-    assert rollback(interrupted, target=memory("new")) is None
+    assert rollback(interrupted, target=memory("new")).dropped == "memory://m#new"
+    assert rollback(interrupted, target=memory("new")).dropped is None
 
 
 def test_triggers_are_refused_where_no_table_is_updated(memory: Callable[[str], Store], source: Records) -> None:
@@ -689,7 +689,7 @@ def test_a_run_that_another_one_overtook_drops_nothing_of_it(
             OutputExistsError, match=r"exists(; choose another name|\. A vector can)|another run has not finished"
         ):
             run(slow, **how)
-    assert rollback(slow) is None
+    assert rollback(slow).dropped is None
     run(fast, resume=True)
     with open_store(url) as target:
         assert_migrated(rows, target)

@@ -15,7 +15,10 @@ from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
+    ALLOW_LOSS,
+    DRY_RUN,
     JOURNAL,
+    ROLLBACK,
     SKIP_BAD,
     TRIGGERS,
     WHERE,
@@ -26,6 +29,7 @@ from interlingua.cli.migrations import (
     journal_of,
     phase_progress,
     run_catch_up,
+    run_rollback,
     show_result,
 )
 from interlingua.cli.options import (
@@ -68,8 +72,9 @@ def migrate(
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
     resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[bool, flag("--dry-run", "Print the plan and its costs; write nothing, no log either.")] = False,
-    undo: Annotated[bool, flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", DRY_RUN)] = False,
+    undo: Annotated[bool, flag("--rollback", ROLLBACK)] = False,
+    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS)] = False,
     catch_up: Annotated[
         bool, flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.")
     ] = False,
@@ -128,7 +133,7 @@ def migrate(
         triggers=triggers.value if triggers else None,
         allow_foreign=allow_foreign,
     )
-    path = journal or journal_of(str(directory.resolve()), source, target)
+    path = journal or journal_of(directory, source, target)
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
@@ -141,7 +146,9 @@ def migrate(
     if fit is None:
         check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
-        check_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+        check_effect({"--resume": resume}, "and --rollback exclude each other.")
+    else:
+        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback; leave it out.")
     if not catch_up:
         without = {"--since": since, "--delete-vanished": delete_vanished}
         check_effect(without, "has no effect without --catch-up; leave it out.")
@@ -155,13 +162,7 @@ def migrate(
         unused = {"--resume": resume, "--report": report}
         check_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
-        dropped = migration.rollback(path, address=target)
-        if as_json:
-            console.emit_json({"dropped": dropped, "journal": str(path)})
-        elif dropped is None:
-            console.note("Nothing was dropped: what this migration made, if anything, no longer exists.")
-        else:
-            console.note(f"Dropped {dropped}")
+        run_rollback(source, target, path, dry_run=dry_run, allow_loss=allow_loss, as_json=as_json)
         return
     # Some databases write to their files as soon as they are opened.
     open_target = open_source if dry_run else open_store
