@@ -609,6 +609,37 @@ class StoreContract:
                 rollback(tmp_path / "j", target=target)
             assert len(self.whole(target)) == 40
 
+    @pytest.mark.parametrize("stop", [16, 32])
+    def test_a_migration_from_it_is_resumed_after_rows_were_added(
+        self, stop: int, opened: Open, tmp_path: Path
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        if capabilities.appends:
+            return  # nothing is added to a finished file
+        records, number = self.rows(capabilities.ids[-1], capabilities.payload, 60), np.arange(60)
+        first, later = records.take(number[number % 3 != 1]), records.take(number[number % 3 == 1])
+        self.fill(opened("things"), first).close()
+        options, journal = Options(page_rows=16, metric="cosine"), tmp_path / "j"
+
+        def on_rows(phase: str, done: int, rows: int) -> None:
+            if (phase, done) == ("copying", stop):
+                raise KeyboardInterrupt
+
+        with open_store(f"memory://{tmp_path.name}#new") as target:
+            with opened("things") as source, pytest.raises(KeyboardInterrupt):
+                migrate(translator(), source, target, journal=journal, options=options, on_rows=on_rows)
+            with opened("things") as source:
+                source.prepare(self.spec(records), 40)
+                source.upsert(later)
+                source.finish()
+            with opened("things") as source:
+                done = migrate(translator(), source, target, journal=journal, options=options, resume=True)
+            assert (done.rows, done.resumed_from, done.added, done.updated, done.deleted) == (40, stop, 20, 0, 0)
+            assert sorted(self.whole(target).ids.to_pylist()) == sorted(first.ids.to_pylist())
+            with opened("things") as source:
+                assert catch_up(translator(), source, target, journal=journal).added == 20
+            assert sorted(self.whole(target).ids.to_pylist()) == sorted(records.ids.to_pylist())
+
     @pytest.mark.parametrize(
         ("loss", "reason"),
         [

@@ -189,13 +189,14 @@ def migrate(
             result = migration.migrate(
                 translator, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
             )
-        facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
+        seconds = watch.seconds  # without the report
+        facts = {**asdict(result), "seconds": seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
             _write_report(report, translator, old, fit, facts, seed, options, show)
     if report is not None:
         console.note(f"Wrote {report}")
-    show_result(result, facts | ({"report": str(report)} if report else {}), watch.seconds, as_json=as_json)
+    show_result(result, facts | ({"report": str(report)} if report else {}), seconds, as_json=as_json)
 
 
 def _payload_columns(store: Store) -> tuple[str, ...]:
