@@ -93,6 +93,7 @@ def test_a_target_that_cannot_be_read_is_not_dropped(
         rollback(journal, target=target)
 
 
+@pytest.mark.store
 def test_a_dropped_column_of_lancedb_keeps_the_last_vectors(tmp_path: Path, journal: Path) -> None:
     lancedb = pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
     pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
