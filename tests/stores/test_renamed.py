@@ -50,7 +50,7 @@ class Shop:
             self.execute(f"alter table items rename column {before} to {after}")
 
     def insert(self, key: int) -> None:
-        vector = unit(1, D_IN, key)[0].tolist()
+        vector = unit(1, D_IN, abs(key))[0].tolist()
         self.execute(f"insert into items (id, embedding) values ({key}, '{vector}')")
 
     def phase(self) -> str:

@@ -12,6 +12,7 @@ from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, concatenated
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._protocol import Cursor
 
 __all__ = ["surveyed_pages"]
 
@@ -30,9 +31,11 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
     Raises:
         InputError: a row of the survey has changed or is gone.
     """
-    after = _cursor(log, number)
+    reason: UnusableRowError | None = None
     try:
-        with closing(conversion.source.scan(conversion.options.page_rows, after)) as pages:  # type: ignore[type-var]
+        with closing(
+            conversion.source.scan(conversion.options.page_rows, _cursor(log, number))  # type: ignore[type-var]
+        ) as pages:
             for read, _ in pages:
                 page = log.page(number)
                 if page is None or page.digest != conversion.copied(read).digest():
@@ -41,37 +44,50 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
                 number += 1
             else:
                 return
-    except UnusableRowError:
-        pass  # of a row that was added, or has changed
-    yield from _without_added(conversion, log, number)
-
-
-def _without_added(conversion: Conversion, log: MigrationJournal, number: int) -> Generator[Records, None, None]:
-    """Yield the pages of the survey from one on, made of the rows that it read."""
-    source, options = conversion.source, conversion.options
+    except UnusableRowError as error:
+        reason = error  # of a row that was added, or has changed
     waiting: list[Records] = []
-    options.restrict(source, bad_as_nan=True)
-    try:
-        with closing(source.scan(options.page_rows, _cursor(log, number))) as pages:  # type: ignore[type-var]
-            for read, _ in pages:
-                known, same = log.compare(conversion.copied(read).row_digests())
-                if (known & ~same).any():
-                    row = read.ids[int(np.argmax(known & ~same))].as_py()
-                    raise _changed(conversion, f"the row with the id {row!r} differs from that read at the start")
-                waiting.append(read.take(np.flatnonzero(known)))
-                while (page := log.page(number)) is not None and sum(map(len, waiting)) >= page.rows:
-                    rows = concatenated(waiting)
-                    whole, waiting = rows.rows(0, page.rows), [rows.rows(page.rows, len(rows))]
-                    if page_digest(conversion.copied(whole).row_digests()) != page.usable:
-                        raise _changed(conversion, f"the rows of page {number} differ from those read at the start")
-                    yield whole
-                    number += 1
-                if page is None:
-                    return  # every row after these was added
-    finally:
-        options.restrict(source)
+    with closing(_with_bad(conversion, _cursor(log, number), reason)) as parts:
+        for read in parts:
+            known, same = log.compare(conversion.copied(read).row_digests())
+            if (known & ~same).any():
+                row = read.ids[int(np.argmax(known & ~same))].as_py()
+                raise _changed(conversion, f"the row with the id {row!r} differs from that read at the start")
+            waiting.append(read.take(np.flatnonzero(known)))
+            while (page := log.page(number)) is not None and sum(map(len, waiting)) >= page.rows:
+                rows = concatenated(waiting)
+                whole, waiting = rows.rows(0, page.rows), [rows.rows(page.rows, len(rows))]
+                if page_digest(conversion.copied(whole).row_digests()) != page.usable:
+                    raise _changed(conversion, f"the rows of page {number} differ from those read at the start")
+                yield whole
+                number += 1
+            if page is None:
+                return  # every row after these was added
     if log.page(number) is not None:
         raise _changed(conversion, f"rows of page {number} are not there any more")
+
+
+def _with_bad(conversion: Conversion, after: Cursor, reason: UnusableRowError | None) -> Generator[Records, None, None]:
+    """Yield the pages of the source behind a cursor, with NaN in place of vectors that cannot be used.
+
+    Args:
+        conversion: of the migration.
+        after: the cursor.
+        reason: why the pages could not be read as they are.
+
+    Raises:
+        InputError: they cannot be read so either.
+    """
+    source, options = conversion.source, conversion.options
+    try:
+        options.restrict(source, bad_as_nan=True)
+        with closing(source.scan(options.page_rows, after)) as pages:  # type: ignore[type-var]
+            for read, _ in pages:
+                yield read
+    except InputError as error:
+        raise _changed(conversion, str((reason or error).args[0]).removesuffix(".")) from error
+    finally:
+        options.restrict(source)
 
 
 def _changed(conversion: Conversion, what: str) -> InputError:
@@ -80,6 +96,6 @@ def _changed(conversion: Conversion, what: str) -> InputError:
     )
 
 
-def _cursor(log: MigrationJournal, number: int) -> object:
+def _cursor(log: MigrationJournal, number: int) -> Cursor:
     before = log.page(number - 1) if number else None
     return before.after if before else None
