@@ -50,6 +50,7 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     assert sorted(Path().iterdir()) == before
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
+    assert "the vectors vector of old.parquet, translated from model left to model right" in text.out
     assert "Nothing was written" in text.err
 
 
@@ -60,6 +61,8 @@ def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
     page = Path("report.html").read_text("utf-8")
     for part in ("600 rows are in the target", "new.parquet", "Nearest other translations", "It was made so."):
         assert part in page
+    assert "old.parquet, width 24, vectors vector, model left" in page
+    assert "metric cosine, model right" in page
     again = run("migrate", saved, store, "other.parquet", "--report", "report.html", "--json")
     assert again.code == 2
     assert "report.html exists" in again.json["error"]
@@ -83,6 +86,39 @@ def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None
     Path("gone.parquet").unlink()
     gone = run("migrate", saved, store, "gone.parquet", "--rollback")
     assert "no longer exists" in gone.err
+
+
+def test_a_rollback_is_previewed_and_refused_where_vectors_would_be_lost(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    target = "duckdb://new.duckdb#docs.v"
+    assert run("migrate", saved, store, target).code == 0
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute("insert into docs by name select 'native ' || id id, v, year from docs limit 50")
+
+    dry = run("migrate", saved, store, target, "--rollback", "--dry-run")
+    assert dry.code == 0, dry.err
+    assert f"--rollback would drop {target} with 650 rows. It is refused without --allow-loss." in dry.err
+    assert "50 rows that the migration did not write, for example the one with the id 'native " in dry.err
+    assert "Nothing was dropped." in dry.err
+    counted = run("migrate", saved, store, target, "--rollback", "--dry-run", "--json").json
+    assert (counted["rows"], counted["added"], counted["edited"], counted["dry_run"]) == (650, 50, 0, True)
+    refused = run("migrate", saved, store, target, "--rollback", "--json")
+    assert refused.code == 2
+    assert "50 rows that the migration did not write" in refused.json["error"]
+    assert "Copy it first, or drop it with --allow-loss." in refused.json["error"]
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute("delete from docs where id like 'native %'")
+    moved = store.rename(store.with_name("moved.parquet"))
+    refused = run("migrate", saved, store, target, "--rollback", "--json")
+    assert refused.code == 2
+    assert "may be the last ones, because" in refused.json["error"]
+    moved.rename(store)
+    # The same stores, as another path, find the same journal.
+    elsewhere = f"duckdb://{Path.cwd()}/new.duckdb#docs.v"
+    assert "with 600 rows" in run("migrate", saved, Path(store).resolve(), elsewhere, "--rollback", "--dry-run").err
+    assert f"Dropped {target} with 600 rows" in run("migrate", saved, store, target, "--rollback").err
 
 
 @pytest.mark.parametrize(

@@ -235,13 +235,14 @@ REFUSED = [
 ALWAYS = {
     "fit": "--target --out --report --force --allow-failed --seed --log --json --method --source-name",
     "translate": "--out --inverse --shard --resume --allow-foreign --dtype --engine --log --json",
-    "evaluate": "--pool --seed --column --key --scale --report --json --sample --allow-foreign --log",
+    "evaluate": "--skip-bad --pool --seed --column --key --scale --report --json --sample --allow-foreign --log",
     "migrate": "--rollback --dry-run --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad "
     "--page-rows --allow-foreign --seed --log --json",
     "embed": "--rollback --dry-run --encoder --text-column --metric --ids-as-text --drop-payload --where --skip-null "
     "--skip-bad --triggers --page-rows --json",
     "search": "--space -k --calibrate --show --allow-foreign --seed --log --json",
-    "calibrate": "--out --force --source-queries --target-queries --paired --allow-foreign --seed --log --json",
+    "calibrate": "--out --force --source-queries --target-queries --paired --skip-bad --allow-foreign --seed --log "
+    "--json",
     "export": "--to --out --json",
     "identify": "--rows --seed --log --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "

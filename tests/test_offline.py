@@ -121,7 +121,7 @@ def test_every_option_that_names_an_encoder_is_in_the_table_of_security() -> Non
         if parameter.name in ("source_encoder", "target_encoder", "encoder", "rerank") and parameter.metavar != "FOLDER"
         if name != "bench"  # which names encoders of the paper, and has a row of its own
     }
-    assert {name for name, _ in loads} == {"fit", "audit", "search"}
+    assert {name for name, _ in loads} == {"fit", "embed", "audit", "search"}
     assert all(f"`{name}`" in row and f"`{option}`" in row for name, option in loads)
 
 

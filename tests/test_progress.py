@@ -43,6 +43,8 @@ def public(folder: Path, planted: tuple[Rows, Rows]) -> Path:
     tops = zip(planted[1].argmax(axis=1), planted[1].argmin(axis=1), strict=True)
     lines = [json.dumps({"text": f"{words[a % 8]}{a // 8} {words[b % 8]}{b // 8}"}) for a, b in tops]
     (folder / "public.jsonl").write_text("\n".join(lines) + "\n")
+    rows = (json.dumps({"text": f"text {i} of {i * i}", "vector": [1, i]}) for i in range(300))
+    (folder / "texts.jsonl").write_text("\n".join(rows))
     (folder / "texts.txt").write_text("".join(f"text {i} of {i * i}\n" for i in range(300)))
     return folder
 
@@ -60,6 +62,10 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
             ("fit", "--source-encoder", embed, "--target-encoder", other, "--texts", place / "texts.txt")
             + ("--out", place / "t", "--allow-failed"),
             ["Fitting on 300 texts"],
+        ),
+        "embed again": (
+            ("embed", place / "texts.jsonl", place / "o.jsonl", "--encoder", embed, "--journal", place / "j"),
+            ["Loading the encoder", "Embedding"],
         ),
         "translate": (
             ("translate", place / "translator", sides[0], "--out", place / "o.npy"),
@@ -88,7 +94,19 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
     }
 
 
-LOGGED = ("fit", "embed", "translate", "migrate", "audit", "plan", "identify", "evaluate", "calibrate", "search")
+LOGGED = (
+    "fit",
+    "embed",
+    "embed again",
+    "translate",
+    "migrate",
+    "audit",
+    "plan",
+    "identify",
+    "evaluate",
+    "calibrate",
+    "search",
+)
 NAMES = (*LOGGED, "export")
 
 

@@ -87,6 +87,42 @@ def ended(session: Session, status: str, **verdict: Any) -> None:
     session._process.wait()
 
 
+def test_the_page_can_ask_how_far_a_translation_is(
+    session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anyio import to_thread
+
+    from interlingua.serve import jobs
+    from interlingua.serve.progress import written_rows
+
+    told: list[dict[str, Any]] = []
+    job = "0123456789abcdef" * 2
+    whole = jobs.run_job
+
+    async def run_job(action: str, facts: Any, *more: Any) -> dict[str, Any]:
+        if action == "translate":
+            written_rows(Path(facts["path"]).parent).on_rows("translating", 20, 50)
+            asked = (job, "../..", "f" * 32, "")
+            told.extend([await to_thread.run_sync(look, name) for name in asked])
+        return await whole(action, facts, *more)
+
+    monkeypatch.setattr(jobs, "run_job", run_job)
+    app = create_app(session, port=PORT, max_bytes=LIMIT)
+    page, other = (TestClient(app, base_url=f"http://127.0.0.1:{PORT}") for _ in range(2))
+
+    def look(name: str) -> dict[str, Any]:
+        return dict(other.get("/translate/progress", params={"job": name}).json())
+
+    give(page, planted)
+    ended(session, "aligned")
+    assert (
+        page.post("/translate", params={"name": "a.npy", "job": job}, content=npy(planted[0][:50])).status_code == 200
+    )
+    assert (told[0]["phase"], told[0]["done"], told[0]["rows"]) == ("translating", 20, 50)
+    assert told[1:] == [{"phase": "waiting"}] * 3
+    assert look(job) == {"phase": "waiting"}
+
+
 def test_two_files_become_a_verdict_with_evidence_steps_and_a_report(
     page: TestClient, planted: tuple[Rows, Rows]
 ) -> None:

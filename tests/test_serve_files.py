@@ -33,7 +33,7 @@ from interlingua.serve import Session, session_folder
 from interlingua.serve.child import read, translate
 from interlingua.serve.folders import remove_orphans
 from interlingua.serve.jobs import RefusedRequestError, run_job
-from interlingua.serve.progress import FitLog
+from interlingua.serve.progress import FitLog, last_rows, written_rows
 from interlingua.serve.rows import StoredRows
 from interlingua.serve.session import safe_name
 from interlingua.serve.uploads import Uploads
@@ -388,6 +388,22 @@ def test_no_place_for_temporary_files_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(InputError, match="No temporary folder can be made in .*set TMPDIR"), session_folder():
         pass
+
+
+def test_a_translation_writes_how_far_it_is(tmp_path: Path, translator: Path, planted: tuple[Rows, Rows]) -> None:
+    assert last_rows(tmp_path / "none") is None
+    shown = written_rows(tmp_path)
+    shown.on_rows("checking", 0, 1_000)
+    time.sleep(0.01)
+    shown.on_rows("checking", 1_000, 1_000)
+    told = last_rows(tmp_path)
+    assert told is not None
+    assert (told["phase"], told["done"], told["rows"], told["seconds_left"]) == ("checking", 1_000, 1_000, 0)
+    (tmp_path / "given").mkdir()
+    translate(write(tmp_path / "given" / "a.npy", planted[0]), translator, inverse=False, allow_foreign=False)
+    told = last_rows(tmp_path / "given")
+    assert told is not None
+    assert (told["phase"], told["done"], told["rows"]) == ("translating", len(planted[0]), len(planted[0]))
 
 
 def test_progress_has_share_and_time_left(tmp_path: Path) -> None:

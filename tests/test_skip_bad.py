@@ -259,3 +259,56 @@ def test_a_side_without_a_usable_row_is_refused(run: Run, folder: Path) -> None:
     ran = run("fit", folder / "source.npy", folder / "target.npy", "--out", folder / "t", "--skip-bad", "--json")
     assert ran.code == 2
     assert "source.npy: none of its 600 rows has a vector that can be used; all would be left out" in ran.json["error"]
+
+
+def test_pairs_of_an_evaluation_stay_in_step(run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
+    np.save(folder / "source.npy", spoiled(planted[0]))
+    np.save(folder / "target.npy", spoiled(planted[1], {7: np.nan, 9: 0.0}))
+    command = ("evaluate", saved, folder / "source.npy", folder / "target.npy", "--json")
+    refused = run(*command)
+    assert refused.code == 2
+    assert refused.json["error"].endswith("Such rows can be left out with --skip-bad.")
+    ran = run(*command, "--skip-bad", "--sample", 500)
+    assert ran.code == 0, ran.err
+    assert (ran.json["n"], ran.json["forward"]["top1"]) == (500, 1)
+    assert ran.json["left_out"] == {"rows": 5, "first": [7, 9, 23, 31, 47]}
+    assert "pairs: 5 without a vector that can be used are left out; the first: 7, 9, 23, 31, 47" in ran.err
+    lines = [f'{{"vector": {row.tolist()}}}' for row in planted[0]]
+    (folder / "cut.jsonl").write_text("\n".join([*lines, "{"]))
+    cut = run("evaluate", saved, folder / "cut.jsonl", folder / "target.npy", "--skip-bad", "--json")
+    assert cut.code == 2
+    assert "cut.jsonl has lines that cannot be read, the first is 'line 601'" in cut.json["error"]
+
+
+def test_pairs_by_ids_are_left_out_by_their_ids(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    addresses = []
+    for name, rows in (("old", spoiled(planted[0], {7: 0.0})), ("new", spoiled(planted[1], {9: 0.0, 7: 0.0})[::-1])):
+        ids = range(N) if name == "old" else range(N - 1, -1, -1)
+        lines = [f'{{"id": {i}, "vector": {row.tolist()}}}' for i, row in zip(ids, rows, strict=True)]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+        addresses.append(f"file://{folder}/{name}.jsonl?id=id")
+    ran = run("evaluate", saved, *addresses, "--skip-bad", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["n"], ran.json["forward"]["top1"]) == (N - 2, 1)
+    assert ran.json["left_out"] == {"rows": 2, "first": ["7", "9"]}
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_calibration_leaves_out_the_rows(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], paired: bool
+) -> None:
+    np.save(folder / "source.npy", spoiled(planted[0]))
+    np.save(folder / "target.npy", spoiled(planted[1], {9: 0.0}))
+    sources = saved, folder / "source.npy", folder / "target.npy"
+    command = ("calibrate", *sources, "--out", folder / "c", "--json", *(["--paired"] if paired else []))
+    refused = run(*command)
+    assert refused.code == 2
+    assert refused.json["error"].endswith("Such rows can be left out with --skip-bad.")
+    ran = run(*command, "--skip-bad")
+    assert ran.code == 0, ran.err
+    sides = {"source": {"rows": 4, "first": list(BAD)}, "target": {"rows": 1, "first": [9]}}
+    pairs = {"pairs": {"rows": 5, "first": [7, 9, 23, 31, 47]}}
+    assert ran.json["left_out"] == (pairs if paired else sides)
+    assert ran.json["rows"] == ([N - 5] * 2 if paired else [N - 4, N - 1])

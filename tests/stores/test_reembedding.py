@@ -15,6 +15,7 @@ import pytest
 
 from command_line import Run
 from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.encoders import encoder_title
 from interlingua.io import open_vectors
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores.changes import catch_up
@@ -104,15 +105,17 @@ def test_an_interrupted_run_goes_on_without_embedding_all_texts_again(old: Store
     assert done.resumed_from in (16, 32)
     # What was left, and the sample that is compared at the end; this collection is so small that it is all of it.
     assert len(embedded) == N - done.resumed_from + done.checked
-    other = TextEmbedder(encode, "text", "another", D)
-    with pytest.raises(InputError, match="translator was"):
-        migrate(other, old, new, journal=tmp_path / "j", options=Options(page_rows=16), resume=True)
+    for other in (TextEmbedder(encode, "text", "another", D), TextEmbedder(encode, "text", "sums", D, "another")):
+        with pytest.raises(InputError, match="the encoder was"):
+            migrate(other, old, new, journal=tmp_path / "j", options=Options(page_rows=16), resume=True)
 
 
 def test_a_changed_text_is_embedded_by_a_catch_up(old: Store, new: Store, tmp_path: Path) -> None:
     migrate(embedder(), old, new, journal=tmp_path / "j")
     row = old.fetch(pa.array([5]))
     old.upsert(Records(row.ids, row.vectors, table(["another text"])))
+    with pytest.raises(InputError, match="the encoder of this migration was"):
+        catch_up(TextEmbedder(encode, "text", "another", D), old, new, journal=tmp_path / "j")
     found = catch_up(embedder(), old, new, journal=tmp_path / "j")
     assert (found.updated, found.added) == (1, 0)
     np.testing.assert_allclose(new.fetch(pa.array([5])).vectors, encode(["another text"]), atol=1e-5)
@@ -220,6 +223,9 @@ def test_a_file_is_embedded_from_the_command_line(
     undone = run(*words, "--rollback", "--json")
     assert undone.json["dropped"].endswith("new.parquet")
     assert not Path("new.parquet").exists()
+    assert (
+        f"the texts in column text of old.jsonl, embedded by {encoder_title(command)}" in run(*words, "--dry-run").out
+    )
     wrong = run(*words, "--text-column", "body", "--json")
     assert wrong.code == 2
     assert "Name the column of the texts with --text-column." in wrong.json["error"]

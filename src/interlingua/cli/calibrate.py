@@ -9,9 +9,11 @@ import typer
 from rich import box
 from rich.table import Table
 
+from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.eventlog import open_log
+from interlingua.cli.fit_rows import find_usable, note_left_out, read_pairs_of_rows
 from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
@@ -23,6 +25,7 @@ from interlingua.cli.options import (
     Log,
     Scales,
     Seed,
+    SkipBad,
     TargetWhere,
     TranslatorFolder,
     Where,
@@ -80,6 +83,7 @@ def calibrate(
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
+    skip_bad: SkipBad = False,
     where: Where = None,
     target_where: TargetWhere = None,
     allow_foreign: AllowForeign = False,
@@ -107,11 +111,14 @@ def calibrate(
         check_effect({"--source-queries": source_queries}, "cannot be compared with translated rows; leave it out.")
     queries = {"source": source_queries, "target": target_queries}
     asked = [None if path is None else _read_queries(path, side) for side, path in queries.items()]
-    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+    names: dict[str, Any] = {"columns": columns, "keys": keys, "scales": scales}
+    with advise_skip_bad():
+        files = inputs.open_sides(source, target, **names, where=(where, target_where), skip_bad=skip_bad)
     watch = console.Stopwatch()
     named = input_files(source, target, *(path or "" for path in queries.values()))
     with inputs.closing_sides(files), open_log(log, named) as record:
-        with console.show_progress("Reading", record=record, transient=True) as reading:
+        shown = console.show_progress("Reading", record=record, transient=True)
+        with advise_skip_bad(), shown as reading:
             inputs.check_widths(files, translator, paired=paired, translated=translated)
             # Translations cannot be found among the fitted rows.
             fitted = (
@@ -120,11 +127,24 @@ def calibrate(
                 else warn_of_fitted_rows(files, translator, reading.on_rows)
             )
             given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
+            left_out: dict[str, Any] = {}
             if paired:
-                spaces = inputs.read_paired(files, with_ids=False, **given)
+                spaces, pairs = read_pairs_of_rows(files, with_ids=False, skip_bad=skip_bad, **given)
+                left_out = {} if pairs is None else {"pairs": pairs}
             else:
-                spaces = [inputs.read_space(file, **given) for file in files]
-        record("read", rows=[space.n for space in spaces])
+                found = [find_usable(file, reading.on_rows) for file in files] if skip_bad else [None, None]
+                masks = [None if each is None else each.rows for each in found]
+                spaces = [
+                    inputs.read_space(file, usable=mask, **given) for file, mask in zip(files, masks, strict=True)
+                ]
+                left_out = {
+                    side: each.to_dict()
+                    for side, each in zip(inputs.SIDES, found, strict=True)
+                    if each is not None and each.count
+                }
+        for what, rows in left_out.items():
+            note_left_out(rows, what)
+        record("read", rows=[space.n for space in spaces], **({"left_out": left_out} if left_out else {}))
         inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
         with console.working("Measuring scores", record):
             made = translator.fit_calibration(
@@ -136,7 +156,8 @@ def calibrate(
             )
             made.save(out, overwrite=force)
         record("done", translator=str(out), seconds=watch.seconds)
-    facts = {"paired": paired, "translated": translated, "fitted": fitted, "seconds": watch.seconds}
+    facts: dict[str, Any] = {"paired": paired, "translated": translated, "fitted": fitted, "seconds": watch.seconds}
+    facts |= {"left_out": left_out} if left_out else {}
     _print(made, out, facts, as_json=as_json)
 
 

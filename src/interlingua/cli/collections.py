@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
 
@@ -105,10 +106,12 @@ class Paired:
     Attributes:
         vectors: [n, d_source] and [n, d_target].
         names: n names of the source rows and of the target rows: ids, and the values of a column where one is shown.
+        left_out: ids of rows of either side that were read and left out, because their vector cannot be used.
     """
 
     vectors: tuple[FloatArray, FloatArray]
     names: tuple[list[Any], list[Any]]
+    left_out: tuple[str, ...] = ()
 
 
 def read_same_ids(
@@ -117,6 +120,7 @@ def read_same_ids(
     rows: int | None,
     seed: int,
     show: Sequence[str | None] = (None, None),
+    skip_bad: bool = False,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> Paired:
     """Return the rows whose ids both sides have. Ids are compared as text.
@@ -128,6 +132,7 @@ def read_same_ids(
         rows: number of rows of the smaller side to draw at random; None for all.
         seed: of the draw.
         show: a column of each side whose values are added to the ids.
+        skip_bad: leave out rows whose vector cannot be used; the sides were opened so that they are read.
         on_rows: called with the phase, the rows of a side read so far and its number of rows, when a page has been
             read.
 
@@ -145,8 +150,9 @@ def read_same_ids(
     if rows is not None and rows < small.n:
         drawn = np.sort(np.random.default_rng(seed).choice(small.n, rows, replace=False))
     first_pages, second_pages = (report_rows(side.batches(), side.n, on_rows) for side in (small, large))
-    chosen = _by_id(select_rows(first_pages, drawn), small, show[order[0]])
-    matched = _by_id(second_pages, large, show[order[1]], among=chosen)
+    left_out: list[str] | None = [] if skip_bad else None
+    chosen = _by_id(select_rows(first_pages, drawn), small, show[order[0]], left_out)
+    matched = _by_id(second_pages, large, show[order[1]], left_out, among=chosen)
     keys = [key for key in chosen if key in matched]
     if len(keys) < 2:  # noqa: PLR2004
         raise InputError(
@@ -158,6 +164,7 @@ def read_same_ids(
     return Paired(
         (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
         ([name for _, name in first], [name for _, name in second]),
+        tuple(left_out or ()),
     )
 
 
@@ -189,16 +196,36 @@ def check_same_order(source: VectorFile, target: VectorFile, *, advice: str = _P
 
 
 def _by_id(
-    pages: Iterable[Records], side: VectorFile | Collection, show: str | None, among: Container[str] | None = None
+    pages: Iterable[Records],
+    side: VectorFile | Collection,
+    show: str | None,
+    left_out: list[str] | None,
+    among: Container[str] | None = None,
 ) -> dict[str, tuple[FloatArray, Any]]:
-    """Return vector and name of each row by its id as text, of all rows or of those whose ids are among some."""
+    """Return vector and name of each row by its id as text.
+
+    Args:
+        pages: rows.
+        side: that they are of.
+        show: a column whose values are added to the names.
+        left_out: receives the ids of rows whose vector cannot be used; None keeps such rows.
+        among: return only rows whose ids are among these.
+
+    Raises:
+        InputError: no ids, or a repeated one.
+    """
     rows: dict[str, tuple[FloatArray, Any]] = {}
     for page in pages:
-        for key, row in _rows_of(page, side, show):
+        usable = np.ones(len(page), bool) if left_out is None else usable_rows(page.vectors)
+        for (key, row), is_usable in zip(_rows_of(page, side, show), usable.tolist(), strict=True):
             if key in rows:
                 raise InputError(f"{side.path} has the id {key!r} more than once, so its partner is not known.")
-            if among is None or key in among:
+            if among is not None and key not in among:
+                continue
+            if is_usable:
                 rows[key] = row
+            elif left_out is not None:
+                left_out.append(key)
     return rows
 
 

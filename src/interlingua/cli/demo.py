@@ -11,6 +11,7 @@ from rich.console import Console
 
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.demo_data import FILES, read_demo
+from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.options import AsJson, Seed
 from interlingua.core.arguments import check_number
 
@@ -51,7 +52,7 @@ def demo(
     target = interlingua.EmbeddingSpace(chosen.target, name=chosen.encoder("target"))
     source_eval = interlingua.EmbeddingSpace(chosen.source_eval, ids=chosen.eval_names)
     target_eval = interlingua.EmbeddingSpace(chosen.target_eval)
-    with console.show_progress(f"{inputs.fit_title(source, target)}, no pairs") as on_step:
+    with console.show_progress(f"{fit_title(source, target)}, no pairs") as on_step:
         alignment = interlingua.align(source, target, seed=seed, on_step=on_step)
     translator = alignment.translator(force=True)
     with console.working("Measuring on held-out pairs"):

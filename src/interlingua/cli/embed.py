@@ -115,33 +115,37 @@ def embed(
     if undo:
         run_rollback(source, target, path, dry_run=dry_run, allow_loss=allow_loss, as_json=as_json)
         return
-    with console.working("Loading the encoder"):
-        embedder = _open(encoder, text_column, None if device is None else resolve_device(device))
+    on_device = None if device is None else resolve_device(device)
     if catch_up:
+        with console.working("Loading the encoder"):
+            embedder = _open(encoder, text_column, on_device)
         choices = {"dry_run": dry_run, "delete_vanished": False}
         run_catch_up(embedder, source, target, path, options, None, log, as_json=as_json, **choices)
         return
     open_target = open_source if dry_run else open_store
-    with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        if dry_run:
-            with console.working("Planning"):
-                made = planning.plan(embedder, old, new, options)
-            show_plan(made, options, as_json=as_json)
-            return
-        watch = console.Stopwatch()
-        with phase_progress("Embedding", record, lambda: after_interruption(path)) as on_rows:
-            result = migration.migrate(
-                embedder, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
-            )
+    with open_log(None if dry_run else log, input_files(source)) as record:
+        with console.working("Loading the encoder", record):
+            embedder = _open(encoder, text_column, on_device)
+        with open_source(source) as old, open_target(target) as new:
+            if dry_run:
+                with console.working("Planning"):
+                    made = planning.plan(embedder, old, new, options)
+                show_plan(made, options, as_json=as_json)
+                return
+            watch = console.Stopwatch()
+            with phase_progress("Embedding", record, lambda: after_interruption(path)) as on_rows:
+                result = migration.migrate(
+                    embedder, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
+                )
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
     facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
     show_result(result, facts, watch.seconds, as_json=as_json)
 
 
 def _open(encoder: str, text_column: str, device: str | None) -> TextEmbedder:
-    """Load the encoder. The journal names it by its title, because arguments of a command can hold a key."""
+    """Load the encoder. Its name is a title, because arguments of a command can hold a key."""
     from interlingua.encoders import encoder_title, open_encoder, with_task
     from interlingua.stores.reembedding import TextEmbedder
 
     encode = with_task(open_encoder(encoder, device=device or "cpu"), "document")
-    return TextEmbedder.of(encode, text_column, encoder_title(encoder))
+    return TextEmbedder.of(encode, text_column, encoder_title(encoder), identity=encoder)

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import open_log
+from interlingua.cli.fit_rows import note_left_out, read_pairs_of_rows
 from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
@@ -21,6 +23,7 @@ from interlingua.cli.options import (
     Scales,
     Seed,
     Show,
+    SkipBad,
     TargetWhere,
     TranslatorFolder,
     Where,
@@ -56,6 +59,7 @@ def evaluate(
         int | None,
         typer.Option("--sample", metavar="N", min=2, help="Use at most N pairs of rows, drawn at random with --seed."),
     ] = None,
+    skip_bad: SkipBad = False,
     where: Where = None,
     target_where: TargetWhere = None,
     show: Show = None,
@@ -80,25 +84,30 @@ def evaluate(
     translator = load(directory)
     if report is None:
         check_effect({"--show": show}, "has no effect without --report; leave it out.")
-    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+    names: dict[str, Any] = {"columns": columns, "keys": keys, "scales": scales}
+    with advise_skip_bad():
+        files = inputs.open_sides(source, target, **names, where=(where, target_where), skip_bad=skip_bad)
     watch = console.Stopwatch()
     with inputs.closing_sides(files), open_log(log, input_files(source, target)) as record:
-        with console.show_progress("Evaluating", record=record, transient=True) as progress:
+        shown = console.show_progress("Evaluating", record=record, transient=True)
+        with advise_skip_bad(), shown as progress:
             inputs.check_widths(files, translator)
             fitted = warn_of_fitted_rows(files, translator, progress.on_rows)
-            spaces = inputs.read_paired(
+            spaces, left_out = read_pairs_of_rows(
                 files,
                 rows=rows,
                 seed=seed,
                 with_ids=report is not None,
                 show=reports.shown_columns(show, files),
+                skip_bad=skip_bad,
                 on_rows=progress.on_rows,
             )
             record("read", rows=spaces[0].n)
             inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
             measured = inputs.without_comparison(translator) if allow_foreign else translator
             scores = measure(measured, *spaces, pool=pool, seed=seed, on_rows=progress.on_rows)
-        result = {**scores.to_dict(), "fitted": fitted}
+        note_left_out(left_out, "pairs")
+        result = {**scores.to_dict(), "fitted": fitted, **({"left_out": left_out} if left_out else {})}
         if report is not None:
             with console.working("Drawing the report", record):
                 evaluated = {"evaluation": scores, "source_eval": spaces[0], "target_eval": spaces[1]}

@@ -15,7 +15,7 @@ from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.fit_rows import note_rows, read_fit_rows
+from interlingua.cli.fit_rows import fit_title, note_rows, read_fit_rows
 from interlingua.cli.known_pairs import read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
@@ -362,7 +362,7 @@ def _align(
     import interlingua
 
     first = next(iter(targets.values()))
-    with console.show_progress(inputs.fit_title(source, first), record=record) as on_step:
+    with console.show_progress(fit_title(source, first), record=record) as on_step:
         target = targets if len(targets) > 1 else first
         alignment = interlingua.align(source, target, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:

@@ -10,18 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.cli import console, inputs
-from interlingua.cli.collections import Collection
+from interlingua.cli.collections import Collection, check_same_order, read_same_ids
 from interlingua.cli.views import check_rows, read_views
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
+from interlingua.io import VectorFile
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["FitRows", "Usable", "find_usable", "note_rows", "read_fit_rows", "read_usable_sample"]
+__all__ = [
+    "FitRows",
+    "Usable",
+    "find_usable",
+    "fit_title",
+    "note_left_out",
+    "note_rows",
+    "read_fit_rows",
+    "read_pairs_of_rows",
+    "read_usable_sample",
+]
 
 _OnRows = Callable[[str, int, int], None]
 
@@ -139,6 +150,11 @@ def read_fit_rows(
     return FitRows(spaces, used, known, categories, views)
 
 
+def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
+    """Return what a fit of two spaces does, for the display of its progress."""
+    return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
+
+
 def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.Side]) -> None:
     """Say which rows of each side were drawn and which were left out."""
     for side, counts in used.items():
@@ -231,6 +247,77 @@ def read_usable_sample(
     space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])
     left_out = [ids[row] for row in np.flatnonzero(~usable)[:FIRST_ROWS]]
     return space, Usable(usable, tuple(left_out))
+
+
+def read_pairs_of_rows(
+    files: Sequence[inputs.Side],
+    *,
+    rows: int | None,
+    seed: int,
+    with_ids: bool,
+    show: Sequence[str | None] = (None, None),
+    skip_bad: bool,
+    on_rows: _OnRows,
+) -> tuple[list[EmbeddingSpace], dict[str, Any] | None]:
+    """Read the rows of both sides that are the same text, as `inputs.read_paired`, on request without some of them.
+
+    Args:
+        files: source and target.
+        rows: number of rows to draw; None for all.
+        seed: random seed of the draw.
+        with_ids: also read the ids.
+        show: a column of each side whose values are added to the ids.
+        skip_bad: leave out pairs of which the vector of one side cannot be used.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+
+    Returns:
+        Both sides; and how many pairs were left out with the first of them, or None where none were.
+
+    Raises:
+        InputError: as `inputs.read_paired`; no pair is left, or a file has lines that cannot be read.
+    """
+    from interlingua.aligners.usable import FIRST_ROWS
+    from interlingua.core.spaces import EmbeddingSpace
+
+    given: dict[str, Any] = {"rows": rows, "seed": seed, "on_rows": on_rows}
+    if not skip_bad:
+        return inputs.read_paired(files, with_ids=with_ids, show=show, **given), None
+    if any(isinstance(file, Collection) for file in files):
+        paired = read_same_ids(files, show=show, skip_bad=True, **given)
+        spaces = [
+            EmbeddingSpace(vectors, ids=names if with_ids else None, name=inputs.title_of(file))
+            for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
+        ]
+        left_out = {"rows": len(paired.left_out), "first": list(paired.left_out[:FIRST_ROWS])}
+        return spaces, left_out if paired.left_out else None
+    check_same_order(*(file for file in files if isinstance(file, VectorFile)))
+    found = [find_usable(file, on_rows) for file in files]
+    for file, each in zip(files, found, strict=True):
+        if each.lines:
+            raise InputError(
+                f"{file.path} has lines that cannot be read, the first is {each.lines[0]!r}, and row i of both files "
+                "must be the same text. Correct these lines, or pair the rows by ids: file://PATH?id=COLUMN."
+            )
+    usable = found[0].rows & found[1].rows
+    if not usable.any():
+        raise InputError("No row has vectors that can be used in both files; all would be left out.")
+    spaces = [
+        inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
+        for file, column in zip(files, show, strict=True)
+    ]
+    return spaces, None if usable.all() else Usable(
+        usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())
+    ).to_dict()
+
+
+def note_left_out(left_out: Mapping[str, Any] | None, what: str) -> None:
+    """Say how many rows or pairs were left out, and which are the first."""
+    if left_out is not None:
+        first = ", ".join(map(str, left_out["first"]))
+        verb = "is" if left_out["rows"] == 1 else "are"
+        console.note(
+            f"{what}: {left_out['rows']:,} without a vector that can be used {verb} left out; the first: {first}"
+        )
 
 
 def _find_all(files: Sequence[inputs.Side], view_files: Sequence[inputs.Side], on_rows: _OnRows) -> list[Usable]:

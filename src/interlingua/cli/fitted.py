@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.cli.inputs import SIDES, Side, read_space
+from interlingua.core.errors import UnusableRowError
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -58,7 +59,10 @@ def warn_of_fitted_rows(
         else:
             if not isinstance(seed, int) or n > file.n:
                 continue
-            again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
+            try:
+                again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
+            except UnusableRowError:  # rows that no fit has read
+                continue
             share = float(again == about.get("fingerprint"))
         if share == 0 or matches < needed:
             continue

@@ -31,7 +31,6 @@ __all__ = [
     "check_widths",
     "close_sides",
     "closing_sides",
-    "fit_title",
     "open_all",
     "open_sides",
     "read_categories",
@@ -39,6 +38,7 @@ __all__ = [
     "read_space",
     "side_columns",
     "side_names",
+    "title_of",
     "without_comparison",
 ]
 
@@ -155,11 +155,12 @@ def side_names(files: Sequence[Side]) -> list[str]:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise InputError(f"{twice} is named more than once as a target; name each candidate once.")
-    stems = [_title(file) for file in files[1:]]
+    stems = [title_of(file) for file in files[1:]]
     return ["source", *(stem if stems.count(stem) == 1 else path for stem, path in zip(stems, paths, strict=True))]
 
 
-def _title(side: Side) -> str:
+def title_of(side: Side) -> str:
+    """Return the names of a collection, or the name of a file without its extension."""
     return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
 
 
@@ -269,7 +270,7 @@ def read_space(
     if show is not None and with_ids:
         values = read_categories(file, show, rows=rows, seed=seed, usable=usable, option="--show")
         ids = [f"{key}: {value}" for key, value in zip(ids or (), values, strict=True)]
-    return EmbeddingSpace(vectors, ids=ids, name=name or _title(file))
+    return EmbeddingSpace(vectors, ids=ids, name=name or title_of(file))
 
 
 def read_paired(
@@ -304,7 +305,7 @@ def read_paired(
         ]
     paired = read_same_ids(files, rows=rows, seed=seed, show=show, on_rows=on_rows)
     return [
-        EmbeddingSpace(vectors, ids=names if with_ids else None, name=_title(file))
+        EmbeddingSpace(vectors, ids=names if with_ids else None, name=title_of(file))
         for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
     ]
 
@@ -366,11 +367,6 @@ def without_comparison(translator: Translator) -> Any:
         translate=partial(translator.translate, allow_foreign=True),
         invert=partial(translator.invert, allow_foreign=True),
     )
-
-
-def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
-    """Return what a fit of two spaces does, for the display of its progress."""
-    return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
 
 
 def _drawn(file: Side, rows: int | None, seed: int, usable: npt.NDArray[np.bool_] | None) -> IntArray | None:

@@ -13,6 +13,7 @@ from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
     ALLOW_LOSS,
@@ -220,7 +221,7 @@ def _fit(
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
     inputs.check_different([(str(space.name), space.vectors) for space in spaces])
-    with console.show_progress(inputs.fit_title(*spaces), record=record) as on_step:
+    with console.show_progress(fit_title(*spaces), record=record) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
     if not as_json:

@@ -18,9 +18,12 @@ __all__ = ["show_plan"]
 
 def _describe_origin(origin: Mapping[str, str]) -> str:
     """Return which vectors or texts the new vectors are made of, and of which models."""
-    what = f"texts {origin['text']}" if "text" in origin else f"vectors {origin.get('vector', 'without a name')}"
-    models = [f"{word} {origin[key]}" for word, key in (("from model", "from_model"), ("to", "model")) if key in origin]
-    return ", ".join([f"{what} of {origin['collection']}", *([" ".join(models)] if models else [])])
+    model, collection = origin.get("model"), origin["collection"]
+    if "text" in origin:
+        return f"the texts in column {origin['text']} of {collection}, embedded by {model}"
+    names = f"the vectors {origin['vector']} of {collection}" if "vector" in origin else f"the vectors of {collection}"
+    models = [f"{word} model {name}" for word, name in (("from", origin.get("from_model")), ("to", model)) if name]
+    return ", translated ".join([names, *([" ".join(models)] if models else [])])
 
 
 def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:

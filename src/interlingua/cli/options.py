@@ -73,7 +73,7 @@ SkipBad = Annotated[
     typer.Option(
         "--skip-bad",
         help="Leave out rows whose vector is missing, zero, not finite or of another width, and lines that cannot be "
-        "read. The result counts them and names the first. Pairs, labels and views stay in step.",
+        "read. The result counts them and names the first. What belongs to a row stays in step.",
         rich_help_panel="Input",
     ),
 ]

@@ -60,7 +60,7 @@ class InputError(InterlinguaError, ValueError):
 class UnusableRowError(InputError):
     """A row has no vector that can be used: it is missing, zero, not finite or of another width, or cannot be read.
 
-    A migration and a fit can leave such rows out; other work needs every row.
+    Fits, evaluations and migrations can leave such rows out; other work needs every row.
     """
 
 

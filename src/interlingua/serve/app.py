@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 from interlingua.serve.guard import Guard
+from interlingua.serve.progress import last_rows
 from interlingua.serve.session import SIDES, Session
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 _Result = TypeVar("_Result")
+_JOB = re.compile("[0-9a-f]{32}")
 
 
 def create_app(
@@ -58,6 +61,8 @@ def create_app(
     # Each kind of work has threads or processes of its own, so that none waits for a slower kind.
     quick, searches, jobs = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2), anyio.CapacityLimiter(2)
     watching = anyio.CapacityLimiter(2)
+    # Folders of the files that are translated, by the name that the page gave to the translation.
+    translating: dict[str, Path] = {}
 
     async def soon(call: Callable[[], _Result]) -> _Result:
         return await to_thread.run_sync(call, limiter=quick)
@@ -144,6 +149,9 @@ def create_app(
         # Refused before the file is sent, and again below if another fit has begun meanwhile.
         await soon(lambda: session.translator_folder(force=force))
         path = await soon(lambda: session.temporary_path(request.query_params.get("name", "vectors.npy")))
+        job = request.query_params.get("job", "")
+        if _JOB.fullmatch(job):
+            translating[job] = path.parent
         try:
             await uploads.receive(request, path)
             facts = {
@@ -156,7 +164,14 @@ def create_app(
         except BaseException:
             await discard(path.parent)
             raise
+        finally:
+            translating.pop(job, None)
         return Temporary(path.with_name(made["name"]), filename=made["name"])
+
+    async def progress(request: Request) -> Response:
+        folder = translating.get(request.query_params.get("job", ""))
+        known = None if folder is None else await to_thread.run_sync(lambda: last_rows(folder), limiter=watching)
+        return JSONResponse(known or {"phase": "waiting"})
 
     async def search(request: Request) -> Response:
         side, row, k = request.query_params.get("side", ""), _integer(request, "row", 0), _integer(request, "k", 10)
@@ -178,6 +193,7 @@ def create_app(
             Route("/report", report),
             Route("/translator.zip", archive),
             Route("/translate", translate, methods=["POST"]),
+            Route("/translate/progress", progress),
             Route("/search", search),
         ],
         middleware=[Middleware(Guard, port=port)],

@@ -22,6 +22,7 @@ from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.translator import load
 from interlingua.io import EXTENSIONS, VectorWriter, create_writer, open_vectors
 from interlingua.serve.jobs import argument_on_page
+from interlingua.serve.progress import written_rows
 from interlingua.serve.rows import store_rows
 
 __all__ = ["main", "read", "translate"]
@@ -53,8 +54,8 @@ def translate(path: Path, translator: Path, *, inverse: bool, allow_foreign: boo
         InputError: the file cannot be used.
     """
     loaded = load(translator)
-    file = open_vectors(path)
-    file.check()
+    file, progress = open_vectors(path), written_rows(path.parent)
+    file.check(on_rows=progress.on_rows)
     convert = loaded.invert if inverse else loaded.translate
     width = loaded.card["source" if inverse else "target"]["d"]
 
@@ -73,6 +74,7 @@ def translate(path: Path, translator: Path, *, inverse: bool, allow_foreign: boo
     with made:
         for batch in file.batches(_BLOCK):
             made.write(convert(batch.vectors, allow_foreign=allow_foreign), batch)
+            progress.on_rows("translating", made.rows, file.n)
     return {"name": out.name}
 
 

@@ -9,6 +9,7 @@ let heard = "";
 let phase = "";
 let timer = 0;
 let verdict = "";
+let watched = "";
 
 async function ask(path, options) {
   const answer = await fetch(path, options);
@@ -281,8 +282,11 @@ at("translate").addEventListener("submit", async (event) => {
   fail();
   const file = at("given").files[0];
   at("translated").textContent = "Translating ...";
+  const job = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const watch = setInterval(() => showTranslating(job), 1000);
+  watched = job;
   try {
-    const query = `direction=${at("direction").value}&name=${encodeURIComponent(file.name)}&force=${forced()}`;
+    const query = `direction=${at("direction").value}&name=${encodeURIComponent(file.name)}&force=${forced()}&job=${job}`;
     const answer = await ask(`/translate?${query}`, { method: "POST", body: file });
     // The server chooses the format, which may be another than that of the file.
     const given = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/i.exec(answer.headers.get("content-disposition") ?? "");
@@ -297,6 +301,19 @@ at("translate").addEventListener("submit", async (event) => {
     at("translated").textContent = "";
     fail(error);
   }
+  clearInterval(watch);
+  if (watched === job) {
+    watched = "";
+    at("translating").textContent = "";
+  }
 });
+
+// Rows and seconds are only shown: a screen reader says that the translation begins and ends.
+async function showTranslating(job) {
+  const told = await ask(`/translate/progress?job=${job}`).then((answer) => answer.json()).catch(() => ({}));
+  if (watched !== job || !told.rows) return;
+  const left = typeof told.seconds_left === "number" && told.done < told.rows ? `, about ${duration(told.seconds_left)} left` : "";
+  at("translating").textContent = `${told.phase} row ${told.done.toLocaleString("en")} of ${told.rows.toLocaleString("en")}${left}`;
+}
 
 look();

@@ -1,4 +1,4 @@
-"""How far a fit is, from the events that it logs."""
+"""How far a fit is, from the events that it logs, and how far a translation is, from the last event that it wrote."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from interlingua.core.atomic import write_text
+from interlingua.core.progress import ShownProgress
 from interlingua.core.wording import describe_step
 
-__all__ = ["FitLog"]
+__all__ = ["FitLog", "last_rows", "written_rows"]
+
+# No file from a browser has a name that begins with a dot.
+_ROWS = ".rows.json"
 
 # The share of the whole time that has passed when a step of the method `linear` ends, from one fit of 4,000 rows a side
 # and 128 columns. Other methods report how many of their steps are done.
@@ -82,3 +87,21 @@ class FitLog:
             share = _TRAINING * event["at"] / event["of"]
         if share > self._share:
             self._share, self._at = share, seconds
+
+
+def written_rows(folder: Path) -> ShownProgress:
+    """Return what writes how far the work on the rows of a file is into its folder, for `last_rows`."""
+
+    def write(event: str, **facts: Any) -> None:
+        if event == "rows":
+            write_text(folder / _ROWS, json.dumps(facts))
+
+    return ShownProgress("Translating", write)
+
+
+def last_rows(folder: Path) -> dict[str, Any] | None:
+    """Return phase, rows done, number of rows and seconds left of the work in a folder; None before it has begun."""
+    try:
+        return dict(json.loads((folder / _ROWS).read_text("utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlingua.stores._url import StoreURL
 from interlingua.stores.reembedding import TextEmbedder
@@ -34,6 +35,11 @@ def origin_of(
         found |= {"from_model": new if inverse else old, "model": old if inverse else new}
         found["translator"] = translator.fingerprint()
     return {name: value for name, value in found.items() if value}
+
+
+def made_by(plan: Mapping[str, Any]) -> str:
+    """Return what made the vectors of a migration, from its plan in a journal: its translator or its encoder."""
+    return "encoder" if "text" in (plan.get("origin") or {}) else "translator"
 
 
 def collection_name(url: StoreURL) -> str:

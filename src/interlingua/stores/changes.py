@@ -25,6 +25,7 @@ from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_renamed, note_written
+from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import written_rows
@@ -345,7 +346,7 @@ def _check_finished(
             )
     if facts["translator"] != (given := translator.fingerprint()):
         raise InputError(
-            f"{log.path}: the translator of this migration was {facts['translator']}, not {given}. Use the same."
+            f"{log.path}: the {made_by(facts['plan'])} of this migration was {facts['translator']}, not {given}. Use the same."
         )
     if target.capabilities.appends:
         raise InputError(

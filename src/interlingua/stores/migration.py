@@ -25,6 +25,7 @@ from interlingua.stores._choices import differences, that_matter
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_not_renamed
+from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
@@ -241,6 +242,7 @@ def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts:
         if name in ignored or recorded == value:
             continue
         what = name.replace("source_facts", "content of the source").replace("_", " ")
+        what = what.replace("translator", made_by(before["plan"]))
         change = f"was {differences(recorded, value)}"
         if name == "options":
             change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")

@@ -31,30 +31,34 @@ class TextEmbedder:
     Attributes:
         encode: a function from texts to vectors [n, d].
         text_column: name of the column.
-        name: of the encoder, by which a migration that goes on recognizes it.
+        name: of the encoder, for messages and files.
         d: width of the vectors.
+        identity: what tells this encoder from others of the same name, such as a whole command. A migration recognizes
+            it by a digest when it goes on.
     """
 
     encode: Callable[[list[str]], Any]
     text_column: str
     name: str
     d: int
+    identity: str = ""
 
     @classmethod
-    def of(cls, encode: Callable[[list[str]], Any], text_column: str, name: str) -> TextEmbedder:
-        """Embed one text to know the width.
+    def of(cls, encode: Callable[[list[str]], Any], text_column: str, name: str, *, identity: str = "") -> TextEmbedder:
+        """Embed one text to know the width; arguments as the attributes.
 
         Raises:
             InputError: an argument of another type, or an encoder that does not return vectors.
         """
         check_callable(encode, "encode", "a function from texts to vectors [n, d]")
         text_column, name = check_text(text_column, "text_column"), check_text(name, "name")
+        identity = check_text(identity, "identity")
         probe = check_matrix(encode([_PROBE]), f"The vectors of the encoder {name}")
-        return cls(encode, text_column, name, probe.shape[1])
+        return cls(encode, text_column, name, probe.shape[1], identity)
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits that depend on the name of the encoder, the column and the width."""
-        return hashlib.sha256(repr((self.name, self.text_column, self.d)).encode()).hexdigest()[:16]
+        """Return 16 hex digits that depend on the encoder, the column and the width."""
+        return hashlib.sha256(repr((self.name, self.identity, self.text_column, self.d)).encode()).hexdigest()[:16]
 
     def check_column(self, schema: pa.Schema | None, where: str) -> None:
         """Refuse a payload without texts in the column.
