@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
@@ -639,6 +640,40 @@ class StoreContract:
             with opened("things") as source:
                 assert catch_up(translator(), source, target, journal=journal).added == 20
             assert sorted(self.whole(target).ids.to_pylist()) == sorted(records.ids.to_pylist())
+
+    def test_a_catch_up_keeps_vectors_that_something_else_has_written(self, opened: Open, tmp_path: Path) -> None:
+        with opened("things") as target:
+            if target.capabilities.appends:
+                return  # no catch-up writes to a file
+            records, journal = self.replaced(tmp_path, target, tmp_path / "j", stop=None), tmp_path / "j"
+            d, more = target.info().d, self.rows(target.capabilities.ids[-1], target.capabilities.payload, 45)
+        native = Records(more.ids.take([3, 40]), more.vectors[[3, 40], :d].copy(), more.take([3, 40]).payload)
+        with opened("things") as target:
+            target.prepare(self.spec(records, d=d), 40)
+            target.upsert(native)
+            target.finish()
+        with open_store(f"memory://{tmp_path.name}#old") as source, opened("things") as target:
+            changed = more.take([3, 4, 40, 41])
+            source.upsert(Records(changed.ids, -changed.vectors, changed.payload))
+            dry = catch_up(translator(), source, target, journal=journal, dry_run=True)
+            assert (dry.updated, dry.added, dry.kept) == (2, 2, 2)
+            assert len(self.whole(target)) == 41
+            assert catch_up(translator(), source, target, journal=journal).kept == 2
+            again = catch_up(translator(), source, target, journal=journal)
+            assert (again.updated, again.added, again.kept) == (1, 1, 2)
+        with opened("things") as target:
+            kept = target.fetch(native.ids).vectors
+            cosines = (unit_rows(np.asarray(kept)) * unit_rows(native.vectors)).sum(axis=1)
+            np.testing.assert_allclose(cosines, 1, atol=1e-3)
+            written = target.fetch(changed.ids.take([1, 3])).vectors
+        wanted = translator().translate(-changed.vectors[[1, 3]])
+        np.testing.assert_allclose(unit_rows(np.asarray(written)), unit_rows(wanted), atol=1e-3)
+        with open_store(f"memory://{tmp_path.name}#old") as source, opened("things") as target:
+            source.delete(native.ids.slice(0, 1))
+            gone = catch_up(translator(), source, target, journal=journal, delete_vanished=True)
+            assert (gone.deleted, gone.removed) == (1, 0)
+            assert catch_up(translator(), source, target, journal=journal, allow_loss=True).kept == 0
+            assert rollback(journal, target=target, dry_run=True).edited == 1
 
     @pytest.mark.parametrize(
         ("loss", "reason"),

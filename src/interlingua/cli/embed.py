@@ -106,8 +106,8 @@ def embed(
     check_outputs({"TARGET": next(iter(input_files(target)), None), "--journal": path, "--log": log})
     if undo:
         check_effect({"--resume": resume}, "and --rollback exclude each other.")
-    else:
-        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback; leave it out.")
+    elif not catch_up:
+        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
     if catch_up:
         check_effect({"--resume": resume, "--rollback": undo}, "and --catch-up exclude each other.")
     if dry_run:
@@ -119,7 +119,7 @@ def embed(
     if catch_up:
         with console.working("Loading the encoder"):
             embedder = _open(encoder, text_column, on_device)
-        choices = {"dry_run": dry_run, "delete_vanished": False}
+        choices = {"dry_run": dry_run, "delete_vanished": False, "allow_loss": allow_loss}
         run_catch_up(embedder, source, target, path, options, None, log, as_json=as_json, **choices)
         return
     open_target = open_source if dry_run else open_store

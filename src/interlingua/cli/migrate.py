@@ -148,15 +148,15 @@ def migrate(
         check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
         check_effect({"--resume": resume}, "and --rollback exclude each other.")
-    else:
-        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback; leave it out.")
+    elif not catch_up:
+        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
     if not catch_up:
         without = {"--since": since, "--delete-vanished": delete_vanished}
         check_effect(without, "has no effect without --catch-up; leave it out.")
     else:
         unused = {"--resume": resume, "--rollback": undo, "--report": report, "--fit": fit, "--rows": rows}
         check_effect(unused, "and --catch-up exclude each other.")
-        choices = {"dry_run": dry_run, "delete_vanished": delete_vanished}
+        choices = {"dry_run": dry_run, "delete_vanished": delete_vanished, "allow_loss": allow_loss}
         run_catch_up(load(directory), source, target, path, options, since, log, as_json=as_json, **choices)
         return
     if dry_run:

@@ -51,7 +51,10 @@ TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is 
 JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
 WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 ROLLBACK = "Delete TARGET, which this command made. Refused if it holds rows or vectors that are nowhere else."
-ALLOW_LOSS = "With --rollback, delete TARGET also if rows or vectors are lost."
+ALLOW_LOSS = (
+    "With --rollback, delete TARGET also if rows or vectors are lost. With --catch-up, also replace vectors of TARGET "
+    "that something else has written."
+)
 DRY_RUN = "Print the plan and its costs, or with --rollback what it would delete. Write nothing, no log either."
 _AGAIN = "Run the same command again to copy the other rows."
 
@@ -140,6 +143,7 @@ def run_catch_up(
     *,
     dry_run: bool,
     delete_vanished: bool,
+    allow_loss: bool,
     as_json: bool,
 ) -> None:
     """Copy the rows that are new or changed since a finished migration, and say how many.
@@ -154,6 +158,7 @@ def run_catch_up(
         log: of ``--log``.
         dry_run: only find the rows.
         delete_vanished: also delete rows of the target that the source no longer has.
+        allow_loss: also replace vectors of the target that something else has written.
         as_json: print one object.
 
     Raises:
@@ -176,6 +181,7 @@ def run_catch_up(
                 since=(column, value) if since else None,
                 dry_run=dry_run,
                 delete_vanished=delete_vanished,
+                allow_loss=allow_loss,
                 on_rows=show,
             )
         record("done", **asdict(done))
@@ -186,10 +192,17 @@ def run_catch_up(
     console.note(f"Compared {count_of(done.read)} of {source}: {_counts(done)}.")
     if done.left_out:
         console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
+    if done.kept:
+        console.note(
+            f"Kept in {target}: {count_of(done.kept)} whose vector something else has written since. --allow-loss "
+            "replaces such vectors."
+        )
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed and (done.updated or done.added or not in_place):
-        written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
+        others = "other " if done.kept else ""
+        wrote = done.updated + done.added > done.kept
+        written = f"The {others}updated and added rows were written to {target}; " if wrote else ""
         console.note(f"{written}{done.listed} lists the ids.")
     if done.removed:
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")

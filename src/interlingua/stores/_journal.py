@@ -305,8 +305,8 @@ class MigrationJournal:
         return np.frombuffer(blob, "<i8").reshape(-1, 2).astype(np.int64)
 
     def _pages(self, rest: str, *values: Any) -> Iterator[Page]:
-        for number, after, *facts, done in self._read(f"select * from page {rest}", *values):
-            yield Page(number, self._value(after), *facts, bool(done))
+        for number, after, rows, digest, usable, done in self._read(f"select * from page {rest}", *values):
+            yield Page(number, self._value(after), rows, digest, usable, bool(done))
 
     def _fact(self, name: str) -> Any:
         rows = self._read("select value from fact where name = ?", name)

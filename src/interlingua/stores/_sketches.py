@@ -52,7 +52,7 @@ class Sketches:
             ids: [n] digests.
             vectors: [n, d] as the store has them.
         """
-        first, last = (np.searchsorted(self._ids, ids, side) for side in ("left", "right"))  # type: ignore[call-overload]
+        first, last = np.searchsorted(self._ids, ids, "left"), np.searchsorted(self._ids, ids, "right")
         found, same = _projections(sketches_of(vectors)), np.zeros(len(ids), bool)
         for offset in range(int((last - first).max(initial=0))):
             rows = np.flatnonzero(first + offset < last)

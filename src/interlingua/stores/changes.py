@@ -23,12 +23,13 @@ from interlingua.core.translator import Translator
 from interlingua.stores._choices import caught_up_options
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
+from interlingua.stores._foreign import foreign_rows
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_renamed, note_written
 from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
-from interlingua.stores._sketches import written_rows
+from interlingua.stores._sketches import Sketches, written_rows
 from interlingua.stores.planning import Options, target_spec
 from interlingua.stores.reembedding import TextEmbedder
 
@@ -95,7 +96,7 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     """Return the ids of rows that the migration wrote and the target still has, but the source no longer has.
 
     Args:
-        target: of the migration. Rows that something else has added to it are not among them.
+        target: of the migration. Rows that something else has added to it, or given another vector, are not among them.
         log: journal of the migration.
         changes: of the whole source.
         id_type: of the ids of the source.
@@ -105,11 +106,12 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     """
     if not changes.deleted or log.facts.get("as_new_vector"):
         return []
-    vanished, remaining = [], changes.remaining(id_type)
+    vanished, remaining, sketches = [], changes.remaining(id_type), Sketches(log.sketches())
     with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
         for records, _ in pages:
             digests = digest_ids(records.ids)
-            gone = np.flatnonzero(log.holds(digests) & ~np.isin(digests, remaining))
+            own = sketches.compare(digests, records.vectors)[1]
+            gone = np.flatnonzero(own & log.holds(digests) & ~np.isin(digests, remaining))
             vanished += records.ids.take(pa.array(gone, pa.int64())).to_pylist()
     return vanished
 
@@ -173,6 +175,8 @@ class CatchUp:
         listed: file with the ids of all of them, ``None`` if there are none.
         removed: rows that were deleted in the target, because the source no longer has them.
         left_out: rows that were left out, because they have no vector that can be translated.
+        kept: of the updated and added rows, those that were not written, because the target holds a vector for them
+            that something else has written since.
     """
 
     read: int
@@ -182,6 +186,7 @@ class CatchUp:
     listed: str | None
     removed: int = 0
     left_out: int = 0
+    kept: int = 0
 
 
 def catch_up(
@@ -194,6 +199,7 @@ def catch_up(
     since: tuple[str, str] | None = None,
     dry_run: bool = False,
     delete_vanished: bool = False,
+    allow_loss: bool = False,
     on_rows: Progress | None = None,
 ) -> CatchUp:
     """Copy the rows of a source that are new or have changed since a finished migration or its last catch-up.
@@ -212,6 +218,8 @@ def catch_up(
         dry_run: only find the rows.
         delete_vanished: also delete the rows of the target that the migration wrote and the source no longer gives:
             they were deleted, or ``options`` leave them out now. Other rows of the target are not touched.
+        allow_loss: also replace vectors of the target that something else has written, such as rows that were embedded
+            with the new model; otherwise they are kept.
         on_rows: called with the phase, the rows done and the number of rows.
 
     Raises:
@@ -257,17 +265,23 @@ def catch_up(
         ids = [*changes.updated, *changes.added]
         if changes and not dry_run:
             check_made(log, target)
+        kept, sketches = 0, Sketches(log.sketches())
         if ids and not dry_run:
             target.prepare(spec, log.row_count())
-            for start in range(0, len(ids), FETCHED_ROWS):
-                part = ids[start : start + FETCHED_ROWS]
-                records = source.fetch(pa.array(part, info.id_type))
+        for start in range(0, len(ids), FETCHED_ROWS):
+            records = source.fetch(pa.array(ids[start : start + FETCHED_ROWS], info.id_type))
+            if not allow_loss:
+                foreign = foreign_rows(target, sketches, options.as_written(records).ids)
+                kept += int(foreign.sum())
+                records = records.take(np.flatnonzero(~foreign))
+            if len(records) and not dry_run:
                 written = conversion.translated(records)
                 note_written(log, written)
                 log.add_sketches(written_rows(written))
                 target.upsert(written)
                 log.record_rows(conversion.copied(records).row_digests())
-                report("copying", start + len(part), len(ids))
+            report("copying", min(start + FETCHED_ROWS, len(ids)), len(ids))
+        if ids and not dry_run:
             target.finish()
         listed = changes_path(path) if changes and not dry_run else None
         vanished: list[Any] = []
@@ -286,6 +300,7 @@ def catch_up(
             None if listed is None else str(listed),
             len(vanished) if delete_vanished else 0,
             changes.left_out + (info.nulls if options.skip_null or options.skip_bad else 0),
+            kept,
         )
 
 
@@ -346,7 +361,8 @@ def _check_finished(
             )
     if facts["translator"] != (given := translator.fingerprint()):
         raise InputError(
-            f"{log.path}: the {made_by(facts['plan'])} of this migration was {facts['translator']}, not {given}. Use the same."
+            f"{log.path}: the {made_by(facts['plan'])} of this migration was {facts['translator']}, not {given}. "
+            "Use the same."
         )
     if target.capabilities.appends:
         raise InputError(
