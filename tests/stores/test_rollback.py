@@ -179,6 +179,10 @@ def test_a_sketch_tells_vectors_apart_and_ignores_their_length_and_half_precisio
         assert same.all()
     assert not written.compare(ids, unit(5_000, 48, 2))[1].any()
     assert not written.compare(ids + 5_000, vectors)[0].any()
+    for value in (np.nan, np.inf, 1e38):
+        other = vectors.copy()
+        other[:, 3] = value
+        assert not written.compare(ids, other)[1].any()
     near = vectors + 0.1 * unit(5_000, 48, 3)
     assert written.compare(ids, near)[1].mean() < 0.01
     twice = Sketches(np.concatenate([np.stack([ids, sketches_of(rows)], axis=1) for rows in (vectors, near)]))

@@ -14,8 +14,6 @@ __all__ = ["caught_up_options", "differences", "that_matter"]
 
 # Options that change neither which rows are written nor what is written.
 _WITHOUT_EFFECT = frozenset({"page_rows", "allow_foreign"})
-# Options that leave out rows, which a catch-up may add: rows that arrived since may lack what all had at first.
-_LEAVING_OUT = ("skip_null", "skip_bad")
 
 
 def that_matter(options: Options | Mapping[str, Any]) -> dict[str, Any]:
@@ -37,15 +35,21 @@ def caught_up_options(journal: Path, recorded: Options, given: Options | None) -
     """
     if given is None:
         return recorded
-    added = {name: True for name in _LEAVING_OUT if getattr(given, name)}
-    before, now = that_matter(replace(recorded, **added)), that_matter(given)
+    # Rows that arrived since may lack what all rows had at first.
+    wider = replace(
+        recorded,
+        skip_null=recorded.skip_null or given.skip_null,
+        skip_bad=recorded.skip_bad or given.skip_bad,
+        allow_foreign=given.allow_foreign,
+    )
+    before, now = that_matter(wider), that_matter(given)
     if before != now:
         changed = differences(that_matter(recorded), now, [name for name in now if before[name] != now[name]])
         raise InputError(
             f"{journal}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same "
             "options in every command about one migration."
         )
-    return replace(recorded, allow_foreign=given.allow_foreign, **added)
+    return wider
 
 
 def differences(before: Any, now: Any, names: list[str] | None = None) -> str:

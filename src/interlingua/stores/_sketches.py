@@ -24,8 +24,9 @@ _SEED = 7
 
 def sketches_of(vectors: FloatArray) -> IntArray:
     """Return a sketch of each vector [n], int64, of its direction alone: some stores scale vectors to unit norm."""
-    rows = unit_rows(np.asarray(vectors, np.float32))
-    projections = np.clip(rows @ _signs(rows.shape[1]), -1e4, 1e4)
+    with np.errstate(all="ignore"):  # something else may have written infinity, which then differs from everything
+        rows = unit_rows(np.asarray(vectors, np.float32))
+        projections = np.clip(rows @ _signs(rows.shape[1]), -1e4, 1e4)
     return np.ascontiguousarray(projections, "<f2").view("<i8")[:, 0].astype(np.int64)
 
 

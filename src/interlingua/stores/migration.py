@@ -234,7 +234,8 @@ def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts:
     places = [name for name, store in (("source", source), ("target", target)) if is_recorded(before, name, store.url)]
     ignored = {"source_path", "target_path", *places}
     for name, given in facts.items():
-        recorded, value = before.get(name), given
+        recorded: Any = before.get(name)
+        value: Any = given
         if name == "options":
             recorded, value = that_matter(before[name]), that_matter(given)
         if name == "source_facts" and log.phase != "done":

@@ -36,7 +36,8 @@ class Rollback:
     Attributes:
         dropped: address of the target; ``None`` if the migration had made nothing yet, was rolled back before, or
             something else has dropped what it made.
-        rows: rows of the target that have a vector; ``None`` if they were not counted.
+        rows: rows of the target, and of a vector beside the old one those that have it; ``None`` if they were not
+            counted.
         added: of these, rows that the migration did not write.
         edited: of these, rows of the migration whose vector something else has written since.
         first_added: id of a row that was added or edited, as text.
