@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from interlingua.core.arrays import IntArray
 from interlingua.core.digests import digest_ids
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
@@ -32,7 +33,7 @@ def foreign_rows(target: Store, sketches: Sketches, ids: pa.Array) -> npt.NDArra
     return np.isin(digest_ids(ids), found)
 
 
-def _foreign(records: Records, sketches: Sketches) -> npt.NDArray[np.int64]:
+def _foreign(records: Records, sketches: Sketches) -> IntArray:
     """Return the digests of the ids of rows with a vector that is not one of the migration."""
     filled = records.take(np.flatnonzero(np.isfinite(records.vectors).all(axis=1)))
     if not len(filled):
