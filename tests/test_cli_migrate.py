@@ -51,7 +51,25 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
     assert "the vectors vector of old.parquet, translated from model left to model right" in text.out
+    assert "payload that is copied: year" in text.out
     assert "Nothing was written" in text.err
+    alone = run("migrate", saved, store, "new.parquet", "--dry-run", "--drop-payload")
+    assert "left out: year" in alone.out
+    assert "payload" not in alone.out
+    plain = run("migrate", saved, "source.npy", "new.npy", "--dry-run")
+    assert "payload that is copied: none" in plain.out
+
+
+def test_the_time_of_a_migration_is_without_that_of_its_report(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote: list[int] = []
+    monkeypatch.setattr("interlingua.cli.migrate._write_report", lambda *_: wrote.append(1))
+    clock = property(lambda _: 77.7 if wrote else 5.5)
+    monkeypatch.setattr("interlingua.cli.console.Stopwatch.seconds", clock)
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html")
+    assert "Wrote 600 rows to new.parquet in 5.5 s" in ran.err
+    assert wrote
 
 
 def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
