@@ -349,6 +349,26 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0
 
 
+def test_a_catch_up_keeps_vectors_of_others_and_takes_another_page_size(run: Run, store: Path, saved: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    target = "duckdb://new.duckdb#docs.v"
+    command = ["migrate", saved, store, target]
+    assert run(*command, "--page-rows", "100").code == 0
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute("update docs set v = (select v from docs where id = 'row 9') where id = 'row 3'")
+    change(store)
+    dry = run(*command, "--catch-up", "--dry-run")
+    assert dry.code == 0, dry.err
+    kept = f"Kept in {target}: 1 row whose vector something else has written since. --allow-loss replaces such vectors."
+    assert kept in dry.err
+    done = run(*command, "--catch-up")
+    assert kept in done.err
+    assert f"The other updated and added rows were written to {target}" in done.err
+    again = run(*command, "--catch-up", "--allow-loss", "--json")
+    assert (again.json["updated"], again.json["kept"]) == (1, 0)
+    assert run(*command, "--catch-up", "--json").json["updated"] == 0
+
+
 def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: Path, saved: Path) -> None:
     table = pq.read_table(store)
     vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(N, -1).copy()
