@@ -136,7 +136,7 @@ def test_a_file_is_fitted_without_the_rows_and_they_are_named(
     assert ran.json["source"] == {"rows": N - 4, "of": N, "left_out": {"rows": 4, "first": [7, 23, 31, 47]}}
     assert ran.json["target"] == {"rows": N, "of": N}
     assert ran.json["pairs"] == {"rows": N - 4, "of": N}
-    assert '"left_out":{"rows":4' in (folder / "log.jsonl").read_text().replace(" ", "")
+    assert '"source":{"rows":596,"of":600,"left_out":4}' in (folder / "log.jsonl").read_text().replace(" ", "")
     assert "source: 4 rows of 600 without a vector that can be used are left out; the first: row 7, row 23" in ran.err
     assert "pairs: 4 of 600 name a row that is left out, and are not used" in ran.err
     assert load(folder / "t").card["source"]["left_out"] == {"rows": 4, "of": N, "first": [7, 23, 31, 47]}

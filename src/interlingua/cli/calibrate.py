@@ -144,7 +144,7 @@ def calibrate(
                 }
         for what, rows in left_out.items():
             note_left_out(rows, what)
-        record("read", rows=[space.n for space in spaces], **({"left_out": left_out} if left_out else {}))
+        record("read", rows=[space.n for space in spaces], left_out=sum(rows["rows"] for rows in left_out.values()))
         inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
         with console.working("Measuring scores", record):
             made = translator.fit_calibration(

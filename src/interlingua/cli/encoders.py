@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
 from interlingua.cli.fit_rows import read_usable_sample
@@ -180,8 +181,9 @@ def _read_side(
             {f"--{argument.replace('_', '-')}": where}, "selects rows of a collection, and none is given; leave it out."
         )
         return None
-    collection = Collection(address, where, argument, skip_bad=skip_bad)
-    with inputs.closing_sides([collection]):
+    with advise_skip_bad():
+        collection = Collection(address, where, argument, skip_bad=skip_bad)
+    with advise_skip_bad(), inputs.closing_sides([collection]):
         if skip_bad:
             return read_usable_sample(collection, rows=COMPARED_ROWS, seed=seed)[0]
         return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)

@@ -15,7 +15,7 @@ from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.fit_rows import fit_title, note_rows, read_fit_rows
+from interlingua.cli.fit_rows import counts_of, fit_title, note_rows, read_fit_rows
 from interlingua.cli.known_pairs import read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
@@ -223,21 +223,20 @@ def fit(
 
     if encoders.is_encoder_fit(named, without_effect):
         with open_log(log, (*input_files(source or "", target or ""), Path(texts or ""))) as record:
-            with advise_skip_bad():
-                alignment, drawn, used = encoders.fit_encoders(
-                    named,
-                    (source, target),
-                    where=(where, target_where),
-                    skip_bad=skip_bad,
-                    sample=rows,
-                    names=(source_name, target_name),
-                    method=method,
-                    assignments=assignments or (),
-                    settings=settings,
-                    device=on_device,
-                    seed=seed,
-                    record=record,
-                )
+            alignment, drawn, used = encoders.fit_encoders(
+                named,
+                (source, target),
+                where=(where, target_where),
+                skip_bad=skip_bad,
+                sample=rows,
+                names=(source_name, target_name),
+                method=method,
+                assignments=assignments or (),
+                settings=settings,
+                device=on_device,
+                seed=seed,
+                record=record,
+            )
             failed, written = write(alignment, drawn, record)
     else:
         if source is None or target is None:
@@ -294,7 +293,7 @@ def fit(
                         on_rows=reading.on_rows,
                     )
                 spaces, used = read.spaces, read.used
-                record("read", **used)
+                record("read", **counts_of(used))
                 inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
                 note_rows(used, dict(zip(sides, files, strict=True)))
                 # The limit of `align` itself would cut what --rows asks for.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FitRows",
     "Usable",
+    "counts_of",
     "find_usable",
     "fit_title",
     "note_left_out",
@@ -153,6 +154,14 @@ def read_fit_rows(
 def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
     """Return what a fit of two spaces does, for the display of its progress."""
     return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
+
+
+def counts_of(used: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return what was used of each side as numbers alone, for a log, which holds no ids."""
+    return {
+        side: {name: value["rows"] if name == "left_out" else value for name, value in counts.items()}
+        for side, counts in used.items()
+    }
 
 
 def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.Side]) -> None:
