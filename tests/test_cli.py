@@ -220,7 +220,13 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
     assert ran.code == 2
     assert "exists" in ran.json["error"]
     assert "--force" in ran.json["error"]
-    assert run(*arguments, "--force").code == 0
+    again = run(*arguments, "--force")
+    assert again.code == 0
+    assert "Next commands. OLD_PAIRS and NEW_PAIRS hold the same texts under both models" in again.err
+    assert f"  interlingua translate {saved} {folder / 'source.npy'} --out translated.npy" in again.err
+    assert (
+        run(*arguments, "--force", "--json").json["commands"][0].startswith(f"interlingua evaluate {saved} OLD_PAIRS")
+    )
     assert load(saved).card["method"] != "planted"
 
 

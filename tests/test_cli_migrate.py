@@ -51,7 +51,25 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
     assert "the vectors vector of old.parquet, translated from model left to model right" in text.out
+    assert "payload that is copied: year" in text.out
     assert "Nothing was written" in text.err
+    alone = run("migrate", saved, store, "new.parquet", "--dry-run", "--drop-payload")
+    assert "left out: year" in alone.out
+    assert "payload" not in alone.out
+    plain = run("migrate", saved, "source.npy", "new.npy", "--dry-run")
+    assert "payload that is copied: none" in plain.out
+
+
+def test_the_time_of_a_migration_is_without_that_of_its_report(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote: list[int] = []
+    monkeypatch.setattr("interlingua.cli.migrate._write_report", lambda *_: wrote.append(1))
+    clock = property(lambda _: 77.7 if wrote else 5.5)
+    monkeypatch.setattr("interlingua.cli.console.Stopwatch.seconds", clock)
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html")
+    assert "Wrote 600 rows to new.parquet in 5.5 s" in ran.err
+    assert wrote
 
 
 def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
@@ -86,6 +104,39 @@ def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None
     Path("gone.parquet").unlink()
     gone = run("migrate", saved, store, "gone.parquet", "--rollback")
     assert "no longer exists" in gone.err
+
+
+def test_a_rollback_is_previewed_and_refused_where_vectors_would_be_lost(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    target = "duckdb://new.duckdb#docs.v"
+    assert run("migrate", saved, store, target).code == 0
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute("insert into docs by name select 'native ' || id id, v, year from docs limit 50")
+
+    dry = run("migrate", saved, store, target, "--rollback", "--dry-run")
+    assert dry.code == 0, dry.err
+    assert f"--rollback would drop {target} with 650 rows. It is refused without --allow-loss." in dry.err
+    assert "50 rows that the migration did not write, for example the one with the id 'native " in dry.err
+    assert "Nothing was dropped." in dry.err
+    counted = run("migrate", saved, store, target, "--rollback", "--dry-run", "--json").json
+    assert (counted["rows"], counted["added"], counted["edited"], counted["dry_run"]) == (650, 50, 0, True)
+    refused = run("migrate", saved, store, target, "--rollback", "--json")
+    assert refused.code == 2
+    assert "50 rows that the migration did not write" in refused.json["error"]
+    assert "Copy it first, or drop it with --allow-loss." in refused.json["error"]
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute("delete from docs where id like 'native %'")
+    moved = store.rename(store.with_name("moved.parquet"))
+    refused = run("migrate", saved, store, target, "--rollback", "--json")
+    assert refused.code == 2
+    assert "may be the last ones, because" in refused.json["error"]
+    moved.rename(store)
+    # The same stores, as another path, find the same journal.
+    elsewhere = f"duckdb://{Path.cwd()}/new.duckdb#docs.v"
+    assert "with 600 rows" in run("migrate", saved, Path(store).resolve(), elsewhere, "--rollback", "--dry-run").err
+    assert f"Dropped {target} with 600 rows" in run("migrate", saved, store, target, "--rollback").err
 
 
 @pytest.mark.parametrize(
@@ -298,6 +349,26 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     removed = run(*command, "--catch-up", "--delete-vanished")
     assert f"Deleted in duckdb://new.duckdb#docs.v: 2 rows that {store} no longer has." in removed.err
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0
+
+
+def test_a_catch_up_keeps_vectors_of_others_and_takes_another_page_size(run: Run, store: Path, saved: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    target = "duckdb://new.duckdb#docs.v"
+    command = ["migrate", saved, store, target]
+    assert run(*command, "--page-rows", "100").code == 0
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute("update docs set v = (select v from docs where id = 'row 9') where id = 'row 3'")
+    change(store)
+    dry = run(*command, "--catch-up", "--dry-run")
+    assert dry.code == 0, dry.err
+    kept = f"Kept in {target}: 1 row whose vector something else has written since. --allow-loss replaces such vectors."
+    assert kept in dry.err
+    done = run(*command, "--catch-up")
+    assert kept in done.err
+    assert f"The other updated and added rows were written to {target}" in done.err
+    again = run(*command, "--catch-up", "--allow-loss", "--json")
+    assert (again.json["updated"], again.json["kept"]) == (1, 0)
+    assert run(*command, "--catch-up", "--json").json["updated"] == 0
 
 
 def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: Path, saved: Path) -> None:

@@ -111,7 +111,11 @@ REFUSED = [
     ("--force", f"{MIGRATE} --force", "--force replaces an existing report and needs --report"),
     ("--rows", f"{MIGRATE} --rows 100", "--rows has no effect without --fit"),
     ("--resume", f"{MIGRATE} --rollback --resume", "--resume and --rollback exclude each other"),
-    ("--dry-run", f"{MIGRATE} --rollback --dry-run", "--dry-run and --rollback exclude each other"),
+    (
+        "--allow-loss",
+        f"{MIGRATE} --allow-loss",
+        "--allow-loss has no effect without --rollback or --catch-up",
+    ),
     ("--resume", f"{MIGRATE} --dry-run --resume", "--resume has no effect with --dry-run"),
     ("--report", f"{MIGRATE} --dry-run --report r.html", "--report has no effect with --dry-run"),
     ("--where", f"{MIGRATE} --where 'year > 3'", "cannot select rows. Leave --where out"),
@@ -142,7 +146,11 @@ REFUSED = [
     ("--scale", f"{SEARCH} --text a --rerank e --scale source", "--scale source has no effect with --rerank"),
     ("--scale", f"{SEARCH} --query target.npy --scale source", "and this translator has none. .*leave --scale out"),
     ("--resume", f"{EMBED} --rollback --resume", "--resume and --rollback exclude each other"),
-    ("--dry-run", f"{EMBED} --rollback --dry-run", "--dry-run and --rollback exclude each other"),
+    (
+        "--allow-loss",
+        f"{EMBED} --allow-loss",
+        "--allow-loss has no effect without --rollback or --catch-up",
+    ),
     ("--resume", f"{EMBED} --dry-run --resume", "--resume has no effect with --dry-run"),
     ("--catch-up", f"{EMBED} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
     ("--catch-up", f"{EMBED} --catch-up --resume", "--resume and --catch-up exclude each other"),
@@ -239,10 +247,10 @@ ALWAYS = {
     "fit": "--target --out --report --force --allow-failed --seed --log --json --method --source-name",
     "translate": "--out --inverse --shard --resume --allow-foreign --dtype --engine --log --json",
     "evaluate": "--skip-bad --pool --seed --column --key --scale --report --json --sample --allow-foreign --log",
-    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
-    "--allow-foreign --seed --log --json",
-    "embed": "--rollback --encoder --text-column --metric --ids-as-text --drop-payload --where --skip-null --skip-bad "
-    "--triggers --page-rows --json",
+    "migrate": "--rollback --dry-run --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad "
+    "--page-rows --allow-foreign --seed --log --json",
+    "embed": "--rollback --dry-run --encoder --text-column --metric --ids-as-text --drop-payload --where --skip-null "
+    "--skip-bad --triggers --page-rows --json",
     "search": "--space -k --calibrate --show --allow-foreign --seed --log --json",
     "calibrate": "--out --force --source-queries --target-queries --paired --skip-bad --allow-foreign --seed --log "
     "--json",

@@ -267,7 +267,7 @@ def test_a_line_has_the_time_and_the_last_step(capsys: pytest.CaptureFixture[str
         time.sleep(0.2)
     lines = capsys.readouterr().err.splitlines()
     assert lines
-    assert set(lines) == {r"Aligning \x1b[31m: 0 s, refit 3 of 8, 90 s left"}
+    assert set(lines) == {r"Aligning \x1b[31m: 0 s, refit 3 of 8, 90 s left in this stage"}
 
 
 @pytest.mark.usefixtures("often")
@@ -276,9 +276,13 @@ def test_the_time_that_is_left_counts_down_and_ends(capsys: pytest.CaptureFixtur
         shown({"step": "defense", "name": "secret rotation", "at": 10, "of": 11, "seconds_left": 2})
         first = shown.state
         time.sleep(1.7)
-    assert first == "defense secret rotation, 11 of 11, 2 s left"
-    said = list(dict.fromkeys(re.findall(r", \d+ s left|$", line)[0] for line in capsys.readouterr().err.splitlines()))
-    assert said == [", 2 s left", ", 1 s left", ""]
+    assert first == "defense secret rotation, 11 of 11, 2 s left in this stage"
+    said = list(
+        dict.fromkeys(
+            re.findall(r", \d+ s left in this stage|$", line)[0] for line in capsys.readouterr().err.splitlines()
+        )
+    )
+    assert said == [f", {n} s left in this stage" for n in (2, 1)] + [""]
 
 
 @pytest.mark.usefixtures("often")
@@ -289,7 +293,9 @@ def test_rows_are_shown_with_their_rate_and_the_time_left(capsys: pytest.Capture
         shown.on_rows("copying", 2_000, 1_000_000)
         time.sleep(0.1)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.fullmatch(r"Migrating: 0 s, copying 2,000 of 1,000,000 rows, [\d,]+ rows/s, \d+ s left", last)
+    assert re.fullmatch(
+        r"Migrating: 0 s, copying 2,000 of 1,000,000 rows, [\d,]+ rows/s, \d+ s left in this stage", last
+    )
 
 
 def test_the_time_left_of_a_second_file_in_one_phase_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,11 +65,11 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
                 "seconds_left": 47.7,
             },
             "second search, island 3, generation 1, best map 3.0 deviations above random ones, 40 maps after 12 s, "
-            "48 s left",
+            "48 s left in this stage",
         ),
         (
             {"step": "embedding", "side": "target", "at": 512, "of": 5000, "seconds_left": 600},
-            "embedding with the target encoder, 512 of 5,000 texts, 10 min left",
+            "embedding with the target encoder, 512 of 5,000 texts, 10 min left in this stage",
         ),
         ({"step": "attack", "work": "reading words of 20 rows"}, "reading words of 20 rows"),
         ({"step": "defense", "name": "no defense", "at": 0, "of": 3}, "defense no defense, 1 of 3"),
@@ -87,7 +87,7 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
         ({"step": "correcting", "at": 2, "of": 4}, "correcting the map, 2 of 4 steps done"),
         (
             {"step": "judging", "at": 4, "of": 5, "seconds_left": 9.6},
-            "measuring the evidence for the verdict, 4 of 5 steps done, 10 s left",
+            "measuring the evidence for the verdict, 4 of 5 steps done, 10 s left in this stage",
         ),
         ({"step": "second fit", "without": 1000}, "fitting again without 1,000 pairs"),
         ({"step": "calibrating", "at": 1, "of": 3}, "measuring the scales of scores, 1 of 3 steps done"),

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
@@ -608,6 +609,116 @@ class StoreContract:
             with pytest.raises(InputError, match="it holds rows, and the migration was interrupted before it wrote"):
                 rollback(tmp_path / "j", target=target)
             assert len(self.whole(target)) == 40
+
+    @pytest.mark.parametrize("stop", [16, 32])
+    def test_a_migration_from_it_is_resumed_after_rows_were_added(
+        self, stop: int, opened: Open, tmp_path: Path
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        if capabilities.appends:
+            return  # nothing is added to a finished file
+        records, number = self.rows(capabilities.ids[-1], capabilities.payload, 60), np.arange(60)
+        first, later = records.take(number[number % 3 != 1]), records.take(number[number % 3 == 1])
+        self.fill(opened("things"), first).close()
+        options, journal = Options(page_rows=16, metric="cosine"), tmp_path / "j"
+
+        def on_rows(phase: str, done: int, rows: int) -> None:
+            if (phase, done) == ("copying", stop):
+                raise KeyboardInterrupt
+
+        with open_store(f"memory://{tmp_path.name}#new") as target:
+            with opened("things") as source, pytest.raises(KeyboardInterrupt):
+                migrate(translator(), source, target, journal=journal, options=options, on_rows=on_rows)
+            with opened("things") as source:
+                source.prepare(self.spec(records), 40)
+                source.upsert(later)
+                source.finish()
+            with opened("things") as source:
+                done = migrate(translator(), source, target, journal=journal, options=options, resume=True)
+            assert (done.rows, done.resumed_from, done.added, done.updated, done.deleted) == (40, stop, 20, 0, 0)
+            assert sorted(self.whole(target).ids.to_pylist()) == sorted(first.ids.to_pylist())
+            with opened("things") as source:
+                assert catch_up(translator(), source, target, journal=journal).added == 20
+            assert sorted(self.whole(target).ids.to_pylist()) == sorted(records.ids.to_pylist())
+
+    def test_a_catch_up_keeps_vectors_that_something_else_has_written(self, opened: Open, tmp_path: Path) -> None:
+        with opened("things") as target:
+            if target.capabilities.appends:
+                return  # no catch-up writes to a file
+            records, journal = self.replaced(tmp_path, target, tmp_path / "j", stop=None), tmp_path / "j"
+            d, more = target.info().d, self.rows(target.capabilities.ids[-1], target.capabilities.payload, 45)
+        native = Records(more.ids.take([3, 40]), more.vectors[[3, 40], :d].copy(), more.take([3, 40]).payload)
+        with opened("things") as target:
+            target.prepare(self.spec(records, d=d), 40)
+            target.upsert(native)
+            target.finish()
+        with open_store(f"memory://{tmp_path.name}#old") as source, opened("things") as target:
+            changed = more.take([3, 4, 40, 41])
+            source.upsert(Records(changed.ids, -changed.vectors, changed.payload))
+            dry = catch_up(translator(), source, target, journal=journal, dry_run=True)
+            assert (dry.updated, dry.added, dry.kept) == (2, 2, 2)
+            assert len(self.whole(target)) == 41
+            assert catch_up(translator(), source, target, journal=journal).kept == 2
+            again = catch_up(translator(), source, target, journal=journal)
+            assert (again.updated, again.added, again.kept) == (1, 1, 2)
+        with opened("things") as target:
+            kept = target.fetch(native.ids).vectors
+            cosines = (unit_rows(np.asarray(kept)) * unit_rows(native.vectors)).sum(axis=1)
+            np.testing.assert_allclose(cosines, 1, atol=1e-3)
+            written = target.fetch(changed.ids.take([1, 3])).vectors
+        wanted = translator().translate(-changed.vectors[[1, 3]])
+        np.testing.assert_allclose(unit_rows(np.asarray(written)), unit_rows(wanted), atol=1e-3)
+        with open_store(f"memory://{tmp_path.name}#old") as source, opened("things") as target:
+            source.delete(native.ids.slice(0, 1))
+            gone = catch_up(translator(), source, target, journal=journal, delete_vanished=True)
+            assert (gone.deleted, gone.removed) == (1, 0)
+            assert catch_up(translator(), source, target, journal=journal, allow_loss=True).kept == 0
+            assert rollback(journal, target=target, dry_run=True).edited == 1
+
+    @pytest.mark.parametrize(
+        ("loss", "reason"),
+        [
+            ("added", r"Of 41 rows in .* 1 row that the migration did not write, for example the one with the id"),
+            ("edited", r"Of 40 rows in .* 3 rows whose vector something else has written since, for example"),
+            ("deleted", r"3 rows of .* have no vector in memory://.*#old any more\."),
+            ("source", r"may be the last ones, because memory://.*#old cannot be read: .* does not exist"),
+        ],
+    )
+    def test_a_rollback_refuses_to_destroy_what_is_nowhere_else(
+        self, loss: str, reason: str, opened: Open, tmp_path: Path
+    ) -> None:
+        journal, source = tmp_path / "j", open_store(f"memory://{tmp_path.name}#old")
+        with opened("things") as target:
+            if target.capabilities.appends and loss in {"added", "edited"}:
+                return  # the mark of a file changes with its content
+            records = self.replaced(tmp_path, target, journal, stop=None)
+            d, kind = target.info().d, target.capabilities.ids[-1]
+        with opened("things") as target:
+            assert rollback(journal, target=target, dry_run=True).losses("old") == []
+        if loss == "source":
+            source.drop()
+        elif loss == "deleted":
+            source.delete(records.ids.slice(7, 3))
+        else:
+            more = self.rows(kind, "none", 41)
+            chosen = slice(40, 41) if loss == "added" else slice(5, 8)
+            payload = None if records.payload is None else records.payload.slice(0, chosen.stop - chosen.start)
+            rows = more.rows(chosen.start, chosen.stop)
+            with opened("things") as target:
+                target.prepare(self.spec(records, d=d), 40)
+                target.upsert(Records(rows.ids, -np.ascontiguousarray(rows.vectors[:, :d]), payload))
+                target.finish()
+        with opened("things") as target:
+            found = rollback(journal, target=target, dry_run=True)
+            assert found.dropped == str(target.url)
+            counts = loss == "added", 3 * (loss == "edited"), 3 * (loss == "deleted")
+            assert (found.added, found.edited, found.unsaved) == counts
+            with pytest.raises(InputError, match=f"would destroy what is nowhere else.*{reason}.*allow_loss=True"):
+                rollback(journal, target=target)
+            assert len(self.whole(target)) == (41 if loss == "added" else 40)
+        with opened("things") as target:
+            assert rollback(journal, target=target, allow_loss=True).dropped == str(target.url)
+        assert not opened("things").exists()
 
     @staticmethod
     def interrupt(store: Store, *given: Any, **named: Any) -> None:

@@ -189,11 +189,23 @@ def test_resume_refuses_another_translator(memory: Callable[[str], Store], inter
 
 
 def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupted: Path) -> None:
-    message = r"the options were page_rows=50, skip_bad=False and are page_rows=51, skip_bad=True\. Use"
+    message = r"the options were metric=None, drop_payload=False and are metric='dot', drop_payload=True\. Use"
+    other = Options(page_rows=51, metric="dot", drop_payload=True)
     with pytest.raises(InputError, match=message) as refused:
-        _again(memory, interrupted, options=Options(page_rows=51, skip_bad=True))
-    assert "Those of the first run: page_rows=50, without skip_bad=True." in str(refused.value)
-    assert "first run: --page-rows 50, without --skip-bad." in refused.value.render(_option)
+        _again(memory, interrupted, options=other)
+    assert "Those of the first run: without metric=True, without drop_payload=True." in str(refused.value)
+    assert "first run: without --metric, without --drop-payload." in refused.value.render(_option)
+
+
+def test_resume_takes_options_that_change_no_row(
+    memory: Callable[[str], Store], source: Records, interrupted: Path
+) -> None:
+    _again(memory, interrupted, options=Options(page_rows=7, allow_foreign=True))
+    assert_migrated(source, memory("new"))
+    _again(memory, interrupted, options=Options())
+    finished = "shows that this migration is finished"
+    with pytest.raises(OutputExistsError, match=finished):
+        migrate(translator(), memory("old"), memory("new"), journal=interrupted, options=Options(page_rows=9))
 
 
 @pytest.mark.parametrize(
@@ -204,13 +216,91 @@ def test_a_condition_of_the_first_run_is_quoted_or_left_to_the_user(where: str, 
     assert error.render(_option) == f"No. First run: {option}."
 
 
-def test_resume_refuses_a_source_with_another_row(memory: Callable[[str], Store], interrupted: Path) -> None:
+def test_resume_lists_rows_that_were_added_to_the_source(
+    memory: Callable[[str], Store], source: Records, interrupted: Path
+) -> None:
     old = memory("old")
-    old.upsert(old.fetch(pa.array(["row 0"])))
     extra = old.fetch(pa.array(["row 0"]))
     old.upsert(Records(pa.array(["one more"]), extra.vectors, extra.payload))
-    with pytest.raises(InputError, match="content of the source"):
+    done = migrate(translator(), old, memory("new"), journal=interrupted, options=SMALL, resume=True)
+    assert (done.rows, done.resumed_from, done.added, done.updated, done.deleted) == (N, 150, 1, 0, 0)
+    assert Path(str(done.changed_ids)).read_text("utf-8") == '{"change": "added", "id": "one more"}\n'
+    assert_migrated(source, memory("new"))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("row 420", "the rows of page 8 differ"), ("row 3", ""), ("row 529", "rows of page 10 are not there any more")],
+)
+def test_resume_refuses_a_source_that_lost_a_row_before_it_was_copied(
+    memory: Callable[[str], Store], source: Records, interrupted: Path, row: str, message: str
+) -> None:
+    old = memory("old")
+    extra = old.fetch(pa.array(["row 0"]))
+    for number in range(3):
+        old.upsert(Records(pa.array([f"more {number}"]), extra.vectors, extra.payload))
+    old.delete(pa.array([row]))
+    with pytest.raises(InputError, match=f"changed while it was migrated: .*{message}|is not what it was when"):
         _again(memory, interrupted)
+
+
+@pytest.mark.parametrize("name", ["old.jsonl", "old.parquet"])
+def test_resume_lists_rows_that_were_appended_to_a_file(
+    name: str, memory: Callable[[str], Store], journal: Path, tmp_path: Path
+) -> None:
+    path, rows = tmp_path / name, fill(memory("rows"), pa.array(range(N)), None)
+
+    def write(count: int) -> None:
+        path.unlink(missing_ok=True)
+        with open_store(str(path)) as store:
+            fill(store, pa.array(range(count)), None)
+
+    write(N)
+    target = memory("new")
+    _dying(target, "upsert", 4, after=True)
+    with open_store(str(path)) as old, pytest.raises(Killed):
+        migrate(translator(), old, target, journal=journal, options=SMALL)
+    write(N + 30)
+    with open_store(str(path)) as old:
+        kept = whole(old).rows(0, N)
+        same = bool(np.allclose(kept.vectors, rows.vectors))
+        done = migrate(translator(), old, memory("new"), journal=journal, options=SMALL, resume=True)
+        assert same
+        assert (done.rows, done.added) == (N, 30)
+    assert_migrated(rows, memory("new"))
+
+
+def test_resume_after_rows_without_a_vector_were_added(memory: Callable[[str], Store], journal: Path) -> None:
+    chosen = replace(SMALL, skip_bad=True)
+    rows = fill(memory("old"), pa.array(range(N)), None)
+    _DATABASES["m"]["old"].vectors["vector"].rows[7][:] = 0
+    target = memory("new")
+    _dying(target, "upsert", 4, after=True)
+    with pytest.raises(Killed):
+        migrate(translator(), memory("old"), target, journal=journal, options=chosen)
+    bad = np.full((3, D_IN), np.nan, np.float32)
+    memory("old").upsert(Records(pa.array([5000, 5001, 5002]), bad, None))
+    memory("old").upsert(Records(pa.array([6000]), rows.vectors[:1], None))
+    done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=chosen, resume=True)
+    assert (done.rows, done.added, done.updated, done.deleted) == (N - 1, 1, 0, 0)
+    assert_migrated(rows.take([row for row in range(N) if row != 7]), memory("new"))
+
+
+def test_a_survey_that_was_killed_begins_again_with_the_rows_that_were_added(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(phase: str, done: int, rows: int) -> None:
+        if done > 200:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MigrationJournal, "discard", lambda self: None)
+        with pytest.raises(Killed):
+            migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, on_rows=dies)
+    extra = memory("old").fetch(pa.array(["row 0"]))
+    memory("old").upsert(Records(pa.array(["one more"]), extra.vectors, extra.payload))
+    done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
+    assert (done.rows, done.plan.rows, done.added) == (N + 1, N + 1, 0)
 
 
 @pytest.mark.parametrize("row", ["row 160", "row 420"])
@@ -238,7 +328,7 @@ def test_resume_begins_where_even_the_journal_was_cut_short(
 
 def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interrupted: Path) -> None:
     fill(memory("bystander"), pa.array([1, 2]), None)
-    assert rollback(interrupted, target=memory("new")) == "memory://m#new"
+    assert rollback(interrupted, target=memory("new")).dropped == "memory://m#new"
     assert not memory("new").exists()
     assert memory("old").info().count == N
     assert memory("bystander").info().count == 2
@@ -279,12 +369,12 @@ def test_rollback_of_a_migration_that_made_nothing_drops_nothing(
     # A run that was killed between the creation of the journal and its first entry.
     journal.unlink(missing_ok=True)
     MigrationJournal(journal, create=True).close()
-    assert rollback(journal, target=memory("other")) is None
+    assert rollback(journal, target=memory("other")).dropped is None
 
 
 def test_a_second_rollback_drops_nothing(memory: Callable[[str], Store], interrupted: Path) -> None:
-    assert rollback(interrupted, target=memory("new")) == "memory://m#new"
-    assert rollback(interrupted, target=memory("new")) is None
+    assert rollback(interrupted, target=memory("new")).dropped == "memory://m#new"
+    assert rollback(interrupted, target=memory("new")).dropped is None
 
 
 def test_triggers_are_refused_where_no_table_is_updated(memory: Callable[[str], Store], source: Records) -> None:
@@ -689,7 +779,7 @@ def test_a_run_that_another_one_overtook_drops_nothing_of_it(
             OutputExistsError, match=r"exists(; choose another name|\. A vector can)|another run has not finished"
         ):
             run(slow, **how)
-    assert rollback(slow) is None
+    assert rollback(slow).dropped is None
     run(fast, resume=True)
     with open_store(url) as target:
         assert_migrated(rows, target)

@@ -79,7 +79,7 @@ def test_the_vectors_of_the_texts_are_written_with_ids_and_payload(old: Store, n
     np.testing.assert_allclose(cosines, 1, atol=1e-5)
     assert found.payload is not None
     assert found.payload.column("year").to_pylist() == list(range(N))
-    assert rollback(tmp_path / "j", target=new) is not None
+    assert rollback(tmp_path / "j", target=new).dropped is not None
     assert not new.exists()
 
 

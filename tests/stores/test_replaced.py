@@ -54,7 +54,7 @@ def test_a_file_that_appears_while_rows_are_written_is_neither_replaced_nor_drop
         run(resume=True)
         with open_store(_address(path)) as target:
             assert_migrated(rows, target)
-        assert rollback(journal) == _address(path)
+        assert rollback(journal).dropped == _address(path)
         assert sorted(file.name for file in tmp_path.iterdir()) == ["journal", "moved"]
     finally:
         open_store("memory://appears#old").drop()
@@ -103,7 +103,7 @@ def test_a_rollback_through_a_link_removes_the_rows_and_leaves_the_link(name: st
                 migrate(translator(), source, target, journal=journal, options=SMALL, on_rows=on_rows)
             except KeyboardInterrupt:
                 assert not ends
-        assert rollback(journal) == _address(link)
+        assert rollback(journal).dropped == _address(link)
         assert not list(elsewhere.iterdir())
         assert link.is_symlink()
         assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["elsewhere", "journal", name])
@@ -121,7 +121,7 @@ def test_a_rollback_says_that_nothing_was_there_to_drop(name: str, tmp_path: Pat
         with open_store(address) as target:
             target.drop()
         if name != "memory":
-            assert rollback(journal) is None
+            assert rollback(journal).dropped is None
             return
         with pytest.raises(
             InputError, match=r"#new is not there; was it renamed\? .* dropped by hand, remove .*journal"

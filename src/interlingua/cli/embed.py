@@ -12,7 +12,10 @@ from interlingua.cli import console
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
+    ALLOW_LOSS,
+    DRY_RUN,
     JOURNAL,
+    ROLLBACK,
     TRIGGERS,
     WHERE,
     Metric,
@@ -22,6 +25,7 @@ from interlingua.cli.migrations import (
     journal_of,
     phase_progress,
     run_catch_up,
+    run_rollback,
     show_result,
 )
 from interlingua.cli.options import AsJson, Log, check_effect, check_outputs
@@ -51,10 +55,9 @@ def embed(
     text_column: Annotated[str, typer.Option(metavar="NAME", help="The payload column of the texts.")] = "text",
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help=_DEVICE)] = None,
     resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[
-        bool, flag("--dry-run", "Embed a few texts, print the plan and its costs, and write nothing.")
-    ] = False,
-    undo: Annotated[bool, flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", f"Embed a few texts. {DRY_RUN}")] = False,
+    undo: Annotated[bool, flag("--rollback", ROLLBACK)] = False,
+    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS)] = False,
     catch_up: Annotated[
         bool, flag("--catch-up", "Embed rows that are new or changed since a finished run of the same command.")
     ] = False,
@@ -102,25 +105,21 @@ def embed(
             check_output(output, input_files(source))
     check_outputs({"TARGET": next(iter(input_files(target)), None), "--journal": path, "--log": log})
     if undo:
-        check_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+        check_effect({"--resume": resume}, "and --rollback exclude each other.")
+    elif not catch_up:
+        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
     if catch_up:
         check_effect({"--resume": resume, "--rollback": undo}, "and --catch-up exclude each other.")
     if dry_run:
         check_effect({"--resume": resume}, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
-        dropped = migration.rollback(path, address=target)
-        if as_json:
-            console.emit_json({"dropped": dropped, "journal": str(path)})
-        elif dropped is None:
-            console.note("Nothing was dropped: what this command made, if anything, no longer exists.")
-        else:
-            console.note(f"Dropped {dropped}")
+        run_rollback(source, target, path, dry_run=dry_run, allow_loss=allow_loss, as_json=as_json)
         return
     on_device = None if device is None else resolve_device(device)
     if catch_up:
         with console.working("Loading the encoder"):
             embedder = _open(encoder, text_column, on_device)
-        choices = {"dry_run": dry_run, "delete_vanished": False}
+        choices = {"dry_run": dry_run, "delete_vanished": False, "allow_loss": allow_loss}
         run_catch_up(embedder, source, target, path, options, None, log, as_json=as_json, **choices)
         return
     open_target = open_source if dry_run else open_store

@@ -17,6 +17,7 @@ from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, fit_title, note_rows, read_fit_rows
 from interlingua.cli.known_pairs import read_pairs
+from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -212,6 +213,7 @@ def fit(
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
     }
     on_device = None if device is None else resolve_device(device)
+    nulls = 0
 
     def write(alignment: Alignment, spaces: Sequence[EmbeddingSpace], record: EventLog) -> tuple[bool, dict[str, Path]]:
         failed = alignment.verdict.status == "failed" and not allow_failed
@@ -257,6 +259,7 @@ def fit(
             open_views(views or (), skip_bad=skip_bad) as opened_views,
             naming_options(name_views(views or ())),
         ):
+            nulls = files[0].nulls if isinstance(files[0], Collection) else 0
             sides = inputs.side_names(files)
             # A whole table of a database would be read for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
@@ -312,8 +315,14 @@ def fit(
         "seed": seed,
         "seconds": alignment.seconds,
     }
+    layout = [
+        (option, each[0]) for option, each in (("--column", columns), ("--key", keys), ("--scale", scales)) if each
+    ]
+    commands = (
+        [] if failed else commands_after_fit(out, source, where=where, skip_bad=skip_bad, nulls=nulls, layout=layout)
+    )
     if as_json:
-        console.emit_json({**result, **used, "written": written})
+        console.emit_json({**result, **used, "written": written, "commands": commands})
     else:
         tables.print_verdict(console.stdout(), result, explain=False)
         tables.print_notes(console.stdout(), card)
@@ -322,6 +331,8 @@ def fit(
         console.note(f"{alignment.method}, {alignment.seconds:.1f} s")
     for path in written.values():
         console.note(f"Wrote {path}")
+    if commands and not as_json:
+        show_commands(commands)
     if failed:
         what = "No translator was written" if written else "Nothing was written"
         console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE} with --pairs.")

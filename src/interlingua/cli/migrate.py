@@ -16,7 +16,10 @@ from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
+    ALLOW_LOSS,
+    DRY_RUN,
     JOURNAL,
+    ROLLBACK,
     SKIP_BAD,
     TRIGGERS,
     WHERE,
@@ -27,6 +30,7 @@ from interlingua.cli.migrations import (
     journal_of,
     phase_progress,
     run_catch_up,
+    run_rollback,
     show_result,
 )
 from interlingua.cli.options import (
@@ -69,8 +73,9 @@ def migrate(
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
     resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[bool, flag("--dry-run", "Print the plan and its costs; write nothing, no log either.")] = False,
-    undo: Annotated[bool, flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", DRY_RUN)] = False,
+    undo: Annotated[bool, flag("--rollback", ROLLBACK)] = False,
+    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS)] = False,
     catch_up: Annotated[
         bool, flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.")
     ] = False,
@@ -129,7 +134,7 @@ def migrate(
         triggers=triggers.value if triggers else None,
         allow_foreign=allow_foreign,
     )
-    path = journal or journal_of(str(directory.resolve()), source, target)
+    path = journal or journal_of(directory, source, target)
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
@@ -142,27 +147,23 @@ def migrate(
     if fit is None:
         check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
-        check_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+        check_effect({"--resume": resume}, "and --rollback exclude each other.")
+    elif not catch_up:
+        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
     if not catch_up:
         without = {"--since": since, "--delete-vanished": delete_vanished}
         check_effect(without, "has no effect without --catch-up; leave it out.")
     else:
         unused = {"--resume": resume, "--rollback": undo, "--report": report, "--fit": fit, "--rows": rows}
         check_effect(unused, "and --catch-up exclude each other.")
-        choices = {"dry_run": dry_run, "delete_vanished": delete_vanished}
+        choices = {"dry_run": dry_run, "delete_vanished": delete_vanished, "allow_loss": allow_loss}
         run_catch_up(load(directory), source, target, path, options, since, log, as_json=as_json, **choices)
         return
     if dry_run:
         unused = {"--resume": resume, "--report": report}
         check_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
-        dropped = migration.rollback(path, address=target)
-        if as_json:
-            console.emit_json({"dropped": dropped, "journal": str(path)})
-        elif dropped is None:
-            console.note("Nothing was dropped: what this migration made, if anything, no longer exists.")
-        else:
-            console.note(f"Dropped {dropped}")
+        run_rollback(source, target, path, dry_run=dry_run, allow_loss=allow_loss, as_json=as_json)
         return
     # Some databases write to their files as soon as they are opened.
     open_target = open_source if dry_run else open_store
@@ -189,13 +190,14 @@ def migrate(
             result = migration.migrate(
                 translator, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
             )
-        facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
+        seconds = watch.seconds  # without the report
+        facts = {**asdict(result), "seconds": seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
             _write_report(report, translator, old, fit, facts, seed, options, show)
     if report is not None:
         console.note(f"Wrote {report}")
-    show_result(result, facts | ({"report": str(report)} if report else {}), watch.seconds, as_json=as_json)
+    show_result(result, facts | ({"report": str(report)} if report else {}), seconds, as_json=as_json)
 
 
 def _payload_columns(store: Store) -> tuple[str, ...]:

@@ -38,6 +38,10 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     out.print(f"to {plan.target}, a {kind}, {width}{place}", soft_wrap=True)
     if plan.origin:
         out.print(_describe_origin(plan.origin), soft_wrap=True)
+    if plan.payload:
+        out.print(f"payload that is copied: {', '.join(plan.payload)}", soft_wrap=True)
+    elif not (plan.as_new_vector or plan.dropped):
+        out.print("payload that is copied: none")
     free = "" if plan.free_bytes is None else f" of {size_of(plan.free_bytes)} free"
     out.print(f"about {size_of(plan.needed_bytes)}{free}, about {duration_of(plan.seconds)}")
     if plan.nulls:

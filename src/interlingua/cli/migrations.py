@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = [
+    "ALLOW_LOSS",
+    "DRY_RUN",
     "JOURNAL",
+    "ROLLBACK",
     "SKIP_BAD",
     "TRIGGERS",
     "WHERE",
@@ -36,6 +39,7 @@ __all__ = [
     "journal_of",
     "phase_progress",
     "run_catch_up",
+    "run_rollback",
     "show_result",
 ]
 
@@ -46,6 +50,12 @@ SKIP_BAD = (
 TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
 JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
 WHERE = "Read only the rows of SOURCE that meet this SQL condition."
+ROLLBACK = "Delete TARGET, which this command made. Refused if it holds rows or vectors that are nowhere else."
+ALLOW_LOSS = (
+    "With --rollback, delete TARGET also if rows or vectors are lost. With --catch-up, also replace vectors of TARGET "
+    "that something else has written."
+)
+DRY_RUN = "Print the plan and its costs, or with --rollback what it would delete. Write nothing, no log either."
 _AGAIN = "Run the same command again to copy the other rows."
 
 
@@ -133,6 +143,7 @@ def run_catch_up(
     *,
     dry_run: bool,
     delete_vanished: bool,
+    allow_loss: bool,
     as_json: bool,
 ) -> None:
     """Copy the rows that are new or changed since a finished migration, and say how many.
@@ -147,6 +158,7 @@ def run_catch_up(
         log: of ``--log``.
         dry_run: only find the rows.
         delete_vanished: also delete rows of the target that the source no longer has.
+        allow_loss: also replace vectors of the target that something else has written.
         as_json: print one object.
 
     Raises:
@@ -169,6 +181,7 @@ def run_catch_up(
                 since=(column, value) if since else None,
                 dry_run=dry_run,
                 delete_vanished=delete_vanished,
+                allow_loss=allow_loss,
                 on_rows=show,
             )
         record("done", **asdict(done))
@@ -179,16 +192,59 @@ def run_catch_up(
     console.note(f"Compared {count_of(done.read)} of {source}: {_counts(done)}.")
     if done.left_out:
         console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
+    if done.kept:
+        console.note(
+            f"Kept in {target}: {count_of(done.kept)} whose vector something else has written since. --allow-loss "
+            "replaces such vectors."
+        )
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed and (done.updated or done.added or not in_place):
-        written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
+        others = "other " if done.kept else ""
+        wrote = done.updated + done.added > done.kept
+        written = f"The {others}updated and added rows were written to {target}; " if wrote else ""
         console.note(f"{written}{done.listed} lists the ids.")
     if done.removed:
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
     elif done.deleted and not delete_vanished and not in_place:
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
         console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
+
+
+def run_rollback(source: str, target: str, journal: Path, *, dry_run: bool, allow_loss: bool, as_json: bool) -> None:
+    """Undo a migration, or say what that would delete.
+
+    Args:
+        source: address of its source.
+        target: address of its target.
+        journal: its journal.
+        dry_run: only say what would be deleted.
+        allow_loss: delete rows and vectors that are nowhere else, too.
+        as_json: print one object.
+
+    Raises:
+        InputError: as `interlingua.stores.migration.rollback`.
+    """
+    from interlingua.stores import migration
+
+    with console.show_progress("Looking for what would be lost", transient=True) as progress:
+        found = migration.rollback(
+            journal, address=target, dry_run=dry_run, allow_loss=allow_loss, on_rows=progress.on_rows
+        )
+    if as_json:
+        console.emit_json({**asdict(found), "dry_run": dry_run, "journal": str(journal)})
+        return
+    held = "" if found.rows is None else f" with {count_of(found.rows)}"
+    if found.dropped is None:
+        verb = "would be" if dry_run else "was"
+        console.note(f"Nothing {verb} dropped: what this migration made, if anything, no longer exists.")
+    elif not dry_run:
+        console.note(f"Dropped {found.dropped}{held}")
+    else:
+        losses = found.losses(source)
+        refused = " It is refused without --allow-loss." if losses else ""
+        console.note(" ".join([f"--rollback would drop {found.dropped}{held}.{refused}", *losses]))
+        console.note("Nothing was dropped.")
 
 
 def after_interruption(journal: Path) -> str:
@@ -203,13 +259,24 @@ def _counts(changes: CatchUp | Migration) -> str:
     return f"{count_of(changes.updated)} updated, {changes.added:,} added{deleted}"
 
 
-def journal_of(what: str, source: str, target: str) -> Path:
-    """Return the journal of a migration that names none.
+def journal_of(what: str | Path, source: str, target: str) -> Path:
+    """Return the journal of a migration that names none, however paths are written, also in a copy of the folder.
 
     Args:
-        what: the translator or the encoder.
+        what: the folder of the translator, or the encoder.
         source: address of the source.
         target: address of the target.
     """
-    name = hashlib.sha256(f"{what}\n{source}\n{target}".encode()).hexdigest()[:12]
+    from interlingua.stores._url import parse_url
+
+    urls = (parse_url(source), parse_url(target))
+    places = [url if url.resolved_path is None else replace(url, path=_from_here(url.resolved_path)) for url in urls]
+    maker = _from_here(what) if isinstance(what, Path) else what
+    name = hashlib.sha256("\n".join(map(str, (maker, *places))).encode()).hexdigest()[:12]
     return Path(f"migration-{name}.sqlite")
+
+
+def _from_here(path: str | Path) -> str:
+    """Return a path relative to the working directory if it is in it, otherwise from the root."""
+    whole, here = Path(path).resolve(), Path.cwd().resolve()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)

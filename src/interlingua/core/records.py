@@ -194,9 +194,7 @@ def to_matrix(
         column = _without_bad(column, d)
     if column.null_count:
         row = int(np.asarray(column.is_null()).argmax())
-        raise UnusableRowError(
-            f"{where}: {label(row)} of column {name!r} is null; every row needs a vector. Drop such rows."
-        )
+        raise UnusableRowError(f"{where}: {label(row)} of column {name!r} is null; every row needs a vector.")
     widths = np.asarray(column.value_lengths())
     if d is None:
         d = int(widths[0]) if len(widths) else 0
@@ -210,9 +208,7 @@ def to_matrix(
     values = column.flatten()
     if values.null_count:
         row = int(np.asarray(values.is_null()).argmax()) // d
-        raise UnusableRowError(
-            f"{where}: column {name!r} has null values inside vectors, the first in {label(row)}. Drop such rows."
-        )
+        raise UnusableRowError(f"{where}: column {name!r} has null values inside vectors, the first in {label(row)}.")
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), d)
 
 

@@ -100,7 +100,7 @@ def describe_rows(phase: str, done: int, rows: int, speed: float, seconds_left: 
 
 
 def _left(seconds: float | None) -> str:
-    return f", {duration_of(seconds)} left" if seconds is not None and round(seconds) else ""
+    return f", {duration_of(seconds)} left in this stage" if seconds is not None and round(seconds) else ""
 
 
 def duration_of(seconds: float) -> str:

@@ -147,7 +147,7 @@ class AmbiguousVectorsError(InputError):
 
 
 def choose_vectors(
-    candidates: Sequence[str], names: Sequence[str], requested: str | None, kind: str, path: Path
+    candidates: Sequence[str], names: Sequence[str], requested: str | None, kind: str, path: Path | str
 ) -> str:
     """Return the name of the vectors: the requested name, the only candidate, or the candidate with a usual name.
 
@@ -156,15 +156,16 @@ def choose_vectors(
         names: every name in the file.
         requested: the caller's choice. It need not be a candidate; later checks say what is wrong with it.
         kind: ``"column"`` or ``"key"``, the argument's name.
-        path: the file, for the message.
+        path: the file, or the address of a table, for the message.
 
     Raises:
         AmbiguousVectorsError: several candidates.
         InputError: no such name, or no candidate.
     """
+    holder = "file" if isinstance(path, Path) else "table"
     if requested is not None:
         if requested not in names:
-            raise InputError(f"{path}: no {kind} {requested!r}; the file has {_listed(names)}.")
+            raise InputError(f"{path}: no {kind} {requested!r}; the {holder} has {_listed(names)}.")
         return requested
     # Without a candidate, return the likeliest name: later checks then say what is wrong with it.
     pool = candidates or names
@@ -173,7 +174,9 @@ def choose_vectors(
         return (usual or list(pool))[0]
     if candidates:
         raise AmbiguousVectorsError(f"{path}: {_listed(candidates)} could all be the vectors.", kind)
-    raise InputError(f"{path}: no {kind} holds vectors; the file has {_listed(names)}. Vectors form a matrix [n, d].")
+    raise InputError(
+        f"{path}: no {kind} holds vectors; the {holder} has {_listed(names)}. Vectors form a matrix [n, d]."
+    )
 
 
 def choose_ids(names: Sequence[str], requested: str | None, path: Path) -> str | None:

@@ -49,6 +49,15 @@ class Adapter(Store):
             needed = self._address_hint() or f" {example} is needed."
             raise InputError(f"{url} names no {self._collection_noun}{names};{needed}")
         self._spec: Spec | None = None
+        self._skips_missing = False
+
+    def present(self, ids: pa.Array) -> Records:
+        """Return the rows of these ids that exist, in any order."""
+        self._skips_missing = True
+        try:
+            return self.fetch(ids)
+        finally:
+            self._skips_missing = False
 
     def _address_hint(self) -> str:
         """Return what addresses look like, if the name of a folder or a collection may have been taken for a host."""
@@ -168,6 +177,8 @@ class Adapter(Store):
         """Return the rows of these ids in their order; ``None`` stands for no rows."""
         if records is None:
             records = Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
+        if self._skips_missing:
+            return records
         return records.in_order_of(ids, str(self.url))
 
     def _missing(self, existing: Iterable[str], noun: str | None = None) -> InputError:

@@ -69,6 +69,7 @@ def measure(
                 )
                 embedding += time.perf_counter() - begun if embeds else 0.0
                 target.check_translated(vectors, spec)
+                options.as_written(records).row_digests()  # as each reading of a row does
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes
                 reading = (time.perf_counter() - first_page - embedding) / rows

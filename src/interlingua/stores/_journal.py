@@ -17,17 +17,19 @@ from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
-FORMAT = 7
+FORMAT = 8
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 # What a journal holds as soon as it names its migration.
 _NEEDED = ("source", "target", "source_facts", "translator", "options", "plan")
 _TABLES = """
 create table fact (name text primary key, value text not null);
 create table page (
-  number integer primary key, after text, rows integer not null, digest text not null, done integer not null);
+  number integer primary key, after text, rows integer not null, digest text not null, usable text not null,
+  done integer not null);
 create table sample (id text primary key);
 create table surveyed (page integer primary key, digests blob not null);
 create table row (id integer primary key, content integer not null);
+create table sketch (page integer, sketches blob not null);
 """
 # Kilobytes of the database in memory, as a negative number. The digests of ids are in no order, so rows are looked up
 # all over the file.
@@ -45,6 +47,7 @@ class Page:
         after: cursor of the next page.
         rows: number of rows.
         digest: of ids, vectors and payload.
+        usable: the same of the rows that are not left out.
         done: whether the page is in the target.
     """
 
@@ -52,6 +55,7 @@ class Page:
     after: Any
     rows: int
     digest: str
+    usable: str
     done: bool
 
 
@@ -160,7 +164,7 @@ class MigrationJournal:
         """
         with self._reported():
             self._db.execute("begin")
-            for table in ("page", "sample", "surveyed", "row"):
+            for table in ("page", "sample", "surveyed", "row", "sketch"):
                 self._db.execute(f"delete from {table}")
         try:
             yield  # errors of the source are not those of the journal
@@ -171,7 +175,17 @@ class MigrationJournal:
             self._set(facts)
             self._db.execute("commit")
 
-    def add_page(self, number: int, after: Any, rows: int, digest: str, sample: list[Any], digests: IntArray) -> None:
+    def add_page(
+        self,
+        number: int,
+        after: Any,
+        rows: int,
+        digest: str,
+        sample: list[Any],
+        digests: IntArray,
+        *,
+        usable: str | None = None,
+    ) -> None:
         """Record a page of the source, within `surveying`.
 
         Args:
@@ -181,10 +195,11 @@ class MigrationJournal:
             digest: of the page.
             sample: those of its ids that will be compared at the end.
             digests: of the rows to write, as `Records.row_digests` returns them.
+            usable: digest of the page without the rows that are left out, ``None`` if there are none.
         """
         with self._reported():
-            row = (number, json.dumps(after), rows, digest)
-            self._db.execute("insert into page values (?, ?, ?, ?, 0)", row)
+            row = (number, json.dumps(after), rows, digest, usable or digest)
+            self._db.execute("insert into page values (?, ?, ?, ?, ?, 0)", row)
             # A row here for each row of the source would take longer than its digest, and is rarely looked up.
             self._db.execute("insert into surveyed values (?, ?)", (number, digests.astype("<i8").tobytes()))
             self._db.executemany("insert or ignore into sample values (?)", [(json.dumps(value),) for value in sample])
@@ -193,6 +208,23 @@ class MigrationJournal:
         """Record that a page is in the target; call it after the write has returned."""
         with self._transaction():
             self._db.execute("update page set done = 1 where number = ?", (number,))
+
+    def add_sketches(self, sketches: IntArray, page: int | None = None) -> None:
+        """Record what is about to be written, so that it is recognized in the target later.
+
+        Args:
+            sketches: [n, 2] of each row a digest of its id and a sketch of its new vector.
+            page: number of the page, whose earlier sketches are replaced; ``None`` for rows of a catch-up.
+        """
+        with self._transaction():
+            if page is not None:
+                self._db.execute("delete from sketch where page = ?", (page,))
+            self._db.execute("insert into sketch values (?, ?)", (page, sketches.astype("<i8").tobytes()))
+
+    def sketches(self) -> IntArray:
+        """Return everything that was given to `add_sketches` [n, 2]."""
+        blobs = [blob for (blob,) in self._read("select sketches from sketch order by rowid")]
+        return np.concatenate([np.empty((0, 2), np.int64), *(self._pairs(blob) for blob in blobs)])
 
     def page(self, number: int) -> Page | None:
         """Return a page of the survey, ``None`` if there is no such page."""
@@ -261,17 +293,20 @@ class MigrationJournal:
             # Digests are random. In any other order every row would change another part of the file.
             self._db.execute("create temp table unordered (id integer not null, content integer not null)")
             for (blob,) in pages:
-                if not isinstance(blob, bytes) or len(blob) % 16:
-                    raise self._damaged("the digests of a page are cut off")
-                digests = np.frombuffer(blob, "<i8").reshape(-1, 2)
-                self._db.executemany("insert into unordered values (?, ?)", digests.tolist())
+                self._db.executemany("insert into unordered values (?, ?)", self._pairs(blob).tolist())
             self._db.execute("insert or replace into row select id, content from unordered order by id")
             self._db.execute("drop table unordered")
             self._db.execute("delete from surveyed")
 
+    def _pairs(self, blob: object) -> IntArray:
+        """Return pairs of numbers [n, 2] as the database holds them."""
+        if not isinstance(blob, bytes) or len(blob) % 16:
+            raise self._damaged("the digests of a page are cut off")
+        return np.frombuffer(blob, "<i8").reshape(-1, 2).astype(np.int64)
+
     def _pages(self, rest: str, *values: Any) -> Iterator[Page]:
-        for number, after, rows, digest, done in self._read(f"select * from page {rest}", *values):
-            yield Page(number, self._value(after), rows, digest, bool(done))
+        for number, after, rows, digest, usable, done in self._read(f"select * from page {rest}", *values):
+            yield Page(number, self._value(after), rows, digest, usable, bool(done))
 
     def _fact(self, name: str) -> Any:
         rows = self._read("select value from fact where name = ?", name)

@@ -12,6 +12,7 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._places import is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._url import parse_url
 
@@ -86,7 +87,7 @@ def check_not_renamed(log: MigrationJournal, target: Store) -> None:
     """
     facts = log.facts
     recorded = parse_url(str(facts["target"]))
-    if str(target.url) == str(recorded):
+    if is_recorded(facts, "target", target.url):
         is_renamed = not target.exists()
     else:
         elsewhere = target.url.collection_key[:-1] != recorded.collection_key[:-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,16 @@ import pyarrow as pa
 
 from interlingua.core.arrays import IntArray
 from interlingua.core.digests import digest_ids, page_digest
-from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError, UnusableRowError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records, concatenated
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, holds_rows, note_written
 from interlingua.stores._open import reopen_source
-from interlingua.stores._protocol import Cursor, Spec, Store, StoreInfo
+from interlingua.stores._protocol import Spec, Store, StoreInfo
+from interlingua.stores._sketches import written_rows
+from interlingua.stores._surveyed import surveyed_pages
 from interlingua.stores._taken import taken_error
 from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
 from interlingua.stores.planning import Options
@@ -98,9 +99,11 @@ class Run:
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
                 digests = self.conversion.copied(page).row_digests()
                 digest = page_digest(digests)
+                usable = digest
                 if bad is not None:
                     digests = self.conversion.copied(records).row_digests()
-                self.log.add_page(number, after, len(records), digest, picked, digests)
+                    usable = page_digest(digests)
+                self.log.add_page(number, after, len(records), digest, picked, digests, usable=usable)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("surveying", rows, total)
         if rows != total:
@@ -110,9 +113,6 @@ class Run:
             )
         distinct.check_distinct(self.source, self.options.page_rows)
         self._write_skipped(left_out)
-
-    def _digest(self, page: Records) -> str:
-        return self.conversion.copied(page).digest()
 
     def _write_skipped(self, bad: list[Any]) -> None:
         """List the ids of rows that are left out in a file next to the journal, one JSON value per line."""
@@ -154,20 +154,13 @@ class Run:
         number, rows = (last.number + 1, self.log.rows(done=True)) if last else (0, 0)
         if last is not None:
             self._check_last_written(last.number)
-        with closing(self._pages(last.after if last else None)) as pages:
-            for read in pages:
-                page = self.log.page(number)
-                if page is None or page.digest != self._digest(read):
-                    raise InputError(
-                        f"{self.source.url} changed while it was migrated: the rows of page "
-                        f"{number} differ from those read at the start. "
-                        "Roll back, and migrate a snapshot."
-                    )
-                records = self.conversion.usable(read)[0]
+        with closing(surveyed_pages(self.conversion, self.log, number)) as pages:
+            for records in pages:
                 if len(records):
                     written = self.conversion.translated(records)
                     if not rows:
                         note_written(self.log, written)
+                    self.log.add_sketches(written_rows(written), number)
                     self.target.upsert(written)
                 self.log.mark_written(number)
                 rows, number = rows + len(records), number + 1
@@ -177,24 +170,14 @@ class Run:
         self.log.note(phase="indexing")
         watch.lap("copy")
 
-    def _pages(self, after: Cursor) -> Generator[Records, None, None]:
-        """Read the source again; the survey has read each of its rows, and refused those that cannot be translated."""
-        try:
-            with closing(self.source.scan(self.options.page_rows, after)) as pages:  # type: ignore[type-var]
-                for records, _ in pages:
-                    yield records
-        except UnusableRowError as error:
-            raise InputError(
-                f"{self.source.url} changed while it was migrated: {error.args[0]} Roll back, and migrate a snapshot."
-            ) from error
-
     def _check_last_written(self, number: int) -> None:
         """Refuse to resume if the last page of the source that was copied before the interruption has changed."""
-        before = self.log.page(number - 1) if number else None
-        with closing(self._pages(before.after if before else None)) as pages:
-            records = next(pages, None)
-        page = self.log.page(number)
-        if records is None or page is None or page.digest != self._digest(records):
+        try:
+            with closing(surveyed_pages(self.conversion, self.log, number)) as pages:
+                found = next(pages, None)
+        except InputError:
+            found = None
+        if found is None:
             raise InputError(
                 f"{self.source.url} is not what it was when the migration began. Roll back and start again."
             )

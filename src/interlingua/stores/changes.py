@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ import pyarrow as pa
 from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import IntArray
 from interlingua.core.digests import digest_ids, page_digest
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.stores._choices import caught_up_options
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
+from interlingua.stores._foreign import foreign_rows
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_renamed, note_written
 from interlingua.stores._origin import made_by
+from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
+from interlingua.stores._sketches import Sketches, written_rows
 from interlingua.stores.planning import Options, target_spec
 from interlingua.stores.reembedding import TextEmbedder
 
@@ -37,7 +41,6 @@ __all__ = [
     "Progress",
     "catch_up",
     "changes_path",
-    "differences",
     "find_changes",
     "find_vanished",
     "private_file",
@@ -93,7 +96,7 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     """Return the ids of rows that the migration wrote and the target still has, but the source no longer has.
 
     Args:
-        target: of the migration. Rows that something else has added to it are not among them.
+        target: of the migration. Rows that something else has added to it, or given another vector, are not among them.
         log: journal of the migration.
         changes: of the whole source.
         id_type: of the ids of the source.
@@ -103,11 +106,12 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     """
     if not changes.deleted or log.facts.get("as_new_vector"):
         return []
-    vanished, remaining = [], changes.remaining(id_type)
+    vanished, remaining, sketches = [], changes.remaining(id_type), Sketches(log.sketches())
     with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
         for records, _ in pages:
             digests = digest_ids(records.ids)
-            gone = np.flatnonzero(log.holds(digests) & ~np.isin(digests, remaining))
+            own = sketches.compare(digests, records.vectors)[1]
+            gone = np.flatnonzero(own & log.holds(digests) & ~np.isin(digests, remaining))
             vanished += records.ids.take(pa.array(gone, pa.int64())).to_pylist()
     return vanished
 
@@ -170,7 +174,9 @@ class CatchUp:
         deleted: rows that were copied and that the source no longer has. ``None`` if only some rows were read.
         listed: file with the ids of all of them, ``None`` if there are none.
         removed: rows that were deleted in the target, because the source no longer has them.
-        left_out: rows that were read and left out, because their vector cannot be translated.
+        left_out: rows that were left out, because they have no vector that can be translated.
+        kept: of the updated and added rows, those that were not written, because the target holds a vector for them
+            that something else has written since.
     """
 
     read: int
@@ -180,6 +186,7 @@ class CatchUp:
     listed: str | None
     removed: int = 0
     left_out: int = 0
+    kept: int = 0
 
 
 def catch_up(
@@ -192,6 +199,7 @@ def catch_up(
     since: tuple[str, str] | None = None,
     dry_run: bool = False,
     delete_vanished: bool = False,
+    allow_loss: bool = False,
     on_rows: Progress | None = None,
 ) -> CatchUp:
     """Copy the rows of a source that are new or have changed since a finished migration or its last catch-up.
@@ -203,12 +211,15 @@ def catch_up(
         source: that of the migration.
         target: that of the migration; it must write rows by id.
         journal: of the migration.
-        options: of the migration; by default as the journal records them.
+        options: of the migration; by default as the journal records them. ``skip_null`` and ``skip_bad`` may be added,
+            for rows that arrived since. ``page_rows`` is that of the migration in any case.
         since: a column and a value; only rows in which the column is at least the value are read. Deleted rows are not
             noticed then.
         dry_run: only find the rows.
         delete_vanished: also delete the rows of the target that the migration wrote and the source no longer gives:
             they were deleted, or ``options`` leave them out now. Other rows of the target are not touched.
+        allow_loss: also replace vectors of the target that something else has written, such as rows that were embedded
+            with the new model; otherwise they are kept.
         on_rows: called with the phase, the rows done and the number of rows.
 
     Raises:
@@ -226,16 +237,9 @@ def catch_up(
             "Leave {since=...} or {delete_vanished} out.",
         )
     with closing(MigrationJournal(path, create=False)) as log:
-        recorded = _check_finished(log, translator, source, target)
-        if options not in (None, recorded):
-            changed = differences(asdict(recorded), asdict(options))
-            raise InputError(
-                f"{path}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same "
-                "options in every command about one migration."
-            )
+        options = caught_up_options(path, _check_finished(log, translator, source, target), options)
         if delete_vanished and not target.capabilities.deletes:
             raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
-        options = recorded
         options.restrict(source)
         info = source.info()
         if since is not None:
@@ -255,20 +259,29 @@ def catch_up(
                 conversion.check_space(conversion.usable(changed)[0])
                 target.check_records(options.as_written(changed), spec)
 
-        changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
+        with _advise_leaving_out(source):
+            changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
+        _check_source(log, source, changes)
         ids = [*changes.updated, *changes.added]
         if changes and not dry_run:
             check_made(log, target)
+        kept, sketches = 0, Sketches(log.sketches())
         if ids and not dry_run:
             target.prepare(spec, log.row_count())
-            for start in range(0, len(ids), FETCHED_ROWS):
-                part = ids[start : start + FETCHED_ROWS]
-                records = source.fetch(pa.array(part, info.id_type))
+        for start in range(0, len(ids), FETCHED_ROWS):
+            records = source.fetch(pa.array(ids[start : start + FETCHED_ROWS], info.id_type))
+            if not allow_loss:
+                foreign = foreign_rows(target, sketches, options.as_written(records).ids)
+                kept += int(foreign.sum())
+                records = records.take(np.flatnonzero(~foreign))
+            if len(records) and not dry_run:
                 written = conversion.translated(records)
                 note_written(log, written)
+                log.add_sketches(written_rows(written))
                 target.upsert(written)
                 log.record_rows(conversion.copied(records).row_digests())
-                report("copying", start + len(part), len(ids))
+            report("copying", min(start + FETCHED_ROWS, len(ids)), len(ids))
+        if ids and not dry_run:
             target.finish()
         listed = changes_path(path) if changes and not dry_run else None
         vanished: list[Any] = []
@@ -286,7 +299,31 @@ def catch_up(
             None if since else changes.deleted,
             None if listed is None else str(listed),
             len(vanished) if delete_vanished else 0,
-            changes.left_out,
+            changes.left_out + (info.nulls if options.skip_null or options.skip_bad else 0),
+            kept,
+        )
+
+
+@contextmanager
+def _advise_leaving_out(source: Store) -> Iterator[None]:
+    """Add the options that leave out rows to the error about a row that cannot be translated."""
+    try:
+        yield
+    except UnusableRowError as error:
+        selects = "skip_null" in source.capabilities.selects
+        alone = ", or rows without a vector alone with {skip_null}" if selects else ""
+        kept = "what the target holds for them stays as it is"
+        error.remedy = f"A catch-up can leave out such rows with {{skip_bad}}{alone}; {kept}."
+        raise
+
+
+def _check_source(log: MigrationJournal, source: Store, changes: Changes) -> None:
+    """Refuse a source of the same name in another folder that has no row in common with that of the migration."""
+    path = log.facts.get("source_path")
+    if path not in {None, source.url.resolved_path} and not len(changes.unchanged) and log.row_count():
+        raise InputError(
+            f"{source.url} was {path} and leads to another place from this folder, where no row is as the migration "
+            "read it; nothing was written. Go to the folder in which the migration was started."
         )
 
 
@@ -299,15 +336,6 @@ def _delete(target: Store, ids: list[Any]) -> None:
 def changes_path(journal: Path) -> Path:
     """Return the file in which the changed rows of a source are listed."""
     return journal.with_name(f"{journal.name}.changes.jsonl")
-
-
-def differences(before: Any, now: Any) -> str:
-    """Return what was and what is, as a phrase that names only the entries in which two dictionaries differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = [name for name in now if before.get(name) != now[name]]
-        before, now = (", ".join(f"{name}={facts.get(name)!r}" for name in names) for facts in (before, now))
-        return f"{before} and is {now}"
-    return f"{before!r} and is {now!r}"
 
 
 def private_file(path: Path) -> Any:
@@ -326,16 +354,22 @@ def _check_finished(
         raise InputError(f"{log.path} shows no finished migration: its phase is {log.phase!r}.", remedy)
     if not target.capabilities.appends:
         check_not_renamed(log, target)
-    given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
-    for name, value in given.items():
-        if facts[name] != value:
-            what = made_by(facts["plan"]) if name == "translator" else name
-            raise InputError(f"{log.path}: the {what} of this migration was {facts[name]}, not {value}. Use the same.")
+    for name, store in (("source", source), ("target", target)):
+        if not is_recorded(facts, name, store.url):
+            raise InputError(
+                f"{log.path}: the {name} of this migration was {facts[name]}, not {store.url}. Use the same."
+            )
+    if facts["translator"] != (given := translator.fingerprint()):
+        raise InputError(
+            f"{log.path}: the {made_by(facts['plan'])} of this migration was {facts['translator']}, not {given}. "
+            "Use the same."
+        )
     if target.capabilities.appends:
         raise InputError(
             f"{target.url}: {target.title} can only append rows, so none can be replaced. Migrate to a new target "
             "instead."
         )
+    check_moved(log, target)
     return Options(**facts["options"])
 
 

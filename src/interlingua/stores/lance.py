@@ -246,7 +246,7 @@ class LanceStore(Adapter):
         ]
         requested = self.url.names[1] if len(self.url.names) > 1 else None
         try:
-            name = choose_vectors(usable, schema.names, requested, "column", Path(str(self.url)))
+            name = choose_vectors(usable, schema.names, requested, "column", str(self.url))
         except AmbiguousVectorsError as error:
             raise InputError(error.args[0], f"Name one in the address, {self._example}.") from error
         if name not in usable:

@@ -21,19 +21,20 @@ from interlingua.core.arguments import check_callable, check_flag, check_instanc
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
+from interlingua.stores._choices import differences, that_matter
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._made import check_made, check_not_gone, check_not_renamed
-from interlingua.stores._open import open_store
+from interlingua.stores._made import check_not_renamed
 from interlingua.stores._origin import made_by
+from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
-from interlingua.stores._url import parse_url
-from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
+from interlingua.stores.changes import Progress, changes_path, find_vanished
 from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
 from interlingua.stores.reembedding import TextEmbedder
+from interlingua.stores.rollback import Rollback, rollback
 
-__all__ = ["Migration", "check_journal", "migrate", "rollback"]
+__all__ = ["Migration", "Rollback", "check_journal", "migrate", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def migrate(
         target: must not exist yet.
         journal: a file outside both databases. It must not exist yet, except to resume.
         options: how to migrate.
-        resume: continue the migration of this journal.
+        resume: continue the migration of this journal. Rows that were added to the source since it began are not
+            copied, and listed at the end.
         on_rows: called with the phase, the rows done and the number of rows.
 
     Raises:
@@ -115,6 +117,9 @@ def migrate(
         with closing(MigrationJournal(path, create=False)) as log:
             if log.phase == "done" and not target.capabilities.appends:
                 check_not_renamed(log, target)
+            if "options" in log.facts:
+                # The pages of the survey are read again, whatever their size is now.
+                options = replace(options, page_rows=log.facts["options"]["page_rows"])
     options.restrict(source)
     with nullcontext() if resume else advise_skip_bad(source):
         info = source.info()
@@ -126,14 +131,17 @@ def migrate(
         facts = {
             "source": str(source.url),
             "target": str(target.url),
+            "source_path": source.url.resolved_path,
             "target_path": target.url.resolved_path,
             "source_facts": info.identity(),
             "translator": translator.fingerprint(),
             "options": asdict(options),
         }
         if "job" in log.facts:
-            _check_unchanged(log, facts)
-        else:
+            _check_unchanged(log, source, target, facts)
+            check_moved(log, target)
+        if "job" not in log.facts or (log.phase == "surveying" and log.facts["source_facts"] != facts["source_facts"]):
+            # Nothing has been read or made yet that the rows of the source would have to agree with.
             if plan is None:
                 plan = make_plan(translator, source, target, info, spec, options)
                 check_choices(plan, options)
@@ -172,7 +180,7 @@ def migrate(
             added=len(changes.added),
             deleted=changes.deleted,
             changed_ids=str(changes_path(path)) if changes else None,
-            skipped_ids=str(skipped_path(path)) if info.nulls or planned.bad else None,
+            skipped_ids=str(skipped_path(path)) if planned.nulls or planned.bad else None,
             finished_before=finished_before,
         )
 
@@ -195,11 +203,11 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
             return
         if "job" not in facts:
             state, remedy = "is the journal of an earlier run that wrote nothing.", "Go on with {resume}, or remove it."
-        elif (facts["source"], facts["target"]) != (str(source.url), str(target.url)):
+        elif not (is_recorded(facts, "source", source.url) and is_recorded(facts, "target", target.url)):
             state = f"is the journal of a migration of {facts['source']} to {facts['target']}."
             remedy = "Name another journal."
-        elif phase == "done" and facts["options"] != asdict(options):
-            changed = differences(facts["options"], asdict(options)).replace(" and is ", " and are ")
+        elif phase == "done" and that_matter(facts["options"]) != that_matter(options):
+            changed = differences(that_matter(facts["options"]), that_matter(options)).replace(" and is ", " and are ")
             state = f"is of a finished migration between these stores, whose options were {changed}."
             remedy = "Name another journal and another target."
         elif phase == "done":
@@ -214,81 +222,41 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
         raise OutputExistsError(f"{path} {state}", remedy)
 
 
-def rollback(journal: str | Path, *, target: Store | None = None, address: str | None = None) -> str | None:
-    """Drop what the migration of this journal made, and nothing else; the source is never touched.
+def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts: dict[str, Any]) -> None:
+    """Refuse to resume a migration that was rolled back, or with another source, translator, target or options.
 
-    Args:
-        journal: the journal of the migration.
-        target: the store that it wrote to; by default it is opened and closed here.
-        address: the address of the target, to make sure that the journal is that of the migration that is meant.
-
-    Returns:
-        The address that was dropped; ``None`` if the migration had made nothing yet, was rolled back before, or
-        something else has dropped what it made.
-
-    Raises:
-        InputError: there is no such journal, it has another target, or its target is a relative path that leads
-            elsewhere from this folder; something else has replaced the target since; or the migration is finished and
-            its target is not there under its name. The journal is left as it is then.
+    Rows that were added to the source of an unfinished migration, or are gone from it, are no reason: the copy compares
+    the rows with those of the survey.
     """
-    with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
-        facts, dropped = log.facts, None
-        if facts.get("target_begun") and log.phase != "rolled back":
-            dropped = str(facts["target"])
-            _check_target(log, dropped, facts.get("target_path"), str(target.url) if target else address)
-            store = target or open_store(dropped)
-            try:
-                check_made(log, store)
-                if log.phase == "done":
-                    check_not_gone(log, store)
-                if log.phase in {"checking", "done"} and not (store.exists() or store.unfinished()):
-                    dropped = None
-                store.drop(vector_only=bool(facts.get("as_new_vector")))
-            finally:
-                if target is None:
-                    store.close()
-        log.note(phase="rolled back")
-        return dropped
-
-
-def _check_target(log: MigrationJournal, recorded: str, path: str | None, given: str | None) -> None:
-    """Refuse to drop another target than the one that the migration made and the caller means."""
-    if given is not None and given != recorded:
-        first, second = parse_url(recorded), parse_url(given)
-        if (first.collection_key, first.names) != (second.collection_key, second.names):
-            raise InputError(
-                f"{log.path} is the journal of a migration to {recorded}, not to {second}; nothing was dropped. Name "
-                "the target or the journal that belongs to it."
-            )
-    if path is not None and parse_url(recorded).resolved_path != path:
-        raise InputError(
-            f"{log.path}: {recorded} was {path} and leads to another place from this folder; nothing was dropped. Go "
-            "to the folder in which the migration was started."
-        )
-
-
-def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
-    """Refuse to resume a migration that was rolled back, or with another source, translator, target or options."""
     if log.phase == "rolled back":
         raise InputError(f"{log.path}: this migration was rolled back.", "Start it again without {resume}.")
     before = log.facts
-    for name, value in facts.items():
-        if before.get(name) != value:
-            what = name.replace("source_facts", "content of the source").replace("_", " ")
-            what = what.replace("translator", made_by(before["plan"]))
-            change = f"was {differences(before.get(name), value)}"
-            if name == "options":
-                change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")
-            if log.phase == "done":
-                remedy = "Rows of the source that are new or have changed are copied by {catch_up}."
-                if name != "source_facts":
-                    remedy = f"Use the same {what} in every command about it. {remedy}"
-                raise InputError(f"{log.path}: this migration is finished. Since then the {what} {change}.", remedy)
-            remedy = f"Use the same {what} again, or roll back and start again."
-            if name == "options":
-                changed = [key for key in value if before[name].get(key) != value[key]]
-                remedy += f" Those of the first run: {_as_arguments(before[name], changed)}."
-            raise InputError(f"{log.path} cannot be resumed: the {what} {change}.", remedy)
+    places = [name for name, store in (("source", source), ("target", target)) if is_recorded(before, name, store.url)]
+    ignored = {"source_path", "target_path", *places}
+    for name, given in facts.items():
+        recorded: Any = before.get(name)
+        value: Any = given
+        if name == "options":
+            recorded, value = that_matter(before[name]), that_matter(given)
+        if name == "source_facts" and log.phase != "done":
+            recorded, value = ({**content, "count": None} for content in (before[name], given))
+        if name in ignored or recorded == value:
+            continue
+        what = name.replace("source_facts", "content of the source").replace("_", " ")
+        what = what.replace("translator", made_by(before["plan"]))
+        change = f"was {differences(recorded, value)}"
+        if name == "options":
+            change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")
+        if log.phase == "done":
+            remedy = "Rows of the source that are new or have changed are copied by {catch_up}."
+            if name != "source_facts":
+                remedy = f"Use the same {what} in every command about it. {remedy}"
+            raise InputError(f"{log.path}: this migration is finished. Since then the {what} {change}.", remedy)
+        remedy = f"Use the same {what} again, or roll back and start again."
+        if name == "options":
+            changed = [key for key in value if recorded.get(key) != value[key]]
+            remedy += f" Those of the first run: {_as_arguments(recorded, changed)}."
+        raise InputError(f"{log.path} cannot be resumed: the {what} {change}.", remedy)
 
 
 @contextmanager

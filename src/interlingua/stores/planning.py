@@ -108,6 +108,7 @@ class Plan:
         metric: of the new vectors.
         as_new_vector: whether a vector is added to the source's own collection.
         dropped: payload columns that will not be copied.
+        payload: payload columns that will be copied.
         needed_bytes: estimated size of the target.
         free_bytes: free disk space at the target, ``None`` on a server.
         seconds: estimated duration: reading and translating as measured on the first pages, writing by the usual rate
@@ -134,6 +135,7 @@ class Plan:
     needed_bytes: int
     free_bytes: int | None
     seconds: float
+    payload: tuple[str, ...] = ()
     nulls: int = 0
     first_null: str | None = None
     bad: int = 0
@@ -145,7 +147,7 @@ class Plan:
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Plan:
         """Return a plan from its fields as JSON holds them."""
-        lists = {name: tuple(facts[name]) for name in ("dropped", "triggers", "notes")}
+        lists = {name: tuple(facts[name]) for name in ("dropped", "payload", "triggers", "notes")}
         return cls(**{**facts, **lists, "types": tuple(tuple(row) for row in facts["types"])})
 
 
@@ -281,6 +283,7 @@ def make_plan(
         d_out=spec.d,
         metric=spec.metric,
         as_new_vector=spec.as_new_vector,
+        payload=() if spec.as_new_vector or spec.schema is None else tuple(spec.schema.names),
         dropped=tuple(info.schema.names) if options.drop_payload and info.schema is not None else (),
         needed_bytes=needed,
         free_bytes=free,

@@ -1,0 +1,62 @@
+"""The commands that follow a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from interlingua._routes import row_options
+from interlingua.cli import console
+from interlingua.cli.collections import file_of
+from interlingua.io import EXTENSIONS
+
+__all__ = ["commands_after_fit", "show_commands"]
+
+
+def commands_after_fit(
+    out: Path,
+    source: str | None,
+    *,
+    where: str | None = None,
+    skip_bad: bool = False,
+    nulls: int = 0,
+    layout: Sequence[tuple[str, str]] = (),
+) -> list[str]:
+    """Return the commands that measure a translator, search with it, and translate the source.
+
+    Args:
+        out: folder of the translator.
+        source: the fitted source; ``None`` for a fit on public texts alone, and ``-`` for a pipe, which is read now.
+        where: the condition that its rows had to meet.
+        skip_bad: whether rows without a usable vector were left out.
+        nulls: number of rows of a store without a vector.
+        layout: options that say where the vectors are in a file, with their values.
+    """
+    translator, given = quote(str(out)), "OLD.npy" if source in {None, "-"} else str(source)
+    # A file that exists is written like any other; an address of a store is migrated.
+    path, read = file_of(given), "".join(f" {option} {quote(value)}" for option, value in layout)
+    commands = [f"interlingua evaluate {translator} OLD_PAIRS.npy NEW_PAIRS.npy"]
+    if not (skip_bad or read):
+        # A search refuses a collection with rows that it cannot rank, and takes no layout of a file.
+        commands.append(f"interlingua search {translator} {quote(given)} --query NEW_QUERIES.npy")
+    if path is None:
+        left_out = " --skip-bad" if skip_bad else " --skip-null" if nulls else ""
+        commands.append(
+            f"interlingua migrate {translator} {quote(given)} TARGET{row_options(where)}{left_out} --dry-run"
+        )
+    else:
+        extension = path.suffix if path.suffix in EXTENSIONS else ".parquet"
+        commands.append(f"interlingua translate {translator} {quote(given)} --out translated{extension}{read}")
+    return commands
+
+
+def show_commands(commands: Sequence[str]) -> None:
+    """Print commands, and what the words in capitals stand for."""
+    console.note(
+        "Next commands. OLD_PAIRS and NEW_PAIRS hold the same texts under both models, row by row, best ones that the "
+        "fit has not read; NEW_QUERIES hold queries that the new model embedded; TARGET is the address of a new "
+        "collection, column or file."
+    )
+    for command in commands:
+        console.note(f"  {command}")

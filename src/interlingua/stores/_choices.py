@@ -1,0 +1,67 @@
+"""Options of a later command about a migration beside those of its first run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from interlingua.core.errors import InputError
+from interlingua.stores.planning import Options
+
+__all__ = ["caught_up_options", "differences", "that_matter"]
+
+# Options that change neither which rows are written nor what is written.
+_WITHOUT_EFFECT = frozenset({"page_rows", "allow_foreign"})
+
+
+def that_matter(options: Options | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that decide what a migration writes, by their names."""
+    facts = options if isinstance(options, Mapping) else asdict(options)
+    return {name: value for name, value in facts.items() if name not in _WITHOUT_EFFECT}
+
+
+def caught_up_options(journal: Path, recorded: Options, given: Options | None) -> Options:
+    """Return the options of a catch-up: those of the migration, and rows may be left out that it did not leave out.
+
+    Args:
+        journal: of the migration, for the message.
+        recorded: of the migration.
+        given: of the command; ``None`` for those of the migration.
+
+    Raises:
+        InputError: another option differs.
+    """
+    if given is None:
+        return recorded
+    # Rows that arrived since may lack what all rows had at first.
+    wider = replace(
+        recorded,
+        skip_null=recorded.skip_null or given.skip_null,
+        skip_bad=recorded.skip_bad or given.skip_bad,
+        allow_foreign=given.allow_foreign,
+    )
+    before, now = that_matter(wider), that_matter(given)
+    if before != now:
+        changed = differences(that_matter(recorded), now, [name for name in now if before[name] != now[name]])
+        raise InputError(
+            f"{journal}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same "
+            "options in every command about one migration."
+        )
+    return wider
+
+
+def differences(before: Any, now: Any, names: list[str] | None = None) -> str:
+    """Return what was and what is, as a phrase that names only the entries in which two dictionaries differ.
+
+    Args:
+        before: what was.
+        now: what is.
+        names: the entries to name; by default those that differ.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = [name for name in now if before.get(name) != now[name]] if names is None else names
+        before, now = (", ".join(f"{name}={facts.get(name)!r}" for name in names) for facts in (before, now))
+        return f"{before} and is {now}"
+    return f"{before!r} and is {now!r}"

@@ -1,0 +1,190 @@
+"""A rollback destroys nothing that is nowhere else, and addresses mean the same however they are written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from interlingua.core.errors import InputError
+from interlingua.stores import Records, Store, open_store
+from interlingua.stores._sketches import Sketches, sketches_of
+from interlingua.stores.changes import catch_up
+from interlingua.stores.memory import _DATABASES
+from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.planning import Options
+from stores.contract import columns
+from stores.migrations import D_OUT, fill, translator, unit, whole
+
+N = 130
+SMALL = Options(page_rows=50)
+
+
+@pytest.fixture
+def memory() -> Iterator[Callable[[str], Store]]:
+    _DATABASES.pop("undo", None)
+    yield lambda name: open_store(f"memory://undo#{name}")
+    _DATABASES.pop("undo", None)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def test_a_vector_that_something_else_wrote_beside_the_old_one_is_counted(
+    memory: Callable[[str], Store], journal: Path
+) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+    migrate(translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL)
+    collection = _DATABASES["undo"]["old"]
+    collection.vectors["new"].rows[5] = unit(1, D_OUT, 9)[0]
+    collection.vectors["new"].rows[900] = unit(1, D_OUT, 10)[0]
+    collection.payload[900] = collection.payload[5]
+    refused = (
+        r"Of 131 rows in memory://undo#old\.new there are 1 row that the migration did not write and 1 row whose "
+        r"vector something else has written since, for example the one with the id 5\. Nothing was dropped\. Copy"
+    )
+    with pytest.raises(InputError, match=refused):
+        rollback(journal)
+    assert memory("old.new").exists()
+    assert rollback(journal, allow_loss=True).dropped == "memory://undo#old.new"
+    assert memory("old").info().count == N
+
+
+def test_a_rollback_is_refused_where_the_old_vector_of_the_same_collection_is_gone(
+    memory: Callable[[str], Store], journal: Path
+) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+    migrate(translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL)
+    del _DATABASES["undo"]["old"].vectors["vector"]
+    with pytest.raises(InputError, match=r"may be the last ones, because memory://undo#old\.vector cannot be read"):
+        rollback(journal)
+    assert rollback(journal, dry_run=True).lost_source is not None
+
+
+def test_rows_that_a_catch_up_wrote_are_those_of_the_migration(memory: Callable[[str], Store], journal: Path) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+    migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    memory("old").upsert(Records(pa.array([3, 500]), unit(2, 12, 8), columns(2)))
+    catch_up(translator(), memory("old"), memory("new"), journal=journal)
+    found = rollback(journal, dry_run=True)
+    assert (found.rows, found.added, found.edited, found.unsaved) == (N + 1, 0, 0, 0)
+    assert rollback(journal).rows == N + 1
+
+
+def test_a_target_that_cannot_be_read_is_not_dropped(
+    memory: Callable[[str], Store], journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+    migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    target = memory("new")
+
+    def scan(*_: Any) -> Iterator[Any]:
+        raise InputError("the server is tired.")
+
+    monkeypatch.setattr(target, "scan", scan)
+    with pytest.raises(InputError, match=r"Whether .*#new holds rows of others is not known: the server is tired\."):
+        rollback(journal, target=target)
+
+
+@pytest.mark.store
+def test_a_dropped_column_of_lancedb_keeps_the_last_vectors(tmp_path: Path, journal: Path) -> None:
+    lancedb = pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
+    pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    source, target = f"lancedb://{tmp_path}/lance#items.embedding", f"duckdb://{tmp_path}/shop.duckdb#items.embedding"
+    with open_store(source) as store:
+        fill(store, pa.array(range(N)), columns(N))
+    with open_store(source) as old, open_store(target) as new:
+        migrate(translator(), old, new, journal=journal, options=SMALL)
+    lancedb.connect(str(tmp_path / "lance")).open_table("items").drop_columns(["embedding"])
+    with pytest.raises(
+        InputError, match=r"because lancedb://.*/lance#items\.embedding cannot be read: lancedb:///.*no "
+    ):
+        rollback(journal)
+    with open_store(target) as new:
+        assert len(whole(new)) == N
+
+
+def test_addresses_of_a_journal_may_be_written_otherwise_and_their_folder_may_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    names = "duckdb://{}shop.duckdb#items.embedding", "duckdb://{}shop.duckdb#items.embedding_new"
+
+    def stores(place: str) -> tuple[Store, Store]:
+        return open_store(names[0].format(place)), open_store(names[1].format(place))
+
+    def closed(opened: tuple[Store, Store], work: Callable[[Store, Store], Any]) -> Any:
+        try:
+            return work(*opened)
+        finally:
+            for store in opened:
+                store.close()
+
+    with open_store(names[0].format("")) as store:
+        fill(store, pa.array(range(N)), columns(N))
+    closed(stores(""), lambda old, new: migrate(translator(), old, new, journal="j", options=SMALL))
+    for place in ("", f"{home}/", "../home/"):
+        done = closed(stores(place), lambda old, new: catch_up(translator(), old, new, journal="j"))
+        assert (done.read, done.added) == (N, 0)
+        again = closed(
+            stores(place), lambda old, new: migrate(translator(), old, new, journal="j", options=SMALL, resume=True)
+        )
+        assert again.finished_before
+    shutil.copytree(home, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    done = closed(stores(""), lambda old, new: catch_up(translator(), old, new, journal="j"))
+    assert (done.read, done.added) == (N, 0)
+    assert rollback("j", address=names[1].format("")).rows == N
+    with duckdb.connect("shop.duckdb") as connection:
+        assert "embedding_new" not in [row[0] for row in connection.execute("describe items").fetchall()]
+    # The journal of the first folder, from the second one: the absolute path leads to the first target.
+    assert rollback("../home/j", address=names[1].format(f"{home}/")).rows == N
+
+
+def test_another_source_of_the_same_name_in_another_folder_is_not_caught_up_from(
+    memory: Callable[[str], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    for number, folder in enumerate((home, other)):
+        folder.mkdir()
+        with open_store(f"{folder}/old.parquet") as store:
+            fill(store, pa.array(range(N)), None, seed=number + 3)
+    monkeypatch.chdir(home)
+    with open_store("old.parquet") as old:
+        migrate(translator(), old, memory("new"), journal="j", options=SMALL)
+    monkeypatch.chdir(other)
+    with (
+        open_store("old.parquet") as old,
+        pytest.raises(InputError, match="leads to another place from this folder, where no row is as the migration"),
+    ):
+        catch_up(translator(), old, memory("new"), journal="../home/j")
+
+
+def test_a_sketch_tells_vectors_apart_and_ignores_their_length_and_half_precision() -> None:
+    vectors, ids = unit(5_000, 48, 1), np.arange(5_000)
+    written = Sketches(np.stack([ids, sketches_of(vectors)], axis=1))
+    for stored in (vectors, 3 * vectors, vectors.astype(np.float16).astype(np.float32)):
+        known, same = written.compare(ids, stored)
+        assert known.all()
+        assert same.all()
+    assert not written.compare(ids, unit(5_000, 48, 2))[1].any()
+    assert not written.compare(ids + 5_000, vectors)[0].any()
+    for value in (np.nan, np.inf, 1e38):
+        other = vectors.copy()
+        other[:, 3] = value
+        assert not written.compare(ids, other)[1].any()
+    near = vectors + 0.1 * unit(5_000, 48, 3)
+    assert written.compare(ids, near)[1].mean() < 0.01
+    twice = Sketches(np.concatenate([np.stack([ids, sketches_of(rows)], axis=1) for rows in (vectors, near)]))
+    assert twice.compare(ids, near)[1].all()
+    assert twice.compare(ids, vectors)[1].all()

@@ -1,0 +1,59 @@
+"""The commands that a fit prints can be run as they are, once the words in capitals are replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlingua.cli.next_commands import commands_after_fit
+
+EVALUATE = "interlingua evaluate t OLD_PAIRS.npy NEW_PAIRS.npy"
+
+
+@pytest.mark.parametrize(
+    ("source", "how", "rest"),
+    [
+        (
+            "old.npy",
+            {},
+            [
+                "interlingua search t old.npy --query NEW_QUERIES.npy",
+                "interlingua translate t old.npy --out translated.npy",
+            ],
+        ),
+        (
+            "my rows.csv",
+            {"layout": [("--column", "v 1")]},
+            ["interlingua translate t 'my rows.csv' --out translated.parquet --column 'v 1'"],
+        ),
+        (
+            "duckdb://shop.duckdb#items.v",
+            {"where": "kind = 'a'", "nulls": 3},
+            [
+                "interlingua search t 'duckdb://shop.duckdb#items.v' --query NEW_QUERIES.npy",
+                "interlingua migrate t 'duckdb://shop.duckdb#items.v' TARGET "
+                "--where 'kind = '\"'\"'a'\"'\"'' --skip-null --dry-run",
+            ],
+        ),
+        (
+            "lancedb://l#t",
+            {"skip_bad": True, "nulls": 3},
+            ["interlingua migrate t 'lancedb://l#t' TARGET --skip-bad --dry-run"],
+        ),
+        *(
+            (
+                source,
+                {},
+                [
+                    "interlingua search t OLD.npy --query NEW_QUERIES.npy",
+                    "interlingua translate t OLD.npy --out translated.npy",
+                ],
+            )
+            for source in (None, "-")
+        ),
+    ],
+)
+def test_commands_after_a_fit(source: str | None, how: dict[str, Any], rest: list[str]) -> None:
+    assert commands_after_fit(Path("t"), source, **how) == [EVALUATE, *rest]
