@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the work failed, or a fit has the verdict ``failed``; 2 ba
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
@@ -32,6 +33,7 @@ from interlingua.cli import (
     search,
     serve,
     settings,
+    streams,
     translate,
 )
 from interlingua.cli.help import Command
@@ -43,6 +45,7 @@ from interlingua.core.errors import (
     SpaceMismatchError,
     UnusableRowError,
 )
+from interlingua.core.screen import STDOUT
 
 __all__ = ["app", "main"]
 
@@ -74,6 +77,10 @@ _OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "fil
 _WITHOUT_BAD_ROWS = (
     "`What is refused` in docs/formats.md has a script that writes a file without such rows. Rows of a store can be "
     "left out with --where or --target-where, if its kind and the command take conditions."
+)
+_NOT_TEXT = (
+    "A name or a text holds bytes that are not text in the encoding of this system. If they are UTF-8, set the "
+    "environment variable PYTHONUTF8=1."
 )
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
@@ -114,7 +121,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"interlingua {version('interlingua')}")
+        console.echo(f"interlingua {version('interlingua')}")
         raise typer.Exit
 
 
@@ -134,7 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``interlingua``; by default those of the process.
     """
     typed = sys.argv[1:] if arguments is None else list(arguments)
-    as_json = "--json" in typed
+    with streams.any_encoding():
+        return _run(typed, as_json="--json" in typed)
+
+
+def _run(typed: list[str], *, as_json: bool) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = console.WarningPrinter()
         try:
@@ -154,7 +165,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InterlinguaError as error:
             return _fail(error.render(_option), 1, as_json=as_json)
         except OSError as error:
+            if error.filename == STDOUT:
+                return _fail(f"The result cannot be written to standard output ({error.strerror}).", 1, as_json=False)
             return _fail(str(error), 1, as_json=as_json)
+        except UnicodeEncodeError as error:
+            if not _has_surrogate(str(error.object)):
+                raise
+            return _fail(_NOT_TEXT, 2, as_json=as_json)
         except MemoryError as error:
             return _fail(f"Memory ran out ({error}); read fewer rows.", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
@@ -205,8 +222,15 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
     if not shown:
         console.note(f"Error: {message}")
     if as_json:
-        console.emit_json({"error": message})
+        # Standard output may be a file on a full disk, which must not hide the exit code.
+        with contextlib.suppress(OSError):
+            console.emit_json({"error": message})
     return code
+
+
+def _has_surrogate(text: str) -> bool:
+    """Return whether a text holds bytes that Python could not decode."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _option(name: str, value: str) -> str:

@@ -47,7 +47,7 @@ class Collection:
             raise
         url = self._store.url
         self.path = str(url)
-        self.title = ".".join(url.names) or Path(url.path).stem
+        self.title = ".".join(url.names) or text_of(Path(url.path).stem)
         self.n, self.d, self.nulls = info.count, info.d, info.nulls
         self.names: tuple[str, ...] = () if info.schema is None else tuple(info.schema.names)
 

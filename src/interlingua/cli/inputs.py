@@ -15,6 +15,7 @@ from interlingua.cli.collections import Collection, check_same_order, file_of, r
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
+from interlingua.core.wording import text_of
 from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def side_names(files: Sequence[Side]) -> list[str]:
 
 def title_of(side: Side) -> str:
     """Return the names of a collection, or the name of a file without its extension."""
-    return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
+    return side.title if isinstance(side, Collection) else text_of(Path(side.path.name.removesuffix(".gz")).stem)
 
 
 def check_widths(

@@ -83,7 +83,7 @@ class ChromaStore(CollectionStore):
             # A server of one's own takes the first header, Chroma Cloud the second.
             headers = {"Authorization": f"Bearer {token}", "x-chroma-token": token} if token else {}
             port = url.port or 8000
-            return chroma.HttpClient(url.host, port, ssl=url.uses_https, headers=headers, settings=settings, **chosen)
+            return chroma.HttpClient(url.url_host, port, ssl=url.uses_https, headers=headers, settings=settings, **chosen)
 
         if not url.host:
             check_parent(Path(url.path))
