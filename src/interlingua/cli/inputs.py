@@ -13,6 +13,7 @@ import numpy as np
 
 from interlingua.cli.collections import Collection, check_same_order, file_of, read_same_ids
 from interlingua.cli.options import check_effect
+from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
 from interlingua.core.wording import text_of
@@ -384,7 +385,7 @@ def _number(scale: str | None) -> float | None:
     if scale is None or scale == "none":
         return None
     try:
-        return float(scale)
+        return read_number(scale)
     except ValueError as error:
         raise InputError(f"--scale is {scale!r}; a number is needed, or none for a side that has no scale.") from error
 

@@ -36,6 +36,8 @@ __all__ = [
     "described",
     "did_you_mean",
     "keyword_names",
+    "read_number",
+    "read_whole",
     "shown",
 ]
 
@@ -326,6 +328,31 @@ def described(value: Any) -> str:
     if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
         return repr(value)
     return f"an object of type {kind}"
+
+
+def read_number(text: str | bytes) -> float:
+    """Return a number that a file or a program wrote in ASCII; Python would also read ``7_7`` and other digits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _check_plain(text)
+    return float(text)
+
+
+def read_whole(text: str) -> int:
+    """Return a whole number as `read_number` reads it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _check_plain(text)
+    return int(text)
+
+
+def _check_plain(text: str | bytes) -> None:
+    if not text.isascii() or (b"_" if isinstance(text, bytes) else "_") in text:  # type: ignore[operator]
+        raise ValueError("it is not a number in decimal digits from 0 to 9")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
