@@ -211,7 +211,7 @@ ON_OPENING: list[tuple[str, bytes, str]] = [
     ("x.jsonl", lines(vector(1.0, 2.0)) + b'{"vector": [1.0, 2', r"line 2 is not valid JSON .* the file is truncated"),
     ("x.jsonl", lines(vector(1.0), "", "oops", vector(2.0)), r"line 3 is not valid JSON"),
     ("x.jsonl", lines([1.0, 2.0]), r"line 1 holds a list; one JSON object per line is needed"),
-    ("x.jsonl", lines(vector(1.0, 2.0), "7"), r"line 2 holds a int"),
+    ("x.jsonl", lines(vector(1.0, 2.0), "7"), r"line 2 holds a number"),
     ("x.jsonl", lines(vector(1.0, 2.0), vector(3.0)), r"line 2: 'vector' has 1 values and the first row has 2"),
     ("x.jsonl", lines(vector(1.0), {"vector": None}), r"line 2: 'vector' is null; every row needs a vector"),
     ("x.jsonl", lines(vector(1.0), {"text": "a"}), r"line 2: 'vector' is missing"),

@@ -310,7 +310,8 @@ def test_a_server_is_named_by_an_ipv6_address(scheme: str, client: str, path: st
 
 
 @pytest.mark.parametrize(
-    ("scheme", "client"), [("duckdb", "duckdb"), ("faiss", "faiss"), ("qdrant", "qdrant_client"), ("chroma", "chromadb")]
+    ("scheme", "client"),
+    [("duckdb", "duckdb"), ("faiss", "faiss"), ("qdrant", "qdrant_client"), ("chroma", "chromadb")],
 )
 def test_a_file_and_a_folder_in_each_others_place(tmp_path: Path, scheme: str, client: str) -> None:
     pytest.importorskip(client)

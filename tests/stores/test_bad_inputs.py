@@ -452,12 +452,12 @@ def words_as_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), place.qdrant("new"), {}
 
 
-@case("Qdrant takes whole numbers from 0 and UUIDs only")
+@case("Qdrant takes whole numbers from 0 to .* and UUIDs only")
 def negative_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=range(-5, N - 5)), place.qdrant("new"), {}
 
 
-@case("Qdrant takes whole numbers from 0 and UUIDs only")
+@case("Qdrant takes whole numbers from 0 to .* and UUIDs only")
 def words_as_edge_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), place.edge("new"), {}
 

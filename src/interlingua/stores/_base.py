@@ -55,7 +55,8 @@ class Adapter(Store):
         host, kind = self.url.host, self.url.kind
         if not (host and kind.embedded) or self.url.port or host == "localhost":
             return ""
-        if ":" in host or "." in host and not host.endswith(".db"):  # the usual end of a file of Milvus, and of no server
+        # An IPv6 address, or a name with a dot; .db is the usual end of a file of Milvus, and of no server.
+        if ":" in host or ("." in host and not host.endswith(".db")):
             return ""
         return f" {host!r} was read as the name of a server. Write {' or '.join(kind.addresses)}."
 

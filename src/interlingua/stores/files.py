@@ -24,7 +24,6 @@ from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, made_meanwhile, plain_ids
-from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
@@ -130,10 +129,9 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse what a file of JSON would not give back: NaN, infinity and ids beyond 64 bits with sign."""
+        """Refuse what a file of JSON would not give back: NaN and infinity."""
         sink = self._sink()
         if sink is not None and sink.columns == "json":
-            check_int64(records.ids, str(self.url))
             documents_of(records, str(self.url), _JSON_LIMITS)
 
     def kept(self, field: pa.Field) -> pa.Field:
