@@ -586,3 +586,28 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_fit(
     ran = run("fit", folder / "source.npy", folder / "target.npy", *words)
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "identify x.npy --rows",
+        "plan x.npy --rows",
+        "search t x.npy --query q.npy -k",
+        "evaluate t a.npy b.npy --pool",
+        "evaluate t a.npy b.npy --sample",
+        "fit a.npy b.npy --out c --seed",
+        "fit a.npy b.npy --out c --rows",
+        "migrate t a.npy b.npy --rows",
+        "migrate t a.npy b.npy --page-rows",
+        "embed a.npy b.npy --encoder command:cat --page-rows",
+        "bench in-distribution --rows 5000 --rows",
+        "bench in-distribution --pool",
+        "audit a.npy --authorized-by me --documents",
+    ],
+)
+def test_numbers_that_no_library_takes_are_refused_before_anything_is_read(run: Run, words: str) -> None:
+    ran = run(*words.split(), 10**23)
+    assert ran.code == 2
+    option = words.split()[-1]
+    assert re.search(rf"{option}'?:? (is )?{10**23}( was given)?; .*(<=|at most) \d+ is needed", ran.err), ran.err

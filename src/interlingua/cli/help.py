@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from typer.core import TyperCommand
+
+from interlingua.core.arguments import check_count
 
 __all__ = ["EXAMPLES", "Command", "groups_of"]
 
@@ -109,6 +112,17 @@ class Command(TyperCommand):
         arguments: list[Any] = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
         names = [(param.metavar or param.name.upper(), param.required) for param in arguments]
         return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; whole numbers that 64 bits do not hold are refused, since no library takes them."""
+        rest = super().parse_args(ctx, args)
+        parameters: list[Any] = list(self.get_params(ctx))
+        for param in parameters:
+            given = ctx.params.get(param.name)
+            for value in given if isinstance(given, list | tuple) else (given,):
+                if isinstance(value, int) and not isinstance(value, bool):
+                    check_count(value, param.opts[0], minimum=-math.inf)
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options in groups, in the order of the function's parameters."""

@@ -41,7 +41,7 @@ from interlingua.cli.options import (
 )
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
-from interlingua.stores.planning import PAGE_ROWS
+from interlingua.stores.planning import MOST_PAGE_ROWS, PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def migrate(
     triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS)] = None,
     allow_foreign: AllowForeign = False,
     page_rows: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
+        int, typer.Option(metavar="N", min=1, max=MOST_PAGE_ROWS, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
     rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS)] = None,
     report: reports.ReportFile = None,

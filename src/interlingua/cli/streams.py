@@ -31,12 +31,15 @@ def any_encoding() -> Iterator[None]:
     """Spell characters that the encoding of a stream lacks, as where Windows redirects output, instead of failing."""
     streams: list[Any] = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
-    for stream in streams:
-        stream.reconfigure(errors=_SPELLED)
+    _set_errors(streams, [_SPELLED] * len(streams))
     try:
         yield
     finally:
-        for stream, errors in zip(streams, before, strict=True):
-            # A stream may have been closed, or take no more.
-            with contextlib.suppress(OSError, ValueError):
-                stream.reconfigure(errors=errors)
+        _set_errors(streams, before)
+
+
+def _set_errors(streams: list[Any], errors: list[str]) -> None:
+    for stream, name in zip(streams, errors, strict=True):
+        # A stream may be closed, or take no more.
+        with contextlib.suppress(OSError, ValueError):
+            stream.reconfigure(errors=name)
