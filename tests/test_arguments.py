@@ -386,7 +386,9 @@ def test_numbers_of_other_libraries_count() -> None:
     assert check_flag(np.bool_(1), "flag") is True
     with pytest.raises(InputError, match="n is 2; an integer >= 3 is needed"):
         check_count(2, "n", minimum=3)
-    with pytest.raises(InputError, match=r"n is 9223372036854775808; an integer >= 0 and <= 9223372036854775807 is needed"):
+    with pytest.raises(
+        InputError, match=r"n is 9223372036854775808; an integer >= 0 and <= 9223372036854775807 is needed"
+    ):
         check_count(2**63, "n")
     assert check_count(2**63 - 1, "n") == 2**63 - 1
 

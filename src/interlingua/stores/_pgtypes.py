@@ -310,9 +310,7 @@ def decode(
                 f"{where}: the vector of id {args.shown(row)} {wrong}; remove such rows or fill them."
             )
         if head == 20 and value[:4] != b"\0\0\0\1":
-            raise UnusableRowError(
-                f"{where}: the array of id {args.shown(row)} has several dimensions; one is needed."
-            )
+            raise UnusableRowError(f"{where}: the array of id {args.shown(row)} has several dimensions; one is needed.")
     block = np.frombuffer(b"".join(value or b"" for value in sent), np.uint8).reshape(len(sent), -1)[:, head:]
     numbers = block.reshape(len(sent), d, cell)[:, :, cell - number.itemsize :]
     return np.ascontiguousarray(numbers).view(number)[:, :, 0].astype(number.newbyteorder("="))

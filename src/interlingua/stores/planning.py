@@ -27,7 +27,17 @@ from interlingua.stores.reembedding import TextEmbedder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MOST_PAGE_ROWS", "PAGE_ROWS", "Options", "Plan", "advise_skip_bad", "check_choices", "make_plan", "plan", "target_spec"]
+__all__ = [
+    "MOST_PAGE_ROWS",
+    "PAGE_ROWS",
+    "Options",
+    "Plan",
+    "advise_skip_bad",
+    "check_choices",
+    "make_plan",
+    "plan",
+    "target_spec",
+]
 
 PAGE_ROWS = 4_096
 # Pages are held in memory, and no client takes numbers of any size.
