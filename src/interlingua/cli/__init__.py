@@ -53,7 +53,7 @@ __all__ = ["app", "main"]
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 # Options whose values are free text, even if they look like an address.
-_FREE_TEXT = ("--where", "--set", "--authorized-by")
+_FREE_TEXT = ("--where", "--target-where", "--set", "--authorized-by")
 
 # What is needed, by the kind of the error that pydantic raises, with which typer checks values from version 0.29 on.
 _NEEDED = {
@@ -149,7 +149,7 @@ def _run(typed: list[str], *, as_json: bool) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = console.WarningPrinter()
         try:
-            _check_no_secrets(typed)
+            _check_addresses(typed)
             code = app(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
             error.message = _usage_message(error.message, error.__cause__)
@@ -195,8 +195,12 @@ def _usage_message(message: str, cause: object) -> str:
     return f"{first['input'] or 'Nothing'} was given; {_NEEDED[first['type']].format(**facts)} is needed."
 
 
-def _check_no_secrets(typed: Sequence[str]) -> None:
-    """Refuse addresses with a secret before any command or parser can repeat them in a message."""
+def _check_addresses(typed: Sequence[str]) -> None:
+    """Refuse addresses with a secret before any command or parser can repeat them in a message, and those of no use.
+
+    Raises:
+        InputError: such an address, or one of the memory of this process, which ends with the command.
+    """
     for previous, argument in zip(["", *typed], typed, strict=False):
         name, _, value = argument.partition("=") if argument.startswith("--") else (previous, "", argument)
         if name in _FREE_TEXT or not re.search("[:=@\uff1a\uff1d%]", value):
@@ -204,6 +208,11 @@ def _check_no_secrets(typed: Sequence[str]) -> None:
         from interlingua.stores._url import check_no_secret
 
         check_no_secret(value)
+        if value.strip().lower().startswith("memory://"):
+            raise InputError(
+                "memory:// holds collections of one Python process, and those of a command are gone when it ends. Name "
+                "a file or a store on disk or on a server."
+            )
 
 
 def _known_model(rows: object) -> str:

@@ -40,7 +40,7 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.alignment import FAILED_FIT_ADVICE
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores.planning import MOST_PAGE_ROWS, PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
@@ -212,7 +212,13 @@ def _fit(
     from interlingua.stores.planning import advise_skip_bad
     from interlingua.stores.sampling import sample_rows
 
-    check_destination(directory, overwrite=False)
+    try:
+        check_destination(directory, overwrite=False)
+    except OutputExistsError as error:
+        # The option --force of this command is that of the report.
+        raise OutputExistsError(
+            f"{directory} exists, and --fit makes a new translator.", "Choose another name, or leave --fit out to use it."
+        ) from error
     with open_rows(new_model) as new, console.working("Reading samples", record):
         with advise_skip_bad(old):
             x = sample_rows(old, rows, seed)

@@ -165,18 +165,23 @@ class FileStore(Adapter):
             if committed < spec.count:
                 raise made_meanwhile(self._path)
             return
-        self._writer = create_writer(
-            self._path,
-            d=spec.d,
-            dtype="float32",
-            n=spec.count,
-            resume=True,
-            settings={"job": spec.job},
-            checkpoint_seconds=0,
-            id_name=spec.id_name,
-            vector_name=self._new_column or "vectors",
-            origin=spec.origin,
-        )
+        try:
+            self._writer = create_writer(
+                self._path,
+                d=spec.d,
+                dtype="float32",
+                n=spec.count,
+                resume=True,
+                settings={"job": spec.job},
+                checkpoint_seconds=0,
+                id_name=spec.id_name,
+                vector_name=self._new_column or "vectors",
+                origin=spec.origin,
+            )
+        except (InputError, OutputExistsError) as error:
+            if "{force}" in error.remedy:  # which a migration does not have
+                error.remedy = f"Remove {partial_folder(self._path)}, or choose another target."
+            raise
         if self._writer.rows < committed:
             raise InputError(
                 f"{self._path}.partial holds {self._writer.rows} rows and the journal counts {committed}; it was "
