@@ -272,4 +272,5 @@ def _write_report(
             shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {})
         if options.allow_foreign:
             shown = inputs.without_comparison(shown)
-        reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
+        done = "The migration is finished."
+        reports.write(report, translator, translator=shown, source=x, target=y, migration=facts, done=done)

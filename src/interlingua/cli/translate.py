@@ -190,6 +190,10 @@ def _stream(
                     raise error.at(f"{file.path}, rows {batch.start} to {last}") from error
                 writer.write(translated, batch)
                 progress.on_rows("translating", writer.rows, stop - start)
+    except OSError:
+        if writer.rows:
+            console.note(f"{count_of(writer.rows)} are kept; run the same command with --resume to continue.")
+        raise
     except KeyboardInterrupt:
         console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
         raise
