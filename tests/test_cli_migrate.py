@@ -459,7 +459,9 @@ def test_rows_of_another_unfinished_migration_are_no_reason_for_an_option_that_t
     assert "--force" not in ran.err
 
 
-@pytest.mark.parametrize("words", ["old.parquet memory://x#c.v", "memory://x#c.v new.parquet", "MEMORY://x#c new.parquet"])
+@pytest.mark.parametrize(
+    "words", ["old.parquet memory://x#c.v", "memory://x#c.v new.parquet", "MEMORY://x#c new.parquet"]
+)
 def test_the_memory_of_a_command_is_no_store(run: Run, store: Path, saved: Path, words: str) -> None:
     ran = run("migrate", saved, *words.split())
     assert ran.code == 2
@@ -467,7 +469,9 @@ def test_the_memory_of_a_command_is_no_store(run: Run, store: Path, saved: Path,
     assert not list(Path().glob("migration-*"))
 
 
-@pytest.mark.parametrize("words", ["identify ADDRESS", "plan ADDRESS", "fit ADDRESS old.parquet --out x", "audit ADDRESS"])
+@pytest.mark.parametrize(
+    "words", ["identify ADDRESS", "plan ADDRESS", "fit ADDRESS old.parquet --out x", "audit ADDRESS"]
+)
 def test_no_command_reads_the_memory_of_its_process(run: Run, store: Path, words: str) -> None:
     ran = run(*words.replace("ADDRESS", "memory://x#c").split())
     assert ran.code == 2

@@ -73,7 +73,7 @@ _NEEDED = {
 }
 
 # Options that have another name than the argument of the library.
-_OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "files": "text"}
+_OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "files": "text", "folder": "run"}
 _WITHOUT_BAD_ROWS = (
     "`What is refused` in docs/formats.md has a script that writes a file without such rows. Rows of a store can be "
     "left out with --where or --target-where, if its kind and the command take conditions."

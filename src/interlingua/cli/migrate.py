@@ -217,7 +217,8 @@ def _fit(
     except OutputExistsError as error:
         # The option --force of this command is that of the report.
         raise OutputExistsError(
-            f"{directory} exists, and --fit makes a new translator.", "Choose another name, or leave --fit out to use it."
+            f"{directory} exists, and --fit makes a new translator.",
+            "Choose another name, or leave --fit out to use it.",
         ) from error
     with open_rows(new_model) as new, console.working("Reading samples", record):
         with advise_skip_bad(old):
