@@ -386,6 +386,11 @@ def test_numbers_of_other_libraries_count() -> None:
     assert check_flag(np.bool_(1), "flag") is True
     with pytest.raises(InputError, match="n is 2; an integer >= 3 is needed"):
         check_count(2, "n", minimum=3)
+    with pytest.raises(
+        InputError, match=r"n is 9223372036854775808; an integer >= 0 and <= 9223372036854775807 is needed"
+    ):
+        check_count(2**63, "n")
+    assert check_count(2**63 - 1, "n") == 2**63 - 1
 
 
 @pytest.mark.parametrize("value", ["1", None, True, math.nan, math.inf, 1j, np.ones(2), _OPAQUE, -0.1, 1.1], ids=repr)

@@ -568,3 +568,17 @@ def test_rows_that_cannot_be_used_come_with_a_way_to_leave_them_out(
     monkeypatch.chdir(folder)
     exec(script.replace("old.parquet", "old.npy").replace("usable.parquet", "usable.npy"))
     np.testing.assert_array_equal(np.load("usable.npy"), np.delete(broken, [3, 5], axis=0))
+
+
+@pytest.mark.parametrize(
+    "line", ["7_7,1", "\u0661,1", "1,99999999999999999999", "1," + "9" * 5_000, "1," + "x" * 100_000, "1,2,3", "1.5,2"]
+)
+def test_pairs_are_two_row_numbers_in_decimal_digits(run: Run, folder: Path, line: str) -> None:
+    pairs = folder / "pairs.csv"
+    for lines in ([line], ["1,2", line]):
+        pairs.write_text("\n".join(lines), "utf-8")
+        ran = run(*fit_arguments(folder, "--pairs", pairs))
+        assert ran.code == 2
+        assert f"pair {len(lines)} reads '" in ran.err
+        assert "two row numbers are needed" in ran.err
+        assert len(ran.err) < 400 + len(str(pairs))

@@ -505,3 +505,47 @@ def test_a_column_that_the_source_lacks_is_refused_before_the_migration(run: Run
     assert "has no column 'title'; its columns are year" in ran.json["error"]
     assert not Path("new.parquet").exists()
     assert "--show has no effect without --report" in run("migrate", saved, store, "new.parquet", "--show", "year").err
+
+
+@pytest.mark.parametrize("force", [(), ("--force",), ("--force", "--report", "report.html")])
+def test_a_fit_over_a_translator_names_no_option_that_would_not_replace_it(
+    run: Run, store: Path, saved: Path, force: tuple[str, ...]
+) -> None:
+    ran = run("migrate", saved, store, "new.parquet", "--fit", "target.npy", *force)
+    assert ran.code == 2
+    if force != ("--force",):
+        assert "translator exists, and --fit makes a new translator. Choose another name, or leave --fit out" in ran.err
+        assert "--force" not in ran.err
+
+
+def test_rows_of_another_unfinished_migration_are_no_reason_for_an_option_that_there_is_not(
+    run: Run, store: Path, saved: Path
+) -> None:
+    from interlingua.io import create_writer
+
+    writer = create_writer("new.parquet", d=2, dtype="float32", n=9, settings={"job": "another"})
+    writer.write(np.ones((3, 2), np.float32))
+    writer.checkpoint()
+    writer.close()
+    ran = run("migrate", saved, store, "new.parquet")
+    assert ran.code == 2
+    assert "--force" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "words", ["old.parquet memory://x#c.v", "memory://x#c.v new.parquet", "MEMORY://x#c new.parquet"]
+)
+def test_the_memory_of_a_command_is_no_store(run: Run, store: Path, saved: Path, words: str) -> None:
+    ran = run("migrate", saved, *words.split())
+    assert ran.code == 2
+    assert "memory:// holds collections of one Python process, and those of a command are gone when it ends" in ran.err
+    assert not list(Path().glob("migration-*"))
+
+
+@pytest.mark.parametrize(
+    "words", ["identify ADDRESS", "plan ADDRESS", "fit ADDRESS old.parquet --out x", "audit ADDRESS"]
+)
+def test_no_command_reads_the_memory_of_its_process(run: Run, store: Path, words: str) -> None:
+    ran = run(*words.replace("ADDRESS", "memory://x#c").split())
+    assert ran.code == 2
+    assert "Name a file or a store on disk or on a server" in ran.err

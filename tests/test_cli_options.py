@@ -615,3 +615,68 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_fit(
     ran = run("fit", folder / "source.npy", folder / "target.npy", *words)
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "identify x.npy --rows",
+        "plan x.npy --rows",
+        "search t x.npy --query q.npy -k",
+        "evaluate t a.npy b.npy --pool",
+        "evaluate t a.npy b.npy --sample",
+        "fit a.npy b.npy --out c --seed",
+        "fit a.npy b.npy --out c --rows",
+        "migrate t a.npy b.npy --rows",
+        "migrate t a.npy b.npy --page-rows",
+        "embed a.npy b.npy --encoder command:cat --page-rows",
+        "bench in-distribution --rows 5000 --rows",
+        "bench in-distribution --pool",
+        "audit a.npy --authorized-by me --documents",
+    ],
+)
+def test_numbers_that_no_library_takes_are_refused_before_anything_is_read(run: Run, words: str) -> None:
+    ran = run(*words.split(), 10**23)
+    assert ran.code == 2
+    option = words.split()[-1]
+    assert re.search(rf"{option}'?:? (is )?{10**23}( was given)?; .*(<=|at most) \d+ is needed", ran.err), ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("fit a.npy b.npy --out=", "--out"),
+        ("fit a.npy b.npy --out ''", "--out"),
+        ("fit a.npy b.npy --out c --report ''", "--report"),
+        ("fit a.npy b.npy --out c --log ''", "--log"),
+        ("fit a.npy b.npy --out c --settings ''", "--settings"),
+        ("fit a.npy b.npy --out c --pairs=", "--pairs"),
+        ("fit --source-encoder command:cat --target-encoder command:cat --texts '' --out c", "--texts"),
+        ("translate t '' --out c.npy", "INPUT"),
+        ("translate '' a.npy --out c.npy", "DIR"),
+        ("translate t a.npy --out ''", "--out"),
+        ("migrate '' a.npy b.npy", "DIR"),
+        ("migrate t a.npy b.npy --journal ''", "--journal"),
+        ("search t a.npy --query ''", "--query"),
+        ("audit --demo --out ''", "--out"),
+    ],
+)
+def test_an_empty_path_is_not_the_working_folder(run: Run, words: str, named: str) -> None:
+    ran = run(*shlex.split(words))
+    assert ran.code == 2
+    assert ran.err == f"Error: {named} is empty; the path of a file or folder is needed.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--pairs pairs.npy --run folder", "--run needs --method NAME together with --pairs"),
+        ("--method adversarial --resume", "resume and tensorboard need the folder of a run. Pass --run PATH."),
+    ],
+)
+def test_the_folder_of_a_run_is_named_as_its_option(run: Run, folder: Path, words: str, said: str) -> None:
+    paths = shlex.split(words.replace("pairs.npy", str(folder / "pairs.npy")))
+    ran = run("fit", folder / "source.npy", folder / "target.npy", "--out", folder / "out", *paths)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "older=" not in ran.err

@@ -247,7 +247,7 @@ def test_a_command_reads_lines_and_writes_vectors(command: Callable[..., str], f
         ("short", "wrote 1 vectors for 2 texts; one per text is needed"),
         ("ragged", "wrote 1 numbers in line 2 and 2 in line 1; all vectors need one width"),
         ("words", "wrote no vector in line 1; a JSON array or numbers between spaces or commas are needed"),
-        ("exit", "ended with exit code 1: token"),
+        ("exit", r"ended with exit code 1: token \*\*\* is wrong"),
     ],
 )
 def test_a_command_that_does_not_do_so_is_refused_in_one_sentence(
@@ -269,6 +269,65 @@ def test_a_command_that_does_not_do_so_is_refused_in_one_sentence(
 def test_a_command_that_cannot_run_is_refused_at_once(typed: str, message: str) -> None:
     with pytest.raises(il.InputError, match=message):
         command_encoder(typed)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("while True: print('y')", "wrote no vector in line 1; a JSON array"),
+        ("while True: print('[1, 2]')", "wrote more than 2 vectors for 2 texts; one per text is needed"),
+        ("while True: sys.stdout.write('1 ')", "wrote a line of more than 16,777,216 bytes"),
+        ("while True: print()", "wrote .* blank lines among vectors"),
+        ("print('[]')", "wrote no vector in line 1"),
+        ("np.save(out, np.ones((2, 3)))\nwhile True: out.write(b'y')", "wrote more than one .npy"),
+        ("np.save(out, np.ones((10**9, 3), np.int8))", "wrote 1,000,000,000 vectors for 2 texts"),
+        ("np.save(out, np.ones((2, 2**21), np.int8))", r"an .npy of int8 and shape \(2, 2097152\)"),
+        ("np.save(out, np.array(['a', 'b']))", r"an .npy of <U1 and shape \(2,\)"),
+        ("print('[1, 2]\\n[1_0, 2]')", "wrote no vector in line 2"),
+        ("print('Loading'); sys.exit('no model at /x')", "ended with exit code 1: no model at /x"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+    ],
+)
+def test_a_command_is_stopped_at_the_first_output_that_cannot_be_used(tmp_path: Path, code: str, message: str) -> None:
+    if "signal 9" in message and sys.platform == "win32":
+        pytest.skip("Windows has no signals")
+    path = tmp_path / "endless.py"
+    # The header alone of a large matrix decides; no such array is made.
+    header = "shape = {'descr': '|i1', 'fortran_order': False, 'shape': (10**9, 3)}"
+    code = code.replace(
+        "np.save(out, np.ones((10**9, 3), np.int8))", f"{header}; np.lib.format.write_array_header_1_0(out, shape)"
+    )
+    path.write_text(f"import sys\nimport numpy as np\nout = sys.stdout.buffer\n{code}\n")
+    encode = command_encoder(shlex.join([sys.executable, str(path)]))
+    with pytest.raises(il.InputError, match=message):
+        encode(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("token s3cret is wrong", "token *** is wrong"),
+        ("401: api_key=abcdef is invalid", "401: api_key=*** is invalid"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("cannot reach https://me:pw@host/x", "cannot reach https://***@host/x"),
+        ("Incorrect API key provided: sk-proj-abcdefghijkl1234", "Incorrect API key provided: ***"),
+        ("bad hf_abcdefghijklmnop", "bad ***"),
+        ("key given was hunter2pass", "key given was ***"),
+        ("the environment has seven77words", "the environment has ***"),
+        ("the token limit is reached in all-MiniLM-L6-v2", "the token limit is reached in all-MiniLM-L6-v2"),
+        ("No such file: /models/paraphrase-multilingual-v2", "No such file: /models/paraphrase-multilingual-v2"),
+    ],
+)
+def test_what_looks_like_a_secret_in_the_last_words_of_a_command_is_masked(
+    tmp_path: Path, said: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_API_KEY", "seven77words")
+    path = tmp_path / "failing.py"
+    path.write_text(f"import sys\nsys.exit({said!r})\n")
+    encode = command_encoder(shlex.join([sys.executable, str(path), "--key", "hunter2pass"]))
+    with pytest.raises(il.InputError) as caught:
+        encode(["a"])
+    assert str(caught.value).endswith(f"exit code 1: {shown}.")
 
 
 def test_a_damaged_npy_of_a_command_is_refused(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from command_line import D_TARGET, Run
 from exported import linear
 from interlingua.core.errors import InterlinguaError
+from interlingua.core.translator import load
 from interlingua.export import to_safetensors, to_sentence_transformers
 from interlingua.leakage.inversion._files import write_decoder
 from interlingua.stores import open_store
@@ -64,8 +66,9 @@ def test_an_error_of_the_system_is_an_os_error_that_names_the_file(
     write: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("safetensors")
-    with limited(500), pytest.raises(OSError, match=r"(safetensors|out|checkpoint.pt) could not be written"):
+    with limited(500), pytest.raises(OSError, match=r"(safetensors|out|checkpoint.pt) could not be written") as error:
         write(tmp_path / "out")
+    assert ".tmp." not in str(error.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -123,3 +126,35 @@ def test_a_full_disk_under_the_journal_is_an_error_and_nothing_is_lost(tmp_path:
             assert (tmp_path / "j").exists() == has_journal
         migrate(translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=50), resume=True)
         assert_migrated(written, target)
+
+
+@pytest.mark.parametrize("size", [0, 500, 3_000])
+@pytest.mark.parametrize("extension", ["npy", "npz", "jsonl", "parquet", "safetensors", "fvecs", "fbin", "jsonl.gz"])
+def test_a_file_that_does_not_fit_is_named_and_nothing_of_it_stays(
+    run: Run, saved: Path, folder: Path, extension: str, size: int
+) -> None:
+    out = folder / f"out.{extension}"
+    np.save(folder / "many.npy", np.tile(np.load(folder / "source.npy"), (4, 1)))
+    with limited(size):
+        ran = run("translate", saved, folder / "many.npy", "--out", out)
+    assert ran.code == 1
+    assert f"'{out}'" in ran.err
+    assert not list(folder.glob("out.*"))
+
+
+def test_a_report_that_does_not_fit_is_named_and_the_translator_is_announced(run: Run, folder: Path) -> None:
+    words = ("fit", folder / "source.npy", folder / "target.npy", "--pairs", folder / "pairs.npy")
+    with limited(40_000):
+        ran = run(*words, "--out", folder / "fitted", "--report", folder / "report.html")
+    assert ran.code == 1
+    assert f"Wrote {folder / 'fitted'}. Only the report was not written." in ran.err
+    assert f"File too large: '{folder / 'report.html'}'" in ran.err
+    assert load(folder / "fitted").d_target == D_TARGET
+
+
+def test_a_log_on_a_full_disk_is_named(run: Run, saved: Path, folder: Path) -> None:
+    log = folder / "log.jsonl"
+    with limited(0):
+        ran = run("evaluate", saved, folder / "source.npy", folder / "target.npy", "--log", log)
+    assert ran.code == 1
+    assert f"File too large: '{log}'" in ran.err

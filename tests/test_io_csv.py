@@ -37,7 +37,16 @@ def test_a_first_row_without_any_vector_is_left_out_on_request(tmp_path: Path) -
     assert (wide.d, listed.d) == (4, 2)
 
 
-@pytest.mark.parametrize("lines", [ROWS, [f'{row},"[0.5, 1, {row}]"' for row in range(12)]])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ROWS,
+        [f'{row},"[0.5, 1, {row}]"' for row in range(12)],
+        [f'doc{row},some text,"[0.5, 1, {row}]"' for row in range(12)],
+        [f'doc{row},3,"[0.5, 1, {row}]"' for row in range(12)],
+        [f'doc{row},a,b,c,"[0.5 1. {row}.]"' for row in range(12)],
+    ],
+)
 def test_a_file_without_names_is_refused_since_its_first_row_would_be_lost(tmp_path: Path, lines: list[str]) -> None:
     with pytest.raises(InputError, match="first line holds numbers and no names, and would be lost. Add a line"):
         open_vectors(write(tmp_path / "x.csv", *lines))
@@ -110,3 +119,22 @@ def test_numbers_with_underscores_are_no_numbers(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "id,vector", '0,"[1, 2]"', '1,"[1_0 2]"')
     with pytest.raises(InputError, match="row 1 of column 'vector' is not a list of numbers"):
         np.asarray(open_vectors(path).vectors())
+
+
+def test_a_name_that_is_base64_by_chance_is_a_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", "documenttext1234,vector", *(f'{row},"[0.5, 1, {row}]"' for row in range(12)))
+    assert open_vectors(path).n == 12
+
+
+@pytest.mark.parametrize("number", ["1_0", "\u0661", "\uff11", "0x1p3"])
+def test_only_decimal_digits_are_numbers(tmp_path: Path, number: str) -> None:
+    wide = write(tmp_path / "x.csv", HEADER, *ROWS, f"12,{number},2,3,4")
+    listed = write(tmp_path / "y.csv", "id,vector", '0,"[1, 2]"', f'1,"[1 {number}]"')
+    with pytest.raises(InputError, match="row 12 has a value that is not a number"):
+        open_vectors(wide).vectors()
+    with pytest.raises(InputError, match="row 1 of column 'vector' is not a list of numbers"):
+        open_vectors(listed).vectors()
+    words = tmp_path / "x.vec"
+    words.write_bytes(b"2 2\na 1 2\nb 1 " + number.encode() + b"\n")
+    with pytest.raises(InputError, match="line 3 is not a word in UTF-8 followed by 2 numbers"):
+        open_vectors(words).vectors()

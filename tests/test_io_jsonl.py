@@ -222,6 +222,33 @@ def test_whole_numbers_among_fractions_are_floats_only_where_these_hold_them_exa
         assert [json.loads(str(value)) for value in page.payload["n"].to_pylist()] == numbers
 
 
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        ([2**63, 2**64 - 1, 7], "uint64"),
+        ([2**63, None, 2**60], "uint64"),
+        ([2**63 - 1, -(2**63), 7], "int64"),
+        ([2**63, -1, 7], "string"),
+        ([2**64, 1, 7], "string"),
+    ],
+)
+def test_ids_are_whole_numbers_of_64_bits_with_or_without_sign(tmp_path: Path, ids: list[Any], kind: str) -> None:
+    rows = [{"id": value, "embedding": ROWS[row]} for row, value in enumerate(ids)]
+    read = open_vectors(lines(tmp_path / "x.jsonl", rows)).ids()
+    assert read is not None
+    assert str(read.type) == kind
+    assert read.to_pylist() == (ids if kind != "string" else list(map(str, ids)))
+
+
+@pytest.mark.parametrize("key", ["id", "n", "embedding"])
+def test_a_number_of_thousands_of_digits_is_refused(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"id": 1, "embedding": [1, 2]}) + "\n" + f'{{"{key}": {"9" * 5_000}}}\n', "utf-8")
+    with pytest.raises(InputError, match="line 2 has a whole number of thousands of digits. Write it as text") as error:
+        open_vectors(path)
+    assert len(str(error.value)) < 300
+
+
 def test_ids_that_are_text_or_beyond_64_bits_are_read_as_plain_text(tmp_path: Path) -> None:
     ids = ["a", 2**64, 7, 2**60, '"quoted"']
     rows = [{"id": value, "embedding": ROWS[row]} for row, value in enumerate(ids)]

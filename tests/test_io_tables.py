@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +246,55 @@ def test_a_row_group_of_all_rows_is_not_held_in_memory(tmp_path: Path, rng: np.r
     batches = open_vectors(tmp_path / "one.parquet").batches(256)
     assert next(batches).vectors == pytest.approx(vectors[:256])
     assert pa.total_allocated_bytes() - before < 8 * 2**20
+
+
+@pytest.mark.parametrize("extension", ["parquet", "arrow", "folder"])
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 3)])
+def test_a_table_without_rows_says_so(tmp_path: Path, extension: str, kind: pa.DataType) -> None:
+    table = pa.table({"id": pa.array([], pa.int64()), "vector": pa.array([], kind)})
+    path = tmp_path / f"x.{extension}"
+    if extension == "arrow":
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        if extension == "folder":
+            path.mkdir()
+        pq.write_table(table, path / "x.parquet" if extension == "folder" else path)
+    with pytest.raises(InputError, match=r"has no rows; at least 1 row is needed\.$"):
+        open_vectors(path)
+
+
+def other_formats(folder: Path) -> dict[str, bytes]:
+    """Return files of other formats by what is said of them."""
+    matrix = np.ones((3, 4), np.float32)
+    np.save(folder / "a.npy", matrix)
+    np.savez(folder / "a.npz", vectors=matrix)
+    pq.write_table(pa.table({"vector": matrix.tolist()}), folder / "a.parquet")
+    with pa.ipc.new_file(folder / "a.arrow", pa.schema([("x", pa.int64())])) as writer:
+        writer.write_table(pa.table({"x": [1]}))
+    safe = pytest.importorskip("safetensors.numpy")
+    safe.save_file({"vectors": matrix}, folder / "a.safetensors")
+    text = b'{"id": 1, "vector": [1, 2]}\n'
+    return {
+        "is not text, but a .npy file. Give it the extension": (folder / "a.npy").read_bytes(),
+        "is not text, but a zip file, such as .npz": (folder / "a.npz").read_bytes(),
+        "is not text, but a .parquet file": (folder / "a.parquet").read_bytes(),
+        "is not text, but an .arrow file": (folder / "a.arrow").read_bytes(),
+        "is not text: there are zeros among its first bytes. Is the ext": (folder / "a.safetensors").read_bytes(),
+        "is packed by zstd, which is not read. Unpack it, or pack it with gzip": pa.compress(
+            text, "zstd", asbytes=True
+        ),
+        "is packed by bzip2": bz2.compress(text),
+        "is packed by xz": lzma.compress(text),
+        "are those of UTF-16": text.decode().encode("utf-16-be"),
+        "are those of UTF-16 or UTF-32": text.decode().encode("utf-32-le"),
+    }
+
+
+@pytest.mark.parametrize("extension", ["jsonl", "csv", "vec", "csv.gz", "jsonl.gz"])
+def test_a_file_of_another_format_is_named(tmp_path: Path, extension: str) -> None:
+    for said, content in other_formats(tmp_path).items():
+        path = tmp_path / f"x.{extension}"
+        path.write_bytes(gzip.compress(content) if extension.endswith("gz") else content)
+        with pytest.raises(InputError, match=said):
+            open_vectors(path)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shlex
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from interlingua._commands import CommandEncoder
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_text, check_texts
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
@@ -36,12 +34,9 @@ Encode = Callable[[list[str]], Any]
 OnTexts = Callable[[int, int], None]
 
 _COMMAND = "command:"
-_NPY = b"\x93NUMPY"
 _TASKS = ("query", "document")
 # Windows writes paths with backslashes, which a shell of POSIX would read as escapes.
 _BACKSLASH_ESCAPES = os.name != "nt"
-# Most bytes of a command's output that are read at a time.
-_CHUNK = 1 << 16
 # Batches between two reports of progress.
 _BATCHES = 8
 
@@ -110,7 +105,7 @@ def command_encoder(command: str) -> Callable[[list[str]], FloatArray]:
     words = _words(check_text(command, "command"))
     if shutil.which(words[0]) is None:
         raise InputError(f"The encoder's program {words[0]} does not exist or cannot be run; check its path.")
-    return _CommandEncoder(words)
+    return CommandEncoder(words)
 
 
 def embed_texts(encode: Encode, texts: Sequence[str], on_texts: OnTexts | None = None) -> Any:
@@ -128,52 +123,9 @@ def embed_texts(encode: Encode, texts: Sequence[str], on_texts: OnTexts | None =
     if on_texts is not None:
         check_callable(on_texts, "on_texts", "a function of two numbers")
     texts = check_texts(texts, "texts")
-    if on_texts is not None and isinstance(encode, _CommandEncoder | _SentenceEncoder):
+    if on_texts is not None and isinstance(encode, CommandEncoder | _SentenceEncoder):
         return encode(list(texts), on_texts)
     return encode(list(texts))
-
-
-@dataclass(frozen=True)
-class _CommandEncoder:
-    """Runs a command for each call."""
-
-    words: list[str]
-
-    def __call__(self, texts: list[str], on_texts: OnTexts | None = None) -> FloatArray:
-        lines = "".join(" ".join(text.splitlines()) + "\n" for text in texts)
-        program = self.words[0]
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
-            given.write(lines.encode())
-            given.seek(0)
-            try:
-                process = subprocess.Popen(self.words, stdin=given, stdout=subprocess.PIPE, stderr=errors)
-            except OSError as error:
-                raise InputError(f"The encoder's program {program} cannot be run ({error.strerror}).") from error
-            with process:
-                try:
-                    written = _read_output(process, len(texts), on_texts)
-                except BaseException:
-                    process.kill()
-                    raise
-            errors.seek(0)
-            said = errors.read().decode("utf-8", "replace").strip().splitlines()
-        if process.returncode:
-            reason = f": {said[-1][:200]}" if said else ""
-            raise InputError(f"The encoder's program {program} ended with exit code {process.returncode}{reason}.")
-        return _read_vectors(written, program, len(texts))
-
-
-def _read_output(process: subprocess.Popen[bytes], count: int, on_texts: OnTexts | None) -> bytes:
-    """Return all that a process writes, and report the lines so far; a line is a vector, except in an ``.npy``."""
-    if process.stdout is None:
-        return b""
-    written, lines = [], 0
-    while chunk := os.read(process.stdout.fileno(), _CHUNK):
-        written.append(chunk)
-        if on_texts is not None and not written[0].startswith(_NPY):
-            lines += chunk.count(b"\n")
-            on_texts(min(lines, count), count)
-    return b"".join(written)
 
 
 def _words(command: str) -> list[str]:
@@ -185,36 +137,6 @@ def _words(command: str) -> list[str]:
     if not words:
         raise InputError("The encoder's command is empty; write command:PROGRAM ARGUMENTS.")
     return words
-
-
-def _read_vectors(written: bytes, program: str, count: int) -> FloatArray:
-    """Return the vectors [count, d] that a command wrote."""
-    if written.startswith(_NPY):
-        try:
-            rows = np.load(io.BytesIO(written), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise InputError(f"The encoder's program {program} wrote a damaged .npy ({error}).") from error
-    else:
-        values: list[list[float]] = []
-        for number, line in enumerate(filter(bytes.strip, written.splitlines()), 1):
-            try:
-                values.append([float(word) for word in line.replace(b",", b" ").strip(b" []").split()])
-            except ValueError as error:
-                raise InputError(
-                    f"The encoder's program {program} wrote no vector in line {number}; a JSON array or numbers "
-                    "between spaces or commas are needed, and nothing else on standard output."
-                ) from error
-            if len(values[-1]) != len(values[0]):
-                raise InputError(
-                    f"The encoder's program {program} wrote {len(values[-1])} numbers in line {number} and "
-                    f"{len(values[0])} in line 1; all vectors need one width."
-                )
-        rows = np.array(values, np.float32)
-    if len(rows) != count:
-        raise InputError(
-            f"The encoder's program {program} wrote {len(rows):,} vectors for {count:,} texts; one per text is needed."
-        )
-    return np.asarray(rows)
 
 
 def sentence_encoder(

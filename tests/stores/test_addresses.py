@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from interlingua.cli import main
 from interlingua.core.errors import InputError, InterlinguaError
-from interlingua.stores import open_store
+from interlingua.stores import open_source, open_store
 from interlingua.stores._secrets import may_hold_secret
 from interlingua.stores._url import StoreURL, parse_url
 
@@ -200,6 +200,8 @@ def test_a_part_that_is_not_used_is_refused(text: str, message: str) -> None:
             "qdrant://host?prefix=/Vector/Store#c",
             StoreURL("qdrant", "", ("c",), "host", options={"prefix": "/Vector/Store"}),
         ),
+        ("qdrant://[::1]:6333#c", StoreURL("qdrant", "", ("c",), "::1", 6333)),
+        ("postgresql://me@[fe80::2]/db#t.v", StoreURL("postgresql", "/db", ("t", "v"), "fe80::2", user="me")),
         ("duckdb://Data/My.duckdb#T.v", StoreURL("duckdb", "Data/My.duckdb", ("T", "v"))),
         ("faiss://Old.faiss", StoreURL("faiss", "Old.faiss")),
         ("qdrant-edge://Data#S", StoreURL("qdrant-edge", "Data", ("S",))),
@@ -287,3 +289,65 @@ def test_the_error_of_a_server_that_does_not_answer_says_that_a_bare_name_was_re
         store._connect = refuse  # type: ignore[attr-defined]
         with pytest.raises(InterlinguaError, match=r"Is the server up\? 'shop' was read as the name of a server\."):
             store.info()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "client", "path"),
+    [
+        ("qdrant", "qdrant_client", ""),
+        ("chroma", "chromadb", ""),
+        ("milvus", "pymilvus", ""),
+        ("postgresql", "psycopg", "/db"),
+    ],
+)
+def test_a_server_is_named_by_an_ipv6_address(scheme: str, client: str, path: str) -> None:
+    pytest.importorskip(client)
+    address = f"{scheme}://[::1]:1{path}#ccc.v".replace("ccc.v", "ccc" if scheme == "chroma" else "ccc.v")
+    assert str(parse_url(address)) == address
+    with pytest.raises(InterlinguaError, match=r"\[::1\]:1.* cannot be reached") as error, open_store(address) as store:
+        store.info()
+    assert "was read as the name of a server" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "client"),
+    [("duckdb", "duckdb"), ("faiss", "faiss"), ("qdrant", "qdrant_client"), ("chroma", "chromadb")],
+)
+def test_a_file_and_a_folder_in_each_others_place(tmp_path: Path, scheme: str, client: str) -> None:
+    pytest.importorskip(client)
+    needs_folder = scheme in {"qdrant", "chroma"}
+    place = tmp_path / "place"
+    if needs_folder:
+        place.write_text("no database")
+    else:
+        place.mkdir()
+    kind = "a file, and the path of a folder" if needs_folder else "a folder, and the path of a file"
+    name = "" if scheme == "faiss" else "#items"
+    with (
+        pytest.raises(InputError, match=f"{place} is {kind} is needed"),
+        open_source(f"{scheme}://{place}{name}") as store,
+    ):
+        store.info()
+
+
+@pytest.mark.parametrize("scheme", ["file", "duckdb", "lancedb", "qdrant", "faiss"])
+@pytest.mark.parametrize("slashes", ["//", "///"])
+def test_a_path_of_windows_with_backslashes_is_named(scheme: str, slashes: str) -> None:
+    with pytest.raises(InputError, match=f"a path of Windows with backslashes. Write it .* {scheme}:///C:/folder/name"):
+        parse_url(f"{scheme}:{slashes}C:\\data\\x.db#t")
+
+
+def test_a_drive_of_windows_is_read_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_url("qdrant:///C:/data#c").path == "/C:/data"
+    monkeypatch.setattr("interlingua.stores._url._ON_WINDOWS", True)
+    url = parse_url("qdrant:///C:/data#c")
+    assert (url.path, url.host, str(url)) == ("C:/data", None, "qdrant:///C:/data#c")
+
+
+def test_an_address_of_bytes_that_are_not_text_is_refused() -> None:
+    with pytest.raises(InputError, match="not text in the encoding of this system.*PYTHONUTF8=1"):
+        parse_url("duckdb://./\udcc3\udca9.duckdb#na\udcc3\udcafve")
+
+
+def test_names_without_a_path_are_no_column_of_this_folder() -> None:
+    assert parse_url("#items") == StoreURL("file", "#items")

@@ -452,12 +452,12 @@ def words_as_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), place.qdrant("new"), {}
 
 
-@case("Qdrant takes whole numbers from 0 and UUIDs only")
+@case("Qdrant takes whole numbers from 0 to .* and UUIDs only")
 def negative_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=range(-5, N - 5)), place.qdrant("new"), {}
 
 
-@case("Qdrant takes whole numbers from 0 and UUIDs only")
+@case("Qdrant takes whole numbers from 0 to .* and UUIDs only")
 def words_as_edge_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), place.edge("new"), {}
 
@@ -516,11 +516,6 @@ def bytes_into_documents(place: Place) -> Made:
 def condition_that_no_row_meets(place: Place) -> Made:
     url = place.duck(f"id int, v float[{D_IN}]", f"select 1, {[0.5] * D_IN}")
     return url, place.at("new.parquet"), {"options": Options(where="id > 1000")}
-
-
-@case("page_rows is 0")
-def no_rows_a_page(place: Place) -> Made:
-    return place.parquet(), place.at("new.parquet"), {"options": Options(page_rows=0)}
 
 
 @case("is the journal of an earlier run")
@@ -662,3 +657,10 @@ def test_a_server_that_goes_away_leaves_what_resume_needs(place: Place, monkeypa
             migrate(translator(), source, target, journal=place.at("j"), options=options)
     assert migrate(translator(), source, target, journal=place.at("j"), options=options, resume=True).resumed_from == 15
     assert_migrated(rows, target)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1_000_001, 10**23])
+def test_pages_have_a_number_of_rows_that_clients_and_memory_take(rows: int) -> None:
+    with pytest.raises(InputError, match=f"page_rows is {rows}; an integer >= 1 and <= 1000000 is needed"):
+        Options(page_rows=rows)
+    assert Options(page_rows=1_000_000).page_rows == 1_000_000

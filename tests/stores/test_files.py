@@ -124,12 +124,12 @@ def test_ids_of_json_that_are_neither_whole_numbers_nor_text_are_refused(ids: li
     assert not new.exists()
 
 
-def test_ids_that_json_would_give_back_as_text_are_refused_beforehand(tmp_path: Path) -> None:
-    source(tmp_path, pa.array([2**64 - 1 - row for row in range(ROWS)], pa.uint64()), None)
+def test_ids_of_64_bits_without_sign_are_numbers_in_json_too(tmp_path: Path) -> None:
+    records = source(tmp_path, pa.array([2**64 - 1 - row for row in range(ROWS)], pa.uint64()), None)
     old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new.jsonl")
-    with pytest.raises(InputError, match="the id 18446744073709551615 is too large; whole numbers below"):
-        migrate(translator(), old, new, journal=tmp_path / "j")
-    migrate(translator(), old, new, journal=tmp_path / "j", options=Options(ids_as_text=True))
+    migrate(translator(), old, new, journal=tmp_path / "j")
+    assert_migrated(records, new)
+    assert str(new.info().id_type) == "uint64"
 
 
 def test_a_colon_in_a_relative_path_makes_no_address_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

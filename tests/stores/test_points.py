@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pytest
 from interlingua.core.errors import InputError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores._documents import from_documents
-from interlingua.stores._points import MIXED
+from interlingua.stores._points import MIXED, check_ids
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.contract import uuids
@@ -184,3 +185,28 @@ def test_numbers_are_read_before_uuids(at: At) -> None:
     records = mixed(at("qdrant#old"))
     assert whole(at("qdrant#old"), PAGE).ids.to_pylist()[: 2 * PAGE] == records.ids.to_pylist()[: 2 * PAGE]
     assert np.isfinite(whole(at("qdrant#old"), PAGE).vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["7", "8"], "the id '7' is text; Qdrant takes whole numbers"),
+        (["9" * 5_000, "a"], r"the id '9+\.\.\.; Qdrant takes whole numbers"),
+        (["x" * 100_000, "a"], r"the id 'x+\.\.\.; Qdrant takes whole numbers"),
+        ([-1, 2**60], "the id -1; Qdrant takes whole numbers from 0"),
+    ],
+)
+def test_an_id_that_is_none_of_qdrant_is_named_in_a_few_words(ids: list[Any], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        check_ids(ids, "qdrant://x#c")
+    assert len(str(error.value)) < 400
+
+
+def test_numbers_of_64_bits_in_a_file_of_json_are_ids(at: At, tmp_path: Path) -> None:
+    ids = [2**63 + row for row in range(20)]
+    vectors = unit(20, D_IN, 3)
+    rows = [{"id": key, "v": vector} for key, vector in zip(ids, vectors.tolist(), strict=True)]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    new = at("qdrant#new")
+    migrate(translator(), open_store(str(tmp_path / "old.jsonl")), new, journal=tmp_path / "j")
+    assert sorted(new.fetch(pa.array(ids, pa.uint64())).ids.to_pylist()) == ids

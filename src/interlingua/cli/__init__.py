@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the work failed, or a fit has the verdict ``failed``; 2 ba
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
@@ -33,6 +34,7 @@ from interlingua.cli import (
     search,
     serve,
     settings,
+    streams,
     translate,
 )
 from interlingua.cli.help import Command
@@ -44,6 +46,7 @@ from interlingua.core.errors import (
     SpaceMismatchError,
     UnusableRowError,
 )
+from interlingua.core.screen import STDOUT
 
 __all__ = ["app", "main"]
 
@@ -51,7 +54,7 @@ __all__ = ["app", "main"]
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 # Options whose values are free text, even if they look like an address.
-_FREE_TEXT = ("--where", "--set", "--authorized-by")
+_FREE_TEXT = ("--where", "--target-where", "--set", "--authorized-by")
 
 # What is needed, by the kind of the error that pydantic raises, with which typer checks values from version 0.29 on.
 _NEEDED = {
@@ -71,10 +74,21 @@ _NEEDED = {
 }
 
 # Options that have another name than the argument of the library.
-_OPTIONS = {"overwrite": "force", "encoders": "encoder", "models": "model", "files": "text", "views": "view"}
+_OPTIONS = {
+    "overwrite": "force",
+    "encoders": "encoder",
+    "models": "model",
+    "files": "text",
+    "folder": "run",
+    "views": "view",
+}
 _WITHOUT_BAD_ROWS = (
     "`What is refused` in docs/formats.md has a script that writes a file without such rows. Rows of a store can be "
     "left out with --where or --target-where, if its kind and the command take conditions."
+)
+_NOT_TEXT = (
+    "A name or a text holds bytes that are not text in the encoding of this system. If they are UTF-8, set the "
+    "environment variable PYTHONUTF8=1."
 )
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
@@ -115,7 +129,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"interlingua {version('interlingua')}")
+        console.echo(f"interlingua {version('interlingua')}")
         raise typer.Exit
 
 
@@ -135,11 +149,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``interlingua``; by default those of the process.
     """
     typed = sys.argv[1:] if arguments is None else list(arguments)
-    as_json = "--json" in typed
+    with streams.any_encoding():
+        return _run(typed, as_json="--json" in typed)
+
+
+def _run(typed: list[str], *, as_json: bool) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = console.WarningPrinter()
         try:
-            _check_no_secrets(typed)
+            _check_addresses(typed)
             code = _command()(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
             error.message = _usage_message(error.message, error.__cause__)
@@ -155,7 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InterlinguaError as error:
             return _fail(error.render(_option), 1, as_json=as_json)
         except OSError as error:
+            if error.filename == STDOUT:
+                return _fail(f"The result cannot be written to standard output ({error.strerror}).", 1, as_json=False)
             return _fail(str(error), 1, as_json=as_json)
+        except UnicodeEncodeError as error:
+            if not _has_surrogate(str(error.object)):
+                raise
+            return _fail(_NOT_TEXT, 2, as_json=as_json)
         except MemoryError as error:
             return _fail(f"Memory ran out ({error}); read fewer rows.", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
@@ -185,8 +209,12 @@ def _usage_message(message: str, cause: object) -> str:
     return f"{first['input'] or 'Nothing'} was given; {_NEEDED[first['type']].format(**facts)} is needed."
 
 
-def _check_no_secrets(typed: Sequence[str]) -> None:
-    """Refuse addresses with a secret before any command or parser can repeat them in a message."""
+def _check_addresses(typed: Sequence[str]) -> None:
+    """Refuse addresses with a secret before any command or parser can repeat them in a message, and those of no use.
+
+    Raises:
+        InputError: such an address, or one of the memory of this process, which ends with the command.
+    """
     for previous, argument in zip(["", *typed], typed, strict=False):
         name, _, value = argument.partition("=") if argument.startswith("--") else (previous, "", argument)
         if name in _FREE_TEXT or not re.search("[:=@\uff1a\uff1d%]", value):
@@ -194,6 +222,11 @@ def _check_no_secrets(typed: Sequence[str]) -> None:
         from interlingua.stores._url import check_no_secret
 
         check_no_secret(value)
+        if value.strip().lower().startswith("memory://"):
+            raise InputError(
+                "memory:// holds collections of one Python process, and those of a command are gone when it ends. Name "
+                "a file or a store on disk or on a server."
+            )
 
 
 def _known_model(rows: object) -> str:
@@ -212,8 +245,15 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
     if not shown:
         console.note(f"Error: {message}")
     if as_json:
-        console.emit_json({"error": message})
+        # Standard output may be a file on a full disk, which must not hide the exit code.
+        with contextlib.suppress(OSError):
+            console.emit_json({"error": message})
     return code
+
+
+def _has_surrogate(text: str) -> bool:
+    """Return whether a text holds bytes that Python could not decode."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _option(name: str, value: str) -> str:

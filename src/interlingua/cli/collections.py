@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
+from interlingua.core.wording import text_of
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
@@ -56,7 +58,7 @@ class Collection:
             raise
         url = self._store.url
         self.path = str(url)
-        self.title = ".".join(url.names) or Path(url.path).stem
+        self.title = ".".join(url.names) or text_of(Path(url.path).stem)
         self.n, self.d, self.nulls = info.count, info.d, info.nulls
         self.names: tuple[str, ...] = () if info.schema is None else tuple(info.schema.names)
 
@@ -259,7 +261,7 @@ def _by_id(
         usable = np.ones(len(page), bool) if left_out is None else usable_rows(page.vectors)
         for (key, row), is_usable in zip(_rows_of(page, side, show), usable.tolist(), strict=True):
             if key in rows:
-                raise InputError(f"{side.path} has the id {key!r} more than once, so its partner is not known.")
+                raise InputError(f"{side.path} has the id {shown(key)} more than once, so its partner is not known.")
             if among is not None and key not in among:
                 continue
             if is_usable:

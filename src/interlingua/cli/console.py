@@ -14,12 +14,13 @@ from rich.console import Console
 
 from interlingua.core.errors import SpaceMismatchWarning
 from interlingua.core.progress import Record, show_progress
-from interlingua.core.screen import Screen, visible
+from interlingua.core.screen import Screen, naming_stream, visible
 
 __all__ = [
     "STATUS_STYLES",
     "Stopwatch",
     "WarningPrinter",
+    "echo",
     "emit_json",
     "note",
     "show_progress",
@@ -44,12 +45,19 @@ def stderr() -> Console:
 
 def emit_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output; a number that JSON cannot hold becomes null."""
-    typer.echo(json.dumps(_plain(result), allow_nan=False))
+    echo(json.dumps(_plain(result), allow_nan=False))
+
+
+def echo(text: str) -> None:
+    """Print a line on standard output."""
+    with naming_stream():
+        typer.echo(text)
 
 
 def note(message: str) -> None:
     """Print a message that is not a result on standard error."""
-    typer.echo(visible(message), err=True)
+    with naming_stream(stderr=True):
+        typer.echo(visible(message), err=True)
 
 
 class WarningPrinter:

@@ -30,6 +30,7 @@ from interlingua.cli.migrations import (
 )
 from interlingua.cli.options import AsJson, Log, check_effect, check_outputs
 from interlingua.core.backend import resolve_device
+from interlingua.stores.planning import MOST_PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def embed(
     skip_bad: Annotated[bool, flag("--skip-bad", _SKIP_BAD)] = False,
     triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS)] = None,
     page_rows: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rows read, embedded and written at a time.")
+        int, typer.Option(metavar="N", min=1, max=MOST_PAGE_ROWS, help="Rows read, embedded and written at a time.")
     ] = _PAGE_ROWS,
     log: Log = None,
     as_json: AsJson = False,

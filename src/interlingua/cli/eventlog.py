@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from interlingua.core.atomic import naming
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Record as EventLog
 
@@ -58,7 +60,8 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
         return
     try:
         _check_log(path, inputs)
-        stream = path.open("a", encoding="utf-8")
+        # Without a buffer, so that a line that a full disk does not take is no error once more at the end.
+        stream = path.open("ab", buffering=0)
     except OSError as error:
         raise InputError(f"--log {path} cannot be written ({error.strerror}); choose another file.") from error
 
@@ -67,13 +70,13 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
     def write(event: str, **facts: Any) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
         # Events come from the work and, every ten seconds, from the thread that shows its progress.
-        with lock:
-            stream.write(json.dumps(line, default=str) + "\n")
-            stream.flush()
+        with lock, naming(path):
+            stream.write(f"{json.dumps(line, default=str)}\n".encode())
 
     with stream:
         try:
             yield write
         except Exception as error:
-            write("stopped", error=type(error).__name__)
+            with contextlib.suppress(OSError):  # the first error is the one that is reported
+                write("stopped", error=type(error).__name__)
             raise

@@ -381,5 +381,7 @@ def _write(
     translator = alignment.translator(force=True)
     written = {} if out is None else {"translator": translator.save(out, overwrite=force)}
     if report is not None:
-        written["report"] = reports.write(report, alignment, translator=translator, source=spaces[0], target=spaces[1])
+        sides = {"source": spaces[0], "target": spaces[1]}
+        done = "" if out is None else f"Wrote {out}."
+        written["report"] = reports.write(report, alignment, translator=translator, done=done, **sides)
     return written

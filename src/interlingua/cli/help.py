@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from typer.core import TyperCommand
+
+from interlingua.core.arguments import check_count
+from interlingua.core.errors import InputError
 
 __all__ = ["EXAMPLES", "Command", "groups_of"]
 
@@ -110,6 +115,26 @@ class Command(TyperCommand):
         names = [(param.metavar or param.name.upper(), param.required) for param in arguments]
         return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, and refuse values that no library can take.
+
+        Raises:
+            InputError: an empty path, or a whole number that 64 bits do not hold.
+        """
+        typed = list(args)
+        rest = super().parse_args(ctx, args)
+        parameters: list[Any] = list(self.get_params(ctx))
+        for param in parameters:
+            value = ctx.params.get(param.name)
+            is_path = isinstance(value, Path) or re.search("FILE|DIR|PUT|FOLDER", param.metavar or "")
+            if is_path and _is_empty(param, value, typed):
+                name = (param.metavar or param.name.upper()) if param.param_type_name == "argument" else param.opts[0]
+                raise InputError(f"{name} is empty; the path of a file or folder is needed.")
+            for number in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(number, int) and not isinstance(number, bool):
+                    check_count(number, param.opts[0], minimum=-math.inf)
+        return rest
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options in groups, in the order of the function's parameters."""
         for name, records in groups_of(self, ctx).items():
@@ -123,6 +148,14 @@ class Command(TyperCommand):
             formatter.write_paragraph()
             lines = (_continued(example, formatter.width - _GAP) for example in examples)
             formatter.write("Examples:\n" + "".join(f"  {line}\n" for line in lines))
+
+
+def _is_empty(param: Any, value: Any, typed: list[str]) -> bool:
+    """Return whether an empty text was typed for a parameter, which as a path would be the working folder."""
+    if param.param_type_name == "argument":
+        return str(value) in {"", "."} and "" in typed and "." not in typed
+    follows = any(word in param.opts and after == "" for word, after in zip(typed, typed[1:], strict=False))
+    return follows or any(f"{option}=" in typed for option in param.opts)
 
 
 def _plain_range(text: str) -> str:

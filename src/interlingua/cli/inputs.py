@@ -13,8 +13,10 @@ import numpy as np
 
 from interlingua.cli.collections import Collection, check_same_order, file_of, read_same_ids
 from interlingua.cli.options import check_effect
+from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
+from interlingua.core.wording import text_of
 from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ def side_names(files: Sequence[Side]) -> list[str]:
 
 def title_of(side: Side) -> str:
     """Return the names of a collection, or the name of a file without its extension."""
-    return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
+    return side.title if isinstance(side, Collection) else text_of(Path(side.path.name.removesuffix(".gz")).stem)
 
 
 def check_widths(
@@ -384,7 +386,7 @@ def _number(scale: str | None) -> float | None:
     if scale is None or scale == "none":
         return None
     try:
-        return float(scale)
+        return read_number(scale)
     except ValueError as error:
         raise InputError(f"--scale is {scale!r}; a number is needed, or none for a side that has no scale.") from error
 

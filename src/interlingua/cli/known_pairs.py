@@ -11,6 +11,7 @@ import numpy as np
 
 from interlingua.cli.collections import Collection
 from interlingua.cli.inputs import SIDES, Side
+from interlingua.core.arguments import read_whole, shown
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,13 +63,19 @@ def _read_table(path: Path, delimiter: str) -> IntArray:
             lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--pairs {path} cannot be read as a table ({error}).") from error
-    if lines and not any(cell.strip().lstrip("-").isdecimal() for cell in lines[0]):
+    if lines and not any(map(_looks_like_number, lines[0])):
         del lines[0]
     pairs = []
     for number, line in enumerate(lines, 1):
         try:
-            source, target = map(int, line)
-        except ValueError as error:
-            raise InputError(f"--pairs {path}: pair {number} reads {line}; two row numbers are needed.") from error
-        pairs.append((source, target))
-    return np.asarray(pairs, np.int64).reshape(-1, 2)
+            source, target = (read_whole(cell.strip()) for cell in line)
+            pairs.append(np.array((source, target), np.int64))
+        except (ValueError, OverflowError) as error:
+            cells = ", ".join(map(shown, line[:2])) + (", ..." if line[2:] else "")
+            raise InputError(f"--pairs {path}: pair {number} reads {cells}; two row numbers are needed.") from error
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _looks_like_number(cell: str) -> bool:
+    """Return whether Python would read a number, also one that `read_whole` refuses, such as ``7_7``."""
+    return cell.strip().lstrip("-").replace("_", "").isdecimal()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_method", "complete_method", "fit_settings", "method_settings"]
 
+# Options that have another name than their setting.
+_OPTIONS = {"folder": "run"}
+
 
 def check_method(name: str) -> None:
     """Refuse a method that does not exist, before anything is read.
@@ -64,8 +67,9 @@ def method_settings(
             continue
         if name not in kinds:
             owner = {"device": "linear or adversarial", "budget": "linear"}.get(name, "adversarial")
-            option = {"folder": "run"}.get(name, name)
-            raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
+            raise InputError(
+                f"--{_OPTIONS.get(name, name)} belongs to --method {owner}; the method is {named or method}."
+            )
         values[name] = value
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
@@ -105,8 +109,9 @@ def fit_settings(
     if method == "auto" and not given:
         return {}
     if method == "auto" and pairs is not None:
+        option = _OPTIONS.get(given[0], given[0])
         raise InputError(
-            f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
+            f"--{option} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
             "number of pairs, and their settings differ."
         )
     return method_settings("linear" if method == "auto" else method, assignments, options, file=file, named=method)

@@ -44,8 +44,8 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.alignment import FAILED_FIT_ADVICE
-from interlingua.core.errors import InputError
-from interlingua.stores.planning import PAGE_ROWS
+from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.stores.planning import MOST_PAGE_ROWS, PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def migrate(
     triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS)] = None,
     allow_foreign: AllowForeign = False,
     page_rows: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
+        int, typer.Option(metavar="N", min=1, max=MOST_PAGE_ROWS, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
     rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS)] = None,
     report: reports.ReportFile = None,
@@ -214,7 +214,14 @@ def _fit(
     from interlingua.stores.planning import advise_skip_bad
     from interlingua.stores.sampling import sample_rows
 
-    check_destination(directory, overwrite=False)
+    try:
+        check_destination(directory, overwrite=False)
+    except OutputExistsError as error:
+        # The option --force of this command is that of the report.
+        raise OutputExistsError(
+            f"{directory} exists, and --fit makes a new translator.",
+            "Choose another name, or leave --fit out to use it.",
+        ) from error
     with open_rows(new_model) as new, console.working("Reading samples", record):
         with advise_skip_bad(old):
             x = sample_rows(old, rows, seed)
@@ -268,4 +275,5 @@ def _write_report(
             shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {})
         if options.allow_foreign:
             shown = inputs.without_comparison(shown)
-        reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
+        done = "The migration is finished."
+        reports.write(report, translator, translator=shown, source=x, target=y, migration=facts, done=done)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua.cli import console
 from interlingua.cli.inputs import side_columns
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import require
@@ -82,9 +83,21 @@ def shown_columns(given: Sequence[str] | None, files: Sequence[Side]) -> list[st
     return [column if file.names else None for column, file in zip(named, files, strict=True)]
 
 
-def write(path: Path, fit: Alignment | Translator, **parts: Any) -> Path:
-    """Write the report of a fit or a translator; ``parts`` as :func:`interlingua.report.write_report` takes them."""
+def write(path: Path, fit: Alignment | Translator, *, done: str = "", **parts: Any) -> Path:
+    """Write the report of a fit or a translator.
+
+    Args:
+        path: the file.
+        fit: the fit or the translator.
+        done: what is complete by then, which is said where the report cannot be written.
+        **parts: as :func:`interlingua.report.write_report` takes them.
+    """
     from interlingua.report import write_report
 
-    write_report(path, fit, **parts)
+    try:
+        write_report(path, fit, **parts)
+    except OSError:
+        if done:
+            console.note(f"{done} Only the report was not written.")
+        raise
     return path

@@ -24,7 +24,7 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.errors import InputError, SpaceMismatchError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, text_of
 from interlingua.stores.registry import ALIASES, store_names
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def translate(
             force=force,
             resume=resume,
             settings=settings,
-            origin=origin_of(translator, source.name, file.vector_name, inverse=inverse),
+            origin=origin_of(translator, text_of(source.name), file.vector_name, inverse=inverse),
         )
         kept = writer.rows
         with writer:
@@ -190,6 +190,10 @@ def _stream(
                     raise error.at(f"{file.path}, rows {batch.start} to {last}") from error
                 writer.write(translated, batch)
                 progress.on_rows("translating", writer.rows, stop - start)
+    except OSError:
+        if writer.rows:
+            console.note(f"{count_of(writer.rows)} are kept; run the same command with --resume to continue.")
+        raise
     except KeyboardInterrupt:
         console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
         raise

@@ -36,6 +36,8 @@ __all__ = [
     "described",
     "did_you_mean",
     "keyword_names",
+    "read_number",
+    "read_whole",
     "shown",
 ]
 
@@ -44,6 +46,8 @@ Bounds = Mapping[str, Mapping[str, float]]
 _LIMITS = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
 
 _SHOWN_CHARACTERS = 60
+# Libraries take counts and seeds as integers of 64 bits.
+_LARGEST = 2**63 - 1
 
 
 def check_count(
@@ -66,14 +70,17 @@ def check_count(
         below: a bound that is itself refused.
 
     Raises:
-        InputError: another type, or a number outside the bounds.
+        InputError: another type, a number outside the bounds, or one that 64 bits do not hold.
     """
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: tensors with several elements
         number = None
-    if number is None or not (minimum <= number <= maximum and above < number < below):
-        signs = {">=": minimum, ">": above, "<=": maximum, "<": below}
+    largest = min(maximum, _LARGEST)
+    if number is None or not (minimum <= number <= largest and above < number < below):
+        # The largest number of 64 bits is not named where another bound is the reason.
+        is_large = number is not None and number > largest
+        signs = {">=": minimum, ">": above, "<=": largest if is_large else maximum, "<": below}
         limits = " and ".join(f"{sign} {bound}" for sign, bound in signs.items() if math.isfinite(bound))
         raise InputError(f"{name} is {shown(value)}; an integer {limits} is needed.")
     return number
@@ -326,6 +333,31 @@ def described(value: Any) -> str:
     if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
         return repr(value)
     return f"an object of type {kind}"
+
+
+def read_number(text: str | bytes) -> float:
+    """Return a number that a file or a program wrote in ASCII; Python would also read ``7_7`` and other digits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _check_plain(text)
+    return float(text)
+
+
+def read_whole(text: str) -> int:
+    """Return a whole number as `read_number` reads it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _check_plain(text)
+    return int(text)
+
+
+def _check_plain(text: str | bytes) -> None:
+    if not text.isascii() or (b"_" if isinstance(text, bytes) else "_") in text:  # type: ignore[operator]
+        raise ValueError("it is not a number in decimal digits from 0 to 9")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

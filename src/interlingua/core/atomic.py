@@ -28,6 +28,7 @@ __all__ = [
     "check_writable",
     "follow_link",
     "is_empty_folder",
+    "naming",
     "remove_folder",
     "sync_folder",
     "write_text",
@@ -65,15 +66,16 @@ def atomic_file(path: str | Path, *, overwrite: bool = True, mode: int | None = 
     with _refusal(path):
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
     try:
-        yield fresh
-        if mode is not None:
-            fresh.chmod(mode)
-        _sync(fresh)
-        if overwrite:
-            os.replace(fresh, target)
-        else:
-            _move_new(fresh, target, path)
-        sync_folder(target.parent)
+        with naming(path, fresh):
+            yield fresh
+            if mode is not None:
+                fresh.chmod(mode)
+            _sync(fresh)
+            if overwrite:
+                os.replace(fresh, target)
+            else:
+                _move_new(fresh, target, path)
+            sync_folder(target.parent)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -98,7 +100,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     with _refusal(path):
         fresh.mkdir()
     try:
-        yield fresh
+        with naming(path, fresh):
+            yield fresh
         for folder, _, names in os.walk(fresh):
             for name in names:
                 _sync(Path(folder, name))
@@ -115,6 +118,26 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: str | Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name the file in an error of the system, such as of a full disk, which has no name where an open file is written.
+
+    Args:
+        path: the file, as its user knows it.
+        temporary: where it is written first, a name that is replaced as well.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        is_temporary = temporary is not None and name is not None and Path(os.fsdecode(name)).is_relative_to(temporary)
+        if error.errno is not None and (name is None or is_temporary):
+            error.filename = str(path)
+        if error.errno is None and temporary is not None:  # an error of our own, with the name in its text
+            error.args = tuple(str(part).replace(str(temporary), str(path)) for part in error.args)
+        raise
 
 
 def write_text(path: str | Path, text: str, *, mode: int | None = None) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.digests import digest_columns, digest_ids, digest_matrix, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
@@ -185,7 +186,7 @@ def to_matrix(
     import pyarrow as pa
 
     def label(row: int) -> str:
-        return f"row {first_row + row}" if ids is None else f"the row with id {ids[row].as_py()!r}"
+        return f"row {first_row + row}" if ids is None else f"the row with id {shown(ids[row].as_py())}"
 
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks else pa.array([], column.type)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-__all__ = ["Screen", "visible"]
+__all__ = ["STDOUT", "Screen", "naming_stream", "visible"]
+
+# Name of the stream in errors of the system.
+STDOUT = "standard output"
 
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
 _CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -20,6 +25,22 @@ def visible(text: str) -> str:
     return text.translate(_VISIBLE)
 
 
+@contextmanager
+def naming_stream(*, stderr: bool = False) -> Iterator[None]:
+    """Name standard output in an error of the system, such as of a full disk, which names no file.
+
+    An error of standard error is dropped: messages that nobody can read must not stop a fit or a migration.
+    """
+    try:
+        yield
+    except OSError as error:
+        if stderr:
+            return
+        if error.errno is not None and error.filename is None:
+            error.filename = STDOUT
+        raise
+
+
 class Screen(Console):
     """A console that prints text from files literally: control characters are escaped and markup is off."""
 
@@ -28,6 +49,11 @@ class Screen(Console):
         # Some terminals report a width of 0, and COLUMNS can hold any number; nothing can be printed in that width.
         if self.width < _NARROWEST:
             self.width = _USUAL_WIDTH
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `rich.console.Console.print` does; what standard error cannot take is lost and stops no work."""
+        with naming_stream(stderr=self.stderr):
+            super().print(*objects, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of a renderable, with control characters escaped."""

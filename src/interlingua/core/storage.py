@@ -84,12 +84,12 @@ def write_folder(
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with atomic_folder(folder) as fresh:
-                _write_files(fresh, tensors, card)
+                _write_files(fresh, tensors, card, shown=folder)
             return
         except OutputExistsError:
             # Another process was faster; check what it wrote.
             check_destination(folder, overwrite=overwrite)
-    _write_files(folder, tensors, card)
+    _write_files(folder, tensors, card, shown=folder)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -168,7 +168,9 @@ def save_tensors(
         raise OSError(f"{name} could not be written: {error}") from error
 
 
-def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:
+def _write_files(
+    folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any], *, shown: Path
+) -> None:
     # All texts are made before the first file is replaced: a card that cannot be written leaves the folder as it was.
     try:
         header, text = json.dumps(card, sort_keys=True), json.dumps(card, indent=2, sort_keys=True) + "\n"
@@ -176,10 +178,10 @@ def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Ma
         for part in (header, text, readme):
             part.encode("utf-8")
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder}: the card cannot be written ({error}); nothing was saved.") from error
+        raise InputError(f"{shown}: the card cannot be written ({error}); nothing was saved.") from error
     # A header of one entry: of several, the order in the file would be random.
     with atomic_file(folder / WEIGHTS) as fresh:
-        save_tensors(fresh, tensors, {"card": header}, name=folder / WEIGHTS)
+        save_tensors(fresh, tensors, {"card": header}, name=shown / WEIGHTS)
     write_text(folder / CARD, text)
     write_text(folder / README, readme)
 

@@ -19,6 +19,7 @@ __all__ = [
     "evidence_cells",
     "rough_size_of",
     "size_of",
+    "text_of",
 ]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
@@ -127,6 +128,11 @@ def _training(step: Mapping[str, Any]) -> str:
 def count_of(number: int, noun: str = "row") -> str:
     """Return a number with its noun, whose plural ends in s: ``1 row``, ``1,234 rows``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def text_of(name: str) -> str:
+    """Return the name of a file with a question mark for each byte that is not text, so that it can be saved."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def size_of(number: float) -> str:

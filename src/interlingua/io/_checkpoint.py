@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from interlingua.core.atomic import write_text
+from interlingua.core.atomic import naming, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 
 _CHECKPOINT = "checkpoint.json"
@@ -89,7 +89,12 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
             f"{folder} is a file; the folder of the unfinished output needs that name. Remove or rename it."
         )
     folder.mkdir()
-    fresh.save(folder)
+    try:
+        with naming(path, folder):
+            fresh.save(folder)
+    except OSError:
+        shutil.rmtree(folder)
+        raise
     return fresh
 
 

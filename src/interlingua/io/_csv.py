@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
+from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import to_column
 from interlingua.io._checks import VECTOR_NAMES, AmbiguousVectorsError, check_unused
@@ -101,8 +102,8 @@ def _check_text(path: Path, *, whole: bool) -> None:
 def _check_names(path: Path, names: list[str]) -> None:
     if len(set(names)) < len(names):
         raise InputError(f"{path}: two columns share a name, or the first line holds no names. Name every column.")
-    numbers = [name for name in names if _FRACTION.fullmatch(name) or len(_parse_list(name) or ()) > 1]
-    if 2 * len(numbers) >= len(names):
+    fractions = [name for name in names if _FRACTION.fullmatch(name)]
+    if 2 * len(fractions) >= len(names) or any(map(_is_list, names)):
         raise InputError(f"{path}: the first line holds numbers and no names, and would be lost. Add a line of names.")
     other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
     if other is not None:
@@ -126,7 +127,7 @@ def _layout(path: Path, first: pa.RecordBatch, requested: str | None) -> _Layout
     """
     names = tuple(first.schema.names)
     row = {name: _first_value(first.column(name)) for name in names}
-    listed = [name for name in names if row[name].lstrip().startswith("[") and len(_parse_list(row[name]) or ()) > 1]
+    listed = [name for name in names if _is_list(row[name])]
     if requested in names and requested not in listed and is_numbers(decode_vector(row[requested])):
         listed.append(requested)
     series = {columns[0]: columns for columns in _find_series(row)}
@@ -224,10 +225,14 @@ def _parse_list(text: str) -> list[float] | None:
     return value if is_numbers(value) else None
 
 
+def _is_list(text: str) -> bool:
+    """Return whether a text is a list of at least two numbers in brackets; a word may be base64 by chance."""
+    return text.lstrip().startswith("[") and len(_parse_list(text) or ()) > 1
+
+
 def _as_floats(texts: list[str]) -> list[float] | None:
     try:
-        # Python reads 1_000 as a number.
-        return None if any("_" in text for text in texts) else [float(text) for text in texts]
+        return [read_number(text) for text in texts]
     except ValueError:
         return None
 

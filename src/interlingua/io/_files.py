@@ -140,7 +140,8 @@ class VectorFile:
                 f"{self.path}: rows {start} to {stop} in batches of {size} were requested; "
                 f"0 <= start <= stop <= {self.n} and size >= 1 are needed."
             )
-        return self._batches(size, start, stop, others=True)
+        # No reader takes a size of any number of digits.
+        return self._batches(min(size, self.n), start, stop, others=True)
 
     def vector_blocks(self, size: int = BLOCK_ROWS) -> Iterator[FloatArray]:
         """Yield all vectors in order and checked as in `batches`, without reading ids and payload.
@@ -151,7 +152,7 @@ class VectorFile:
         Raises:
             InputError: ``size`` is below 1, or anything `check` refuses.
         """
-        size = check_count(size, "size", minimum=1)
+        size = min(check_count(size, "size", minimum=1), self.n)
         return (records.vectors for records in self._batches(size, 0, self.n, others=False))
 
     def vectors(self, *, on_rows: Callable[[str, int, int], None] | None = None) -> FloatArray:

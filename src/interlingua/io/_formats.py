@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +52,7 @@ _READ_ONLY = {
 }
 READ_ONLY: Mapping[str, str] = MappingProxyType(_READ_ONLY)
 
+_OPENED_BY_ARROW = ("._arrow", "._csv", "._parquet")
 SCALE = "scale"
 FLOATS = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
 INT8 = np.dtype("int8")
@@ -200,6 +202,7 @@ def find_sink(path: Path) -> tuple[type[Sink], str]:
     extension = _extension(path)
     if extension in _READ_ONLY:
         raise InputError(f"{path}: {extension} files are read and not written; choose from {', '.join(_MODULES)}.")
+    _check_name(path, _MODULES[extension])
     sink: type[Sink] = importlib.import_module(_MODULES[extension]).Sink
     return sink, extension
 
@@ -210,7 +213,22 @@ def find_reader(path: Path) -> Reader:
     Raises:
         InputError: no format has this extension.
     """
-    return cast(Reader, importlib.import_module((_MODULES | _READ_ONLY)[_extension(path)]))
+    module = (_MODULES | _READ_ONLY)[_extension(path)]
+    _check_name(path, module)
+    return cast(Reader, importlib.import_module(module))
+
+
+def _check_name(path: Path, module: str) -> None:
+    """Refuse a path of bytes that are not text where pyarrow opens the file, which takes no other paths.
+
+    Raises:
+        InputError: it is such a path.
+    """
+    if module.endswith(_OPENED_BY_ARROW) and (shown := text_of(str(path))) != str(path):
+        raise InputError(
+            f"{shown}: its name holds bytes that are not text in the encoding of this system, and such a file of this "
+            "format cannot be opened. Rename it; or if the bytes are UTF-8, set the environment variable PYTHONUTF8=1."
+        )
 
 
 def _extension(path: Path) -> str:

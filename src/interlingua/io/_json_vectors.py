@@ -20,6 +20,10 @@ from interlingua.io._formats import INT8, AnyArray
 # Parts of a path that name the encoding of the vector.
 _ENCODING_NAMES = ("values", "float", "dense")
 _MAX_DEPTH = 8
+_KINDS = {
+    type(None): "null", int: "a number", float: "a number", str: "a text", list: "a list", tuple: "a list",
+    dict: "an object", bytes: "bytes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,11 @@ def to_vector(path: Path, number: int, values: list[float], dtype: np.dtype[Any]
         )
     with np.errstate(over="ignore"):
         return vector.astype(dtype)
+
+
+def json_kind(value: Any) -> str:
+    """Return what a value is in JSON, with its article."""
+    return "true or false" if isinstance(value, bool) else _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def is_numbers(value: Any) -> bool:

@@ -2,8 +2,8 @@
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
 become floats where these hold them exactly. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as
-JSON text in a column marked ``interlingua.json``, and is written to JSON unchanged. Ids are read as text where some
-are text, or whole numbers beyond 64 bits.
+JSON text in a column marked ``interlingua.json``, and is written to JSON unchanged. Ids are whole numbers of 64 bits,
+without sign where one needs it, and are read as text where some are text or fit neither.
 A vector may be nested (:mod:`interlingua.io._json_vectors`); what remains of its object is payload.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError, InputWarning, UnusableRowError
 from interlingua.core.records import is_marked_json, json_field
@@ -28,7 +29,15 @@ from interlingua.io._checks import check_shape, check_unused, choose_ids, choose
 from interlingua.io._formats import INT8, AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._formats import Sink as BaseSink
 from interlingua.io._json_columns import heads_of, is_json_type
-from interlingua.io._json_vectors import PRESETS, VectorPath, choose_path, find_paths, take_vector, to_vector
+from interlingua.io._json_vectors import (
+    PRESETS,
+    VectorPath,
+    choose_path,
+    find_paths,
+    json_kind,
+    take_vector,
+    to_vector,
+)
 from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines, open_lines
 
 _MAX_LINE = 2**26
@@ -40,6 +49,10 @@ _EXACT_IN_FLOAT = 2**53
 
 class _OnlyInteger:
     """Kind of the whole numbers that a float of 64 bits may round."""
+
+
+class _Unsigned:
+    """Kind of the whole numbers that only 64 bits without sign hold."""
 
 
 class _TooLarge:
@@ -60,6 +73,8 @@ class _Scan:
     n: int = 0
     d: int = 0
     kinds: dict[str, set[type]] = field(default_factory=dict)
+    # Keys with a number below 0.
+    signed: set[str] = field(default_factory=set)
     marks: list[tuple[int, int]] = field(default_factory=list)
     # Number of lines that cannot be used, and the error of the first of them.
     bad: int = 0
@@ -109,10 +124,12 @@ def open_source(path: Path, request: Request) -> JsonlSource:
     id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
     columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
     kinds = scan.kinds[id_name] - {type(None)} if id_name is not None else set()
-    if id_name is not None and kinds & {str, _TooLarge} and kinds <= {str, *_WHOLE, _TooLarge}:
+    if id_name is not None and kinds & {str, _Unsigned, _TooLarge} and kinds <= {str, *_WHOLE, _Unsigned, _TooLarge}:
         if str in kinds:
             _check_distinct_as_text(path, id_name, scan.skipped)
-        columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
+        fits_64_bits = not kinds & {str, _TooLarge} and id_name not in scan.signed
+        id_type = pa.uint64() if fits_64_bits else pa.string()
+        columns = [pa.field(id_name, id_type) if column.name == id_name else column for column in columns]
     schema = pa.schema(columns) if columns else None
     labels = [_label(number, row.get(id_name or "")) for number, row in scan.skipped.items()]
     contents = Contents((scan.n, scan.d), dtype, None, name, id_name, schema, checked=True, skipped=labels)
@@ -212,6 +229,8 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
             scan.d = len(values)
             for key, value in row.items():
                 scan.kinds.setdefault(key, set()).add(_kind(value))
+                if type(value) is int and value < 0:
+                    scan.signed.add(key)
             if len(scan.kinds) > _MAX_COLUMNS:
                 raise InputError(
                     f"{path}: more than {_MAX_COLUMNS} different keys up to line {number}; a table has fewer. "
@@ -239,8 +258,8 @@ def _check_distinct_as_text(path: Path, name: str, skipped: Collection[int]) -> 
     same = sorted(numbers & texts)
     if same:
         raise InputError(
-            f"{path}: {name!r} is the number {same[0]} in some lines and the text {same[0]!r} in others; as text they "
-            "would be one id. Use one type for all ids."
+            f"{path}: {name!r} is the number {same[0][:40]} in some lines and the text {shown(same[0])} in others; as "
+            "text they would be one id. Use one type for all ids."
         )
 
 
@@ -274,12 +293,16 @@ def _parse(path: Path, line: Line) -> dict[str, Any]:
                 f"{path}: line {number} holds several objects with a carriage return between them. End the lines with "
                 "line feeds, for example with tr '\\r' '\\n'."
             ) from error
+        if "set_int_max_str_digits" in str(error):
+            raise InputError(
+                f"{path}: line {number} has a whole number of thousands of digits. Write it as text, in quotes."
+            ) from error
         raise InputError(
             f"{path}: line {number} is not valid JSON ({error}). One object per line is needed; "
             "a last line like this means the file is truncated."
         ) from error
     if not isinstance(row, dict):
-        raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object per line is needed.")
+        raise InputError(f"{path}: line {number} holds {json_kind(row)}; one JSON object per line is needed.")
     return row
 
 
@@ -295,7 +318,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _kind(value: Any) -> type:
     if type(value) is not int or -_EXACT_IN_FLOAT <= value <= _EXACT_IN_FLOAT:
         return type(value)
-    return _OnlyInteger if -_INT64 <= value < _INT64 else _TooLarge
+    if -_INT64 <= value < _INT64:
+        return _OnlyInteger
+    return _Unsigned if _INT64 <= value < 2 * _INT64 else _TooLarge
 
 
 def _field(name: str, kinds: set[type]) -> pa.Field:

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 NOT_UTF8 = "is not UTF-8 text. Convert it, for example with iconv -f LATIN1 -t UTF-8."
 UNPACKING = (EOFError, zlib.error, gzip.BadGzipFile)
 _GZIP = b"\x1f\x8b"
+_PACKED = {b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "LZ4"}
+# First bytes of files that are no text, and what they are.
+_BINARY = {
+    b"\x93NUMPY": "a .npy file",
+    b"PK\x03\x04": "a zip file, such as .npz",
+    b"PAR1": "a .parquet file",
+    b"ARROW1": "an .arrow file",
+    b"\x89HDF\r\n": "an HDF5 file",
+    b"SQLite format 3": "an SQLite file",
+}
 _BOM = b"\xef\xbb\xbf"
 # A scan records the offset of every 4096th row, so that reading from a later row need not parse the earlier ones.
 MARK_ROWS = 4096
@@ -109,17 +119,27 @@ def check_head(path: Path, text: bytes) -> None:
         text: the first bytes, unpacked where the name of the file ends in ``.gz``.
 
     Raises:
-        InputError: text that is packed, or is UTF-16 or UTF-32.
+        InputError: text that is packed, or is UTF-16 or UTF-32, or a file of another format.
     """
     if text.startswith(_GZIP):
         is_named = path.name.lower().endswith(".gz")
         fault = "twice. Unpack it once." if is_named else "and its name does not say so. Add .gz to the name."
         raise InputError(f"{path} is packed by gzip {fault}")
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:64]:
+    packed = next((name for start, name in _PACKED.items() if text.startswith(start)), None)
+    if packed is not None:
+        raise InputError(f"{path} is packed by {packed}, which is not read. Unpack it, or pack it with gzip.")
+    kind = next((name for start, name in _BINARY.items() if text.startswith(start)), None)
+    if kind is not None:
+        raise InputError(f"{path} is not text, but {kind}. Give it the extension of its format.")
+    # Text of ASCII characters has every second byte 0 in UTF-16, and three of four in UTF-32.
+    halves = text[:32:2], text[1:32:2]
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or any(half and not any(half) for half in halves):
         raise InputError(
             f"{path} is not UTF-8 text: its first bytes are those of UTF-16 or UTF-32. "
             "Convert it, for example with iconv -f UTF-16 -t UTF-8."
         )
+    if b"\0" in text[:64]:
+        raise InputError(f"{path} is not text: there are zeros among its first bytes. Is the extension right?")
 
 
 def numbered_lines(path: Path, file: IO[bytes], longest: int, offset: int = 0, number: int = 1) -> Iterator[Line]:

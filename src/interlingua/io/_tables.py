@@ -89,7 +89,7 @@ def open_table(
         skipped: as in `Contents`.
 
     Raises:
-        InputError: two columns of one name, no vectors, or vectors that cannot be used.
+        InputError: no rows, two columns of one name, no vectors, or vectors that cannot be used.
     """
     try:
         str(schema)
@@ -98,6 +98,8 @@ def open_table(
         raise InputError(f"{path}: the name of a column is not UTF-8 text ({error}). Save the file again.") from error
     if len(set(names)) < len(names):
         raise InputError(f"{path}: two columns share a name; rename one.")
+    if not n:
+        raise InputError(f"{path} has no rows; at least 1 row is needed.")
     # A comparison with None would make NumPy take None for float64.
     dtypes = {field.name: _value_dtype(field.type) for field in schema}
     usable = [name for name, dtype in dtypes.items() if dtype is not None and dtype in (*FLOATS, INT8)]

@@ -9,6 +9,7 @@ from typing import Any
 from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
 from interlingua.io._checks import missing_file
+from interlingua.io._json_vectors import json_kind
 
 EXTENSIONS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _MAX_TEXT = 2**22
@@ -69,7 +70,7 @@ def _values(path: Path, column: str) -> Iterator[Any]:
 
 def _text(path: Path, row: int, value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{path}: row {row} holds a {type(value).__name__}; a text is needed.")
+        raise InputError(f"{path}: row {row} holds {json_kind(value)}; a text is needed.")
     if len(value) > _MAX_TEXT:
         raise InputError(
             f"{path}: the text of row {row} has {len(value):,} characters; at most {_MAX_TEXT:,} are read."

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.io._checks import check_shape, check_unused
 from interlingua.io._formats import AnyArray, Contents, Request
@@ -36,6 +37,8 @@ class WordSource(LineSource):
         try:
             if len(values) != d:
                 raise ValueError(f"{len(values)} values")
+            if b"_" in b"".join(values):
+                raise ValueError("one has an underscore")
             return word.decode(), np.array(values, np.float64).astype(np.float32)
         except ValueError as error:
             raise UnusableRowError(
@@ -99,7 +102,7 @@ def _is_row(text: bytes, d: int) -> bool:
 
 def _is_number(text: bytes) -> bool:
     try:
-        float(text)
+        read_number(text)
     except ValueError:
         return False
     return True

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
@@ -33,7 +33,7 @@ from interlingua.core.arguments import (
     check_text,
     shown,
 )
-from interlingua.core.atomic import check_regular, check_writable, follow_link, sync_folder
+from interlingua.core.atomic import check_regular, check_writable, follow_link, naming, sync_folder
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync
@@ -73,7 +73,14 @@ class VectorWriter:
         if like is not None and like.schema is not None:
             self._schema = self._keep(like.schema, like.id_name)
         self._lock = acquire_lock(self._folder)
-        self._streams = self._open_streams()
+        self._streams = dict[str, FileIO]()
+        try:
+            with naming(path, self._folder):
+                self._open_streams()
+        except OSError:
+            if not checkpoint.rows:
+                self._discard()
+            raise
         self._checkpoint = replace(checkpoint, sizes=self._sizes())
         self._saved_at = time.monotonic()
 
@@ -98,7 +105,7 @@ class VectorWriter:
             raise InputError(f"{self.path}: rows came without the columns {self._schema.names}; pass their batch too.")
         encoded = self._sink.encode(rows, others)
         try:
-            with _naming(self.path):
+            with naming(self.path):
                 for name, buffers in encoded.items():
                     for data in buffers:
                         _write(self._streams[name], data)
@@ -113,7 +120,7 @@ class VectorWriter:
 
     def checkpoint(self) -> None:
         """Flush all rows to disk and record how many there are; `write` does so every few seconds."""
-        with _naming(self.path):
+        with naming(self.path):
             for stream in self._streams.values():
                 sync(stream)
             self._checkpoint.save(self._folder)
@@ -133,7 +140,7 @@ class VectorWriter:
             )
         self.checkpoint()
         self._close_streams()
-        with _naming(self.path):
+        with naming(self.path):
             done = self._sink.assemble(self._folder, self.rows)
             with done.open("rb+") as file:
                 sync(file)
@@ -188,8 +195,7 @@ class VectorWriter:
     def _sizes(self) -> dict[str, int]:
         return {name: stream.seek(0, os.SEEK_END) for name, stream in self._streams.items()}
 
-    def _open_streams(self) -> dict[str, FileIO]:
-        streams: dict[str, FileIO] = {}
+    def _open_streams(self) -> None:
         for name, begin in self._sink.begin().items():
             path = self._folder / name
             size = self._checkpoint.sizes.get(name)
@@ -200,8 +206,7 @@ class VectorWriter:
                 raise InputError(f"{path} lost rows that its checkpoint counts.", "Start over with {force}.")
             else:
                 os.truncate(path, size)
-            streams[name] = FileIO(path, "ab")
-        return streams
+            self._streams[name] = FileIO(path, "ab")
 
     def _convert(self, vectors: AnyArray) -> AnyArray:
         output = self._output
@@ -375,17 +380,6 @@ def _output(
             stacklevel=3,
         )
     return Output(d, dtype, check_scale(scale, d, str(path)), name, extension)
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file in an error of the system, which has no name where an open file is written to."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
 
 
 def _write(stream: FileIO, data: bytes | memoryview) -> None:

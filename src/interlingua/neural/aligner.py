@@ -98,7 +98,7 @@ class Adversarial:
         if folder is not None:
             check_path(folder, "folder")
         if (resume or tensorboard) and folder is None:
-            raise InputError("resume and tensorboard need the folder of a run; pass folder=PATH.")
+            raise InputError("resume and tensorboard need the folder of a run.", "Pass {folder=PATH}.")
         values = {
             **flags,
             **{name: check_text(value, name) for name, value in texts.items()},

@@ -64,7 +64,8 @@ class Adapter(Store):
         host, kind = self.url.host, self.url.kind
         if not (host and kind.embedded) or self.url.port or host == "localhost":
             return ""
-        if "." in host and not host.endswith(".db"):  # the usual end of a file of Milvus, and of no server
+        # An IPv6 address, or a name with a dot; .db is the usual end of a file of Milvus, and of no server.
+        if ":" in host or ("." in host and not host.endswith(".db")):
             return ""
         return f" {host!r} was read as the name of a server. Write {' or '.join(kind.addresses)}."
 
@@ -283,7 +284,12 @@ class TableAdapter(Adapter):
 
 
 def missing_path(url: StoreURL) -> InputError:
-    """Return the error for a file or folder of this machine that does not exist, with the other form of its address."""
+    """Return the error for a file or folder of this machine that does not exist, with the other form of its address.
+
+    Where a folder has the name of the file, the error says so.
+    """
+    if Path(url.path).is_dir():
+        return InputError(f"{url}: {url.path} is a folder, and the path of a file is needed.")
     relative = str(replace(url, path=f"{'./' if url.kind.server else ''}{url.path.lstrip('/')}"))
     hint = "The path is relative to this folder; with three slashes it is absolute."
     if Path(url.path).is_absolute():

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, ClassVar
 
+from interlingua.core.errors import InputError
 from interlingua.stores._base import Adapter
 
 _CLIENTS: dict[Any, tuple[Any, int]] = {}
@@ -80,6 +81,8 @@ class CollectionStore(SharedClientStore):
 
     def _has_database(self) -> bool:
         """Return False for a path without a database, where an embedded client would make one."""
+        if self._database_file and not self.url.host and Path(self.url.path).is_file():
+            raise InputError(f"{self.url}: {self.url.path} is a file, and the path of a folder is needed.")
         return bool(self.url.host) or Path(self.url.path, self._database_file).exists()
 
     @abstractmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, unit_rows, usable_rows
 from interlingua.core.errors import InterlinguaError, SpaceMismatchError
 from interlingua.core.records import Records
@@ -101,7 +102,7 @@ class Conversion:
             raise InterlinguaError(
                 f"{self.target.url}: vectors read back differ from their translations by up to "
                 f"{differences.max():.2g} in {len(wrong)} of {len(records)} rows, the first is id "
-                f"{expected.ids[int(wrong[0])].as_py()!r}. Something else changed them.",
+                f"{shown(expected.ids[int(wrong[0])].as_py())}. Something else changed them.",
                 "Roll back.",
             )
         if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from interlingua.core.arguments import shown
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.stores._protocol import Store
@@ -81,8 +82,8 @@ class DistinctIds:
         rows = sum(map(len, self._parts))
         if ids.type != self._kind:
             raise InputError(
-                f"{self._where}: ids are {self._kind} up to row {rows} and {ids.type} from id {ids[0].as_py()!r} on; "
-                "one type is needed. Migrate the rows of each kind separately."
+                f"{self._where}: ids are {self._kind} up to row {rows} and {ids.type} from id {shown(ids[0].as_py())} "
+                "on; one type is needed. Migrate the rows of each kind separately."
             )
         self._parts.append(_numbers(ids))
 
@@ -103,7 +104,7 @@ class DistinctIds:
         if repeated is not None:
             value, first, second = repeated
             raise InputError(
-                f"{self._where}: ids are not unique: rows {first} and {second} both have the id {value!r}, and "
+                f"{self._where}: ids are not unique: rows {first} and {second} both have the id {shown(value)}, and "
                 "each would get the vector of one of them. Name a column whose values are distinct, or make one of the "
                 "columns that together form a key."
             )

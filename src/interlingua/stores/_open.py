@@ -56,6 +56,8 @@ def open_source(url: str | StoreURL) -> Store:
     if store.capabilities.reads_only or not url.on_disk or not files.exists():
         return store
     store.close()
+    if files.is_file():
+        raise InputError(f"{url}: {url.path} is a file, and the path of a folder is needed.")
     before = _facts(files)
     needed, free = sum(size for size, *_ in before.values()), shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:

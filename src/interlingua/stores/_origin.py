@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interlingua.core.wording import text_of
 from interlingua.stores._url import StoreURL
 from interlingua.stores.reembedding import TextEmbedder
 
@@ -45,7 +46,7 @@ def made_by(plan: Mapping[str, Any]) -> str:
 def collection_name(url: StoreURL) -> str:
     """Return the name of the collection of an address, or of its file."""
     if url.scheme == "file":
-        return Path(url.path).name
+        return text_of(Path(url.path).name)
     return ".".join(url.names[:-1] if len(url.names) > 1 else url.names)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from interlingua.core import arguments as args
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, json_field
@@ -201,7 +202,7 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
             _check_text(column, ids, f"column {name!r} of ", where)
         if wrong is not None:
             raise InputError(
-                f"{where}: column {name!r} of id {ids[wrong[0]].as_py()!r} {wrong[1]}. Convert it,",
+                f"{where}: column {name!r} of id {args.shown(ids[wrong[0]].as_py())} {wrong[1]}. Convert it,",
                 "or leave the payload out with {drop_payload}.",
             )
 
@@ -232,7 +233,7 @@ def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, wh
     if pc.any(has_nul).as_py():
         row = ids[pc.index(has_nul, True).as_py()].as_py()
         raise InputError(
-            f"{where}: {what}id {row!r} holds a NUL character, which PostgreSQL's text does not take. Remove "
+            f"{where}: {what}id {args.shown(row)} holds a NUL character, which PostgreSQL's text does not take. Remove "
             "it, or choose another target."
         )
 
@@ -305,9 +306,11 @@ def decode(
     for value, row in zip(sent, ids, strict=True):
         if value is None or len(value) != head + d * cell:
             wrong = "is null" if value is None else f"has another width than {d}, or holds null values"
-            raise UnusableRowError(f"{where}: the vector of id {row!r} {wrong}; remove such rows or fill them.")
+            raise UnusableRowError(
+                f"{where}: the vector of id {args.shown(row)} {wrong}; remove such rows or fill them."
+            )
         if head == 20 and value[:4] != b"\0\0\0\1":
-            raise UnusableRowError(f"{where}: the array of id {row!r} has several dimensions; one is needed.")
+            raise UnusableRowError(f"{where}: the array of id {args.shown(row)} has several dimensions; one is needed.")
     block = np.frombuffer(b"".join(value or b"" for value in sent), np.uint8).reshape(len(sent), -1)[:, head:]
     numbers = block.reshape(len(sent), d, cell)[:, :, cell - number.itemsize :]
     return np.ascontiguousarray(numbers).view(number)[:, :, 0].astype(number.newbyteorder("="))

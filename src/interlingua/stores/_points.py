@@ -12,6 +12,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
@@ -30,6 +31,8 @@ _FIRST_UUID = "00000000-0000-0000-0000-000000000000"
 # Field metadata of ids that are numbers and UUIDs, from which another collection gets both.
 MIXED = {b"interlingua.qdrant.ids": b"mixed"}
 _MIXED_NOTE = "The ids are numbers and UUIDs. Another Qdrant collection keeps both; any other target gets them as text."
+# Digits of the largest id, 2**64 - 1.
+_MOST_DIGITS = 20
 _REQUEST_ROWS = 256
 # Ids, vectors and documents of some points.
 Parts = Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]
@@ -290,7 +293,10 @@ def point_ids(ids: pa.Array, where: str, *, mixed: bool) -> list[Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value)) == value
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        return False
+    # Python converts no text of thousands of digits.
+    return len(value) <= _MOST_DIGITS and str(int(value)) == value
 
 
 def hits_of(points: Sequence[Any], distance: str, *, mixed: bool) -> Hits:
@@ -316,8 +322,9 @@ def check_ids(ids: Sequence[Any], where: str) -> None:
             except ValueError:
                 fits = False
         if not fits:
+            is_text = " is text" if isinstance(value, str) and _is_number(value) else ""
             raise InputError(
-                f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Add a column of such ids to "
-                "the source and name it in its address, ?id=COLUMN; the old ids are then copied as payload. Or choose "
-                "another target."
+                f"{where}: the id {shown(value)}{is_text}; Qdrant takes whole numbers from 0 to 2**64 - 1 and UUIDs "
+                "only. Add a column of such ids to the source and name it in its address, ?id=COLUMN; the old ids are "
+                "then copied as payload. Or choose another target."
             )

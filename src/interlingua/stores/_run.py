@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import IntArray
 from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
@@ -258,7 +259,7 @@ class Run:
         are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
         if first_id not in nearest and are_distinct:
             raise InterlinguaError(
-                f"{self.target.url}: the index does not find id {first_id!r} by its own vector.", "Roll back."
+                f"{self.target.url}: the index does not find id {shown(first_id)} by its own vector.", "Roll back."
             )
 
 

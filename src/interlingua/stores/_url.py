@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ _VALUES = {
     "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
     "require_auth": r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*",
 }  # fmt: skip
+_ON_WINDOWS = os.name == "nt"
+_DRIVE, _WINDOWS_PATH = re.compile(r"/[A-Za-z]:/"), re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:///?[A-Za-z]:\\")
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _KNOWN_WORDS = re.compile(
     r"\W*(?:jdbc|odbc|postgres\w*|pg|psql|qdrant|chroma|milvus|lancedb|duckdb|faiss)[\w+.-]*\s*:", re.I
@@ -58,13 +61,20 @@ class StoreURL:
         if self.scheme == "file" and not self.names and not self.options:
             return self.path
         server = f"{quote(self.user, safe='')}@" if self.user else ""
-        server += f"{self.host or ''}:{self.port}" if self.port else self.host or ""
+        server += f"{self.url_host}:{self.port}" if self.port else self.url_host
         options = "&".join(f"{key}={quote(value, safe='/')}" for key, value in self.options.items())
         names = ".".join(quote(name, safe=" ").replace(".", "%2E") for name in self.names)
         path = quote(self.path, safe="/ ")
+        if _ON_WINDOWS and self.host is None and _DRIVE.match(f"/{self.path}"):
+            path = f"/{quote(self.path, safe='/ :')}"
         slash = "/" if server and path and not path.startswith("/") else ""
         query, fragment = f"?{options}" if options else "", f"#{names}" if names else ""
         return f"{self.scheme}://{server}{slash}{path}{query}{fragment}"
+
+    @property
+    def url_host(self) -> str:
+        """The host as it stands in a URL, an IPv6 address in brackets; empty without a host."""
+        return f"[{self.host}]" if self.host and ":" in self.host else self.host or ""
 
     @property
     def kind(self) -> StoreKind:
@@ -147,7 +157,7 @@ def parse_url(text: str) -> StoreURL:
                 "The path of a file with such characters starts with ./"
             )
         path, _, column = text.partition("#")
-        if path != text and Path(path).exists() and not Path(text).exists():
+        if path and path != text and Path(path).exists() and not Path(text).exists():
             named = StoreURL("file", path, (column or "COLUMN",))
             raise InputError(f"{text}: no such file. To read a column of {path}, write {named}.")
         return StoreURL("file", text)
@@ -156,6 +166,16 @@ def parse_url(text: str) -> StoreURL:
     kind = find_kind(scheme)
     if kind is None:
         raise _unknown_scheme(scheme)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(
+            f"The {scheme}:// address holds bytes that are not text in the encoding of this system. If they are UTF-8, "
+            "set the environment variable PYTHONUTF8=1."
+        )
+    if kind.embedded and _WINDOWS_PATH.match(text):
+        raise InputError(
+            f"The {scheme}:// address holds a path of Windows with backslashes. Write it with slashes, as "
+            f"{scheme}:///C:/folder/name."
+        )
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -189,6 +209,8 @@ def parse_url(text: str) -> StoreURL:
     path, host = unquote(parts.path), unquote(parts.hostname) if parts.hostname else None
     if "\0" in path + (host or "") + (user or ""):
         raise InputError(f"The {scheme}:// address holds a NUL character.")
+    if _ON_WINDOWS and not host and _DRIVE.match(path):
+        path = path.removeprefix("/")  # as in file:///C:/folder
     if not kind.server or parts.netloc in {".", ".."}:
         # A relative path: what is the host elsewhere is its first folder, in capitals or not.
         if user is not None or port is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from interlingua.core.arguments import shown
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._documents import to_documents
@@ -64,7 +65,7 @@ def documents_of(records: Records, where: str, limits: Limits) -> list[dict[str,
 
 def _refusal(where: str, name: str, row: Any, problem: str) -> InputError:
     return InputError(
-        f"{where}: column {name!r} of id {row!r} {problem}. Convert it,",
+        f"{where}: column {name!r} of id {shown(row)} {problem}. Convert it,",
         "choose another target, or leave the payload out with {drop_payload}.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import check_matrix, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
@@ -21,4 +22,5 @@ def check_vectors(records: Records, url: StoreURL, width: int) -> None:
         bad = ~usable_rows(records.vectors)
         if not bad.any():
             raise
-        raise UnusableRowError(f"{error} That row has the id {records.ids[int(bad.argmax())].as_py()!r}.") from error
+        row_id = records.ids[int(bad.argmax())].as_py()
+        raise UnusableRowError(f"{error} That row has the id {shown(row_id)}.") from error

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
@@ -82,8 +83,8 @@ class ChromaStore(CollectionStore):
             token = os.environ.get("CHROMA_TOKEN")
             # A server of one's own takes the first header, Chroma Cloud the second.
             headers = {"Authorization": f"Bearer {token}", "x-chroma-token": token} if token else {}
-            port = url.port or 8000
-            return chroma.HttpClient(url.host, port, ssl=url.uses_https, headers=headers, settings=settings, **chosen)
+            host, port = url.url_host, url.port or 8000
+            return chroma.HttpClient(host, port, ssl=url.uses_https, headers=headers, settings=settings, **chosen)
 
         if not url.host:
             check_parent(Path(url.path))
@@ -135,8 +136,8 @@ class ChromaStore(CollectionStore):
             for name in _PARTS.keys() & row.keys():
                 if row[name] is not None and not isinstance(row[name], str):
                     raise InputError(
-                        f"{self.url}: column {name!r} of id {key!r} is {type(row[name]).__name__}, and Chroma takes "
-                        "text there. Convert or rename it,",
+                        f"{self.url}: column {name!r} of id {shown(key)} is {type(row[name]).__name__}, and Chroma "
+                        "takes text there. Convert or rename it,",
                         "choose another target, or leave the payload out with {drop_payload}.",
                     )
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
@@ -85,7 +86,8 @@ class DuckStore(SharedClientStore, TableAdapter):
         if total and not count:
             first_id = next(self.skipped(1))[0].as_py()
             raise InputError(
-                f"{self.url}: every value of column {layout.vector!r} is null, for example that of id {first_id!r}."
+                f"{self.url}: every value of column {layout.vector!r} is null, for example that of id "
+                f"{shown(first_id)}."
             )
         self._check_filled(count)
         nulls = self._rows(f"select count(*) from {self._table} {self._where_clause(layout.has_null)}")[0][0]
@@ -184,8 +186,8 @@ class DuckStore(SharedClientStore, TableAdapter):
             if "duration" in str(column.type) and column.null_count < len(column):
                 row = column.is_valid().index(True).as_py()
                 raise InputError(
-                    f"{self.url}: column {name!r} of id {records.ids[row].as_py()!r} is a duration, which would be "
-                    "read back as text. Convert it,",
+                    f"{self.url}: column {name!r} of id {shown(records.ids[row].as_py())} is a duration, which would "
+                    "be read back as text. Convert it,",
                     "or leave the payload out with {drop_payload}.",
                 )
 

@@ -24,7 +24,6 @@ from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, made_meanwhile, plain_ids
-from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
@@ -130,10 +129,9 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse what a file of JSON would not give back: NaN, infinity and ids beyond 64 bits with sign."""
+        """Refuse what a file of JSON would not give back: NaN and infinity."""
         sink = self._sink()
         if sink is not None and sink.columns == "json":
-            check_int64(records.ids, str(self.url))
             documents_of(records, str(self.url), _JSON_LIMITS)
 
     def kept(self, field: pa.Field) -> pa.Field:
@@ -167,18 +165,23 @@ class FileStore(Adapter):
             if committed < spec.count:
                 raise made_meanwhile(self._path)
             return
-        self._writer = create_writer(
-            self._path,
-            d=spec.d,
-            dtype="float32",
-            n=spec.count,
-            resume=True,
-            settings={"job": spec.job},
-            checkpoint_seconds=0,
-            id_name=spec.id_name,
-            vector_name=self._new_column or "vectors",
-            origin=spec.origin,
-        )
+        try:
+            self._writer = create_writer(
+                self._path,
+                d=spec.d,
+                dtype="float32",
+                n=spec.count,
+                resume=True,
+                settings={"job": spec.job},
+                checkpoint_seconds=0,
+                id_name=spec.id_name,
+                vector_name=self._new_column or "vectors",
+                origin=spec.origin,
+            )
+        except (InputError, OutputExistsError) as error:
+            if "{force}" in error.remedy:  # which a migration does not have
+                error.remedy = f"Remove {partial_folder(self._path)}, or choose another target."
+            raise
         if self._writer.rows < committed:
             raise InputError(
                 f"{self._path}.partial holds {self._writer.rows} rows and the journal counts {committed}; it was "

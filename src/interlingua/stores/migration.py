@@ -109,8 +109,6 @@ def migrate(
     if on_rows is not None:
         check_callable(on_rows, "on_rows", "a function or None")
     resume = check_flag(resume, "resume")
-    if options.page_rows < 1:
-        raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
     if not resume:
         check_journal(path, source, target, options)
     else:

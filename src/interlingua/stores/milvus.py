@@ -62,7 +62,7 @@ class MilvusStore(CollectionStore):
         self._client_errors = (self._milvus.MilvusException,)
         self._name, self._field = url.names[0], url.names[1] if len(url.names) > 1 else None
         if url.host:
-            address = f"{'https' if url.uses_https else 'http'}://{url.host}:{url.port or 19530}"
+            address = f"{'https' if url.uses_https else 'http'}://{url.url_host}:{url.port or 19530}"
         else:
             address = url.path
             # The embedded database makes folders and files of names and takes more characters.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
@@ -27,9 +27,21 @@ from interlingua.stores.reembedding import TextEmbedder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PAGE_ROWS", "Options", "Plan", "advise_skip_bad", "check_choices", "make_plan", "plan", "target_spec"]
+__all__ = [
+    "MOST_PAGE_ROWS",
+    "PAGE_ROWS",
+    "Options",
+    "Plan",
+    "advise_skip_bad",
+    "check_choices",
+    "make_plan",
+    "plan",
+    "target_spec",
+]
 
 PAGE_ROWS = 4_096
+# Pages are held in memory, and no client takes numbers of any size.
+MOST_PAGE_ROWS = 1_000_000
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
 _OVERHEAD = 1.5
 
@@ -52,6 +64,8 @@ class Options:
             filled. Without a choice, a table that has triggers is refused. Any other target refuses the choice.
         allow_foreign: migrate vectors that cannot be of the space of the translator; otherwise they are refused.
     """
+
+    bounds: ClassVar[Bounds] = {"page_rows": {"minimum": 1, "maximum": MOST_PAGE_ROWS}}
 
     inverse: bool = False
     metric: Metric | None = None

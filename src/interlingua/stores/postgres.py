@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
@@ -62,9 +63,8 @@ class PostgresStore(PostgresTable):
             name=self._sql.Identifier(vector.name), where=self._filter(), read_only=True,
         )[0]  # fmt: skip
         if rows and not count:
-            raise InputError(
-                f"{self.url}: the vector of id {next(self.skipped(1))[0].as_py()!r} is null, as in all {rows} rows."
-            )
+            first_id = next(self.skipped(1))[0].as_py()
+            raise InputError(f"{self.url}: the vector of id {shown(first_id)} is null, as in all {rows} rows.")
         self._check_filled(count)
         self._check_key(key)
         with closing(self._pages(256, self._filled(vector), limit=256)) as pages:  # type: ignore[type-var]

@@ -68,7 +68,7 @@ class QdrantStore(CollectionStore, PointStore):
                 with points_only():
                     return qdrant.QdrantClient(path=url.path)
             return qdrant.QdrantClient(
-                host=url.host,
+                host=url.url_host,
                 port=url.port or 6333,
                 prefix=url.options.get("prefix", "").strip("/") or None,
                 https=url.uses_https,

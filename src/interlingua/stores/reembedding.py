@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_callable, check_text
+from interlingua.core.arguments import check_callable, check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
@@ -107,7 +107,7 @@ class TextEmbedder:
         if len(missing):
             raise UnusableRowError(
                 f"{where}: {len(missing)} of {len(records)} rows of a page have no text in {self.text_column!r}, the "
-                f"first has the id {records.ids[int(missing[0])].as_py()!r}."
+                f"first has the id {shown(records.ids[int(missing[0])].as_py())}."
             )
 
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:
