@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
-from interlingua.core.values import python_values
+from interlingua.core.values import named_row, python_values
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interlingua.io import VectorFile
     from interlingua.stores import Store
 
-__all__ = ["Collection", "Paired", "check_same_order", "file_of", "open_rows", "read_same_ids"]
+__all__ = ["Collection", "Paired", "check_same_order", "file_of", "open_rows", "read_others", "read_same_ids"]
 
 _PAGE_ROWS = 4_096
 
@@ -34,6 +34,7 @@ class Collection:
         d: width of the vectors.
         names: names of the payload columns.
         nulls: number of rows without a vector, which are left out.
+        migrated: whether the collection says that a migration wrote its vectors.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Collection:
         except BaseException:
             self._store.close()
             raise
-        url = self._store.url
+        from interlingua.stores._origin import is_migrated
+
+        url, self.migrated = self._store.url, is_migrated(self._store)
         self.path = str(url)
         self.title = ".".join(url.names) or Path(url.path).stem
         self.n, self.d, self.nulls = info.count, info.d, info.nulls
@@ -106,11 +109,13 @@ class Paired:
     Attributes:
         vectors: [n, d_source] and [n, d_target].
         names: n names of the source rows and of the target rows: ids, and the values of a column where one is shown.
+        keys: their n ids as text.
         left_out: ids of rows of either side that were read and left out, because their vector cannot be used.
     """
 
     vectors: tuple[FloatArray, FloatArray]
     names: tuple[list[Any], list[Any]]
+    keys: list[str]
     left_out: tuple[str, ...] = ()
 
 
@@ -164,8 +169,44 @@ def read_same_ids(
     return Paired(
         (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
         ([name for _, name in first], [name for _, name in second]),
+        keys,
         tuple(left_out or ()),
     )
+
+
+def read_others(
+    side: VectorFile | Collection,
+    paired: Set[str],
+    *,
+    rows: int,
+    seed: int,
+    on_rows: Callable[[str, int, int], None] | None = None,
+) -> FloatArray | None:
+    """Return rows of a side without those of some ids, drawn at random; None if there are none.
+
+    Args:
+        side: a side whose rows have ids.
+        paired: ids as text.
+        rows: most rows to return.
+        seed: of the draw.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+    """
+    from interlingua.core.arrays import usable_rows
+    from interlingua.core.records import report_rows, select_rows
+
+    if rows < 1:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(side.n, min(rows + len(paired), side.n), replace=False))
+    pages = list(select_rows(report_rows(side.batches(), side.n, on_rows), drawn))
+    kept = [
+        page.vectors[usable_rows(page.vectors) & np.array([str(key) not in paired for key in page.ids.to_pylist()])]
+        for page in pages
+    ]
+    found = np.concatenate(kept)
+    if not len(found):
+        return None
+    return found[np.sort(rng.choice(len(found), min(rows, len(found)), replace=False))]
 
 
 _PAIR_BY_IDS = "Sort the files alike, or pair their rows by the ids: write an input as file://PATH?id=COLUMN."
@@ -238,7 +279,8 @@ def _rows_of(
     keys = page.ids.to_pylist()
     names = keys
     if show is not None and page.payload is not None:
-        names = [f"{key}: {value}" for key, value in zip(keys, python_values(page.payload.column(show)), strict=True)]
+        values = python_values(page.payload.column(show))
+        names = [named_row(key, value) for key, value in zip(keys, values, strict=True)]
     return ((str(key), row) for key, *row in zip(keys, page.vectors, names, strict=True))  # type: ignore[misc]
 
 
