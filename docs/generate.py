@@ -200,11 +200,13 @@ def retrieval(folder: Path) -> None:
     """Write the tables of search quality by route, of the cascade, and of decisions at thresholds."""
     import retrieval as r
     import score_calibration as s
+    import texts_in_part as p
 
     records = _records(RESULTS / "retrieval.jsonl")
     (folder / "retrieval-judged.md").write_text(r.table(records, "judged", "ndcg"), "utf-8")
     (folder / "retrieval-own.md").write_text(r.table(records, "own", "recall"), "utf-8")
     (folder / "cascade.md").write_text(r.cascade_table(records), "utf-8")
+    (folder / "texts-in-part.md").write_text(p.table(_records(RESULTS / "texts-in-part.jsonl")), "utf-8")
     (folder / "score-calibration.md").write_text(s.table(_records(RESULTS / "score-calibration.jsonl")), "utf-8")
 
 

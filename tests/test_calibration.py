@@ -90,6 +90,29 @@ def test_a_threshold_of_one_model_becomes_that_of_the_other(translator: Translat
     assert translator.calibrate([[0.5]], "target", "target") == pytest.approx(np.array([[0.5]]))
 
 
+def test_a_model_may_be_called_by_the_name_of_its_space(translator: Translator) -> None:
+    named = dict(translator.card) | {"source": {"name": "old"}, "target": {"name": "new"}}
+    with_names = Translator(translator.forward, translator.backward, translator.profiles, named, translator.calibration)
+    assert with_names.calibrate(0.7, "old", "new") == translator.calibrate(0.7, "source", "target")
+    same = Translator(
+        translator.forward,
+        translator.backward,
+        translator.profiles,
+        named | {"source": {"name": "new"}},
+        translator.calibration,
+    )
+    with pytest.raises(InputError, match="kind is 'new'; choose from source, target"):
+        same.calibrate(0.7, "new", "target")
+
+
+@pytest.mark.parametrize("score", [1.7, -2, [0.5, 1.01]])
+def test_numbers_that_are_no_cosines_are_refused(translator: Translator, score: Any) -> None:
+    with pytest.raises(InputError, match=r"scores holds (1.7|-2|1.01); cosines from -1 to 1 are needed"):
+        translator.calibrate(score)
+    assert translator.calibrate(1.0005).shape == ()
+    assert translator.calibrate([]).shape == (0,)
+
+
 def test_quantiles_are_those_of_numpy(rng: np.random.Generator) -> None:
     scores = rng.standard_normal((70, 90)).astype(np.float32)
     assert quantiles_of(scores) == pytest.approx(np.quantile(scores, QUANTILE_LEVELS), abs=1e-5)

@@ -44,6 +44,40 @@ def test_an_evaluation_pairs_rows_of_stores_by_their_ids(run: Run, saved: Path, 
     assert ran.json["backward"]["mean_rank"] == 1
 
 
+def test_an_evaluation_ranks_among_all_rows_of_the_source(
+    run: Run, saved: Path, stores: tuple[str, str], planted: tuple[Rows, Rows]
+) -> None:
+    from interlingua.core.translator import load as load_translator
+
+    chosen = ["--target-where", "id between 11 and 30"]
+    # A translator that confuses rows, so that more rows are more competition.
+    rough = load_translator(saved)
+    rough.forward.matrix[...] *= np.linspace(0.05, 3, rough.d_target, dtype=np.float32)  # type: ignore[attr-defined]
+    rough.save(saved.parent / "rough")
+    ran = run("evaluate", saved.parent / "rough", *stores, *chosen, "--json")
+    assert ran.code == 0, ran.err
+    found = ran.json["collection"]
+    assert (ran.json["pool"], found["pool"]) == (10, 590)
+    kept = [i for i in range(N) if not 90 <= i < 100]
+    translated = rough.translate(planted[0][kept], allow_foreign=True)
+    translated /= np.linalg.norm(translated, axis=1, keepdims=True)
+    rows = range(11, 31, 2)
+    scores = planted[1][list(rows)] @ translated.T
+    ranks = [int((line > line[kept.index(row)] + 1e-6).sum()) + 1 for row, line in zip(rows, scores, strict=True)]
+    assert found["mean_rank"] == pytest.approx(np.mean(ranks))
+    assert found["top1"] == pytest.approx(np.mean([rank == 1 for rank in ranks]))
+    text = run("evaluate", saved.parent / "rough", *stores, *chosen)
+    assert "in the collection" in text.out
+    said = " ".join(text.err.split())
+    assert "of the right row among 10 rows. Among more rows, top-1 is lower." in said
+    assert "among the translations of 590 rows of SOURCE" in said
+    assert "unrelated texts have about 0" in said
+    assert "can rank worse than the old model itself did" in said
+    fixed = run("evaluate", saved.parent / "rough", *stores, *chosen, "--pool", 60, "--json").json
+    assert fixed["collection"]["pool"] == 60
+    assert run("evaluate", saved, *stores, *chosen, "--pool", 10, "--json").json["collection"] is None
+
+
 def test_an_evaluation_pairs_a_file_that_has_ids_with_a_store(
     run: Run, saved: Path, stores: tuple[str, str], planted: tuple[Rows, Rows], tmp_path: Path
 ) -> None:
@@ -120,6 +154,83 @@ def test_a_fit_reads_stores_and_names_their_rows_in_the_report(
     assert ": title " in report.read_text()
 
 
+def test_a_fit_takes_rows_with_the_same_id_as_pairs(run: Run, stores: tuple[str, str], tmp_path: Path) -> None:
+    ran = run("fit", *stores, "--pair-by-id", "--out", tmp_path / "fitted", "--json")
+    assert ran.code == 0, ran.err
+    # Every second row is in both, except the five of them that have no vector.
+    assert ran.json["pairs"] == {"rows": N // 2 - 5, "of": N // 2 - 5, "by_id": True}
+    assert (ran.json["method"], ran.json["status"]) == ("ridge", "aligned")
+    assert "pairs: 295 ids are on both sides\n" in ran.err
+    assert run("evaluate", tmp_path / "fitted", *stores, "--json").json["forward"]["top1"] == 1
+
+
+@pytest.mark.parametrize("limit", [100, 400])
+def test_pairs_by_id_are_read_before_other_rows(
+    run: Run, stores: tuple[str, str], tmp_path: Path, given: dict[str, Any], limit: int
+) -> None:
+    command = [
+        "fit",
+        *stores,
+        "--pair-by-id",
+        "--where",
+        "id < 300",
+        "--sample",
+        limit,
+        "--method",
+        "linear",
+        "--allow-failed",
+    ]
+    ran = run(*command, "--out", tmp_path / "fitted", "--json")
+    assert ran.code == 0, ran.err
+    known, (source, target) = given["pairs"], given["sides"]
+    assert (source.n, target.n) == (min(limit, 290), min(limit, 300))
+    assert ran.json["pairs"] == {"rows": min(limit, 145), "of": 145, "by_id": True}
+    assert ("145 ids are on both sides, of which 100 are used" in " ".join(ran.err.split())) == (limit == 100)
+    # Cosines between the rows of a pair with another row are equal in both spaces, which are a rotation apart.
+    x, y = source.vectors[known[:, 0]], target.vectors[known[:, 1]]
+    np.testing.assert_allclose(x @ x[0], y @ y[0], atol=1e-4)
+
+
+def test_files_are_paired_by_their_ids_and_bad_rows_are_left_out(
+    run: Run, planted: tuple[Rows, Rows], tmp_path: Path
+) -> None:
+    old, new = planted[0].tolist(), planted[1].tolist()
+    old[3] = [0.0] * D_SOURCE
+    for name, rows, order in (("old", old, range(N)), ("new", new, range(N - 1, -1, -1))):
+        lines = [json.dumps({"id": f"key {i}", "vector": rows[i]}) for i in order]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    files = [tmp_path / "old.jsonl", tmp_path / "new.jsonl", "--pair-by-id", "--skip-bad"]
+    ran = run("fit", *files, "--out", tmp_path / "fitted", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["pairs"] == {"rows": N - 1, "of": N, "by_id": True}
+    assert "pairs: 600 ids are on both sides, of which 599 are used" in ran.err
+    lines.append(lines[7])
+    (tmp_path / "new.jsonl").write_text("\n".join(lines))
+    twice = run("fit", *files, "--out", tmp_path / "again", "--json")
+    assert "new.jsonl has the id 'key 592' more than once" in twice.json["error"]
+
+
+def test_a_row_without_the_value_to_show_is_named_by_its_id(
+    run: Run, saved: Path, planted: tuple[Rows, Rows], tmp_path: Path
+) -> None:
+    from interlingua.cli.collections import Collection, read_same_ids
+    from interlingua.cli.inputs import read_space
+    from interlingua.stores import open_source
+    from interlingua.stores.sampling import sample_named_rows
+
+    old = put(tmp_path / "s.duckdb", "old", planted[0], range(6))
+    with duckdb.connect(str(tmp_path / "s.duckdb")) as connection:
+        connection.execute("update old set title = null where id in (1, 2)")
+        connection.execute("update old set title = ' ' where id = 3")
+    wanted = {"0: title 0", "1", "2", "3", "4: title 4", "5: title 5"}
+    side = Collection(old)
+    assert set(map(str, read_space(side, with_ids=True, show="title").ids or ())) == wanted
+    assert set(map(str, read_same_ids([side, side], rows=None, seed=0, show=("title", "title")).names[0])) == wanted
+    side.close()
+    with open_source(old) as store:
+        assert set(sample_named_rows(store, 10, 0, show="title")[1]) == wanted
+
+
 def test_a_fit_of_a_large_store_reads_a_sample(
     run: Run, stores: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +260,11 @@ def test_a_column_to_show_is_not_asked_of_a_file_without_columns(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit", "{old}", "{new}", "--pairs", "pairs.npy"], "names rows by their number, and the rows of .*old.v have"),
+        (
+            ["fit", "{old}", "{new}", "--pairs", "pairs.npy"],
+            "have none. Pair rows with the same id by --pair-by-id",
+        ),
+        (["fit", "{old}", "{new}", "--pair-by-id", "--where", "id < 1"], "None of the 1 ids of .*old.v is also in"),
         (
             ["fit", "{old}", "{new}", "--column", "v"],
             "--column belongs to a file; name the column or vector of a store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_texts_of_nominees_are_ranked_again_by_the_model(run: Run, encoder: str,
     assert [hit["id"] for hit in hits] == [7, 31]
     assert [hit["score"] for hit in hits] == pytest.approx([1, 1], abs=1e-5)
     assert all(hit["reranked"] for hit in hits)
+    assert re.fullmatch(r"2\d\d of 400 nominees have a text in 'text' and were ranked again\.", ran.json["notes"][1])
     assert "both by command python" in ran.json["notes"][0]
     target = planted[1]
     for row in ran.json["hits"]:
@@ -114,8 +116,6 @@ def test_texts_of_nominees_are_ranked_again_by_the_model(run: Run, encoder: str,
     ],
 )
 def test_a_ranking_that_cannot_be_made_is_refused(run: Run, encoder: str, more: list[str], message: str) -> None:
-    import re
-
     np.save("few.npy", np.load("target.npy")[:2])
     asked = ["--query", "few.npy", "--rerank", encoder]
     ran = run("search", "translator", "old.parquet", *asked, *more, "--json")
@@ -160,7 +160,13 @@ def test_scores_are_on_the_scale_that_is_asked_for(run: Run, calibrated: str) ->
 
 def test_inspect_says_whether_scores_are_calibrated(run: Run, calibrated: str) -> None:
     assert "calibrated on 600 and 600 pairs" in run("inspect", calibrated).out
-    assert run("inspect", calibrated, "--json").json["calibration"] == {"rows": [600, 600], "paired": True}
+    found = run("inspect", calibrated, "--json").json["calibration"]
+    assert (found["rows"], found["paired"], found["scores"]["source"][2]) == ([600, 600], True, 0.7)
+    expected = load(calibrated).calibrate([0.7], "source", "target")
+    assert found["scores"]["target"][2] == pytest.approx(expected[0], abs=1e-3)
+    shown = run("inspect", calibrated).out
+    assert "Scores that as many pairs of unrelated texts exceed:" in shown
+    assert f"{expected[0]:.3f}" in shown
     assert "not calibrated: thresholds cannot be converted" in run("inspect", "translator").out
     assert run("inspect", "translator", "--json").json["calibration"] is None
 
@@ -175,3 +181,59 @@ def test_a_search_of_two_collections_says_why_its_scores_differ(run: Run, place:
     )
     single = run("search", calibrated, "old.parquet", "--query", "target.npy", "-k", 3)
     assert "A search of that collection alone" not in single.err
+
+
+@pytest.fixture
+def moved(calibrated: str, planted: tuple[Rows, Rows]) -> str:
+    """The collection of the source space after its migration."""
+    rows = load(calibrated).translate(planted[0])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+    texts = [None if i % 3 == 0 else f"text {i}" for i in range(N)]
+    pq.write_table(pa.table({"id": range(N), "vector": vectors, "text": texts}), "moved.parquet")
+    return "moved.parquet"
+
+
+def test_a_migrated_collection_is_searched_as_the_old_one_is(run: Run, calibrated: str, moved: str) -> None:
+    np.save("few.npy", np.load("target.npy")[:3])
+    before, _ = scores(run, calibrated, "old.parquet")
+    after, record = scores(run, calibrated, moved, "--translated")
+    assert record["calibration"] == "translator"
+    assert all(hit["translated"] for row in record["hits"] for hit in row)
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    assert "The source collection holds translated vectors; their cosine is converted by the calibration" in " ".join(
+        record["notes"]
+    )
+    old, _ = scores(run, calibrated, moved, "--translated", "--scale", "source")
+    assert old == pytest.approx(load(calibrated).calibrate(after, "target", "source"))
+    shown = run("search", calibrated, moved, "--translated", "--query", "few.npy", "-k", 1)
+    assert "source, migrated" in shown.out
+    refused = run("search", calibrated, moved, "--query", "few.npy", "--json")
+    assert "If it was migrated with this translator, say so with --translated." in refused.json["error"]
+
+
+def test_hits_of_a_migrated_collection_are_ranked_again(
+    run: Run, calibrated: str, moved: str, encoder: str, planted: tuple[Rows, Rows]
+) -> None:
+    ran = run("search", calibrated, moved, "--translated", "--text", "text 7", "--rerank", encoder, "--json")
+    assert ran.code == 0, ran.err
+    kept = [hit for hit in ran.json["hits"][0] if not hit["reranked"]]
+    assert kept
+    expected = load(calibrated).calibrate([hit["raw"] for hit in kept])
+    assert [hit["score"] for hit in kept] == pytest.approx(expected)
+
+
+def test_rows_of_two_collections_with_one_id_are_printed_once(run: Run, calibrated: str, moved: str) -> None:
+    np.save("few.npy", np.load("target.npy")[:2])
+    vectors = np.load("target.npy")[: N // 2]
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    pq.write_table(pa.table({"id": [str(i) for i in range(N // 2)], "vector": lists}), "native.parquet")
+    command = ["search", calibrated, moved, "native.parquet", "--translated", "--query", "few.npy", "-k", 4, "--json"]
+    twice = run(*command)
+    assert [str(hit["id"]) for hit in twice.json["hits"][1]].count("1") == 2
+    assert "If they are the same rows, --unique-ids prints each once." in twice.json["notes"][-1]
+    once = run(*command, "--unique-ids").json
+    assert not any("--unique-ids" in note for note in once["notes"])
+    for row in once["hits"]:
+        assert len({str(hit["id"]) for hit in row}) == 4
+    first = once["hits"][1][0]
+    assert (first["id"], first["translated"]) == ("1", False)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Evaluation, Interval, evaluate
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.evaluation.metrics import TIE, match_ranks, paired_cosine
+from interlingua.evaluation.metrics import TIE, match_ranks, paired_cosine, ranks_among
 
 Array = npt.NDArray[np.floating]
 
@@ -226,6 +226,37 @@ def test_a_smaller_pool_is_easier(rng: np.random.Generator) -> None:
     assert small.forward.cosine.value == pytest.approx(large.forward.cosine.value)
 
 
+@pytest.mark.parametrize("others", [1, 60])
+def test_ranks_among_further_rows_equal_the_slow_oracle(others: int, rng: np.random.Generator) -> None:
+    x, y = noisy_pair(30, 6, rng)
+    more = np.concatenate([y[:1], rng.standard_normal((others, 6))])
+    both = np.concatenate([cosines(x, y), cosines(x, more)], axis=1)
+    assert ranks_among(x, y, more).tolist() == slow_ranks(both, TIE)
+
+
+@pytest.mark.parametrize("pool", [8192, 20])
+def test_further_rows_of_the_source_compete_as_in_a_search_of_the_collection(
+    pool: int, rng: np.random.Generator
+) -> None:
+    x, y = noisy_pair(40, 6, rng)
+    more = rng.standard_normal((500, 6)) + 0.5
+    turn = rotation(6, rng)
+    translator = Linear(turn, turn.T)
+    alone = evaluate(translator, x @ turn.T, y, pool=pool, bootstrap=20)
+    among = evaluate(translator, x @ turn.T, y, pool=pool, bootstrap=20, others=more @ turn.T)
+    assert alone.collection is None
+    assert among.collection is not None
+    assert (among.forward, among.backward) == (alone.forward, alone.backward)
+    assert among.collection.pool == min(pool, 40) + 500
+    if pool > 40:
+        assert among.collection.mean_rank.value == pytest.approx(ranks_among(y, x, more).mean())
+    assert among.collection.top1.value < alone.forward.top1.value
+    written = json.loads(json.dumps(among.to_dict()))["collection"]
+    assert written["intervals"]["top1"][0] <= written["top1"] <= written["intervals"]["top1"][1]
+    assert f"top-1 {written['top1']:.3f} among {written['pool']} translations" in repr(among)
+    assert f"target in the translations of {written['pool']:,} source rows" in among._repr_html_()
+
+
 def test_resamples_equal_one_resample_at_a_time_in_any_block_size(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +331,7 @@ def test_spaces_and_half_precision_are_taken(rng: np.random.Generator) -> None:
         (lambda t, x: evaluate(t, x, x, ks=(5, 0)), "ks holds 0; a top-k accuracy needs k >= 1"),
         (lambda t, x: evaluate(t, x, x, retrieval=("dot",)), r"retrieval is \('dot',\); one or more of"),
         (lambda t, x: evaluate(t, x, x, retrieval=()), r"retrieval is \(\); one or more of"),
+        (lambda t, x: evaluate(t, x, x, others=x[:, :3]), "others has 3 columns; 4 are needed"),
         (lambda t, x: evaluate(t, x, x, bootstrap=-1), "bootstrap is -1; 0 or more resamples"),
         (lambda t, x: evaluate(Linear(t.forward * np.nan, t.backward), x, x), "the translation of source: 20 of 20"),
         (lambda t, x: evaluate(Linear(t.forward, t.backward * np.nan), x, x), "the inversion of target: 20 of 20"),

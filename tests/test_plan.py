@@ -19,6 +19,7 @@ from command_line import Run, insert
 from interlingua import _costs
 from interlingua._costs import Speed
 from interlingua._plan import Costs
+from interlingua.core.errors import InputError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.identification import Fingerprint
 
@@ -82,6 +83,72 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypat
     )
 
 
+def test_texts_of_a_part_are_embedded_and_are_the_pairs_of_the_fit(run: Run, tmp_path: Path) -> None:
+    texts = [f"A description of package number {i}" if i % 3 == 0 else None for i in range(3_600)]
+    path = write(tmp_path / "old.parquet", old_rows(3_600), text=texts, note=[" "] * 3_600)
+    made = il.plan(str(path), rows=3_600)
+    assert (made.route, made.texts, made.needed_rows) == ("re-embed in part", ("text",), 1_200)
+    assert made.text_share == pytest.approx(1 / 3, abs=1e-3)
+    assert made.costs is not None
+    embed = f"interlingua embed {path} NATIVE --encoder NEW_MODEL --text-column text --skip-bad"
+    assert made.commands == (
+        f"{embed} --dry-run",
+        embed,
+        f"interlingua fit {path} NATIVE --pair-by-id --out translator --report fit.html",
+        f"interlingua search translator {path} --space source --query OLD_QUERIES.npy",
+        f"interlingua search translator {path} --query NEW_QUERIES.npy",
+        f"interlingua migrate translator {path} TRANSLATED --dry-run",
+        f"interlingua migrate translator {path} TRANSLATED",
+        "interlingua search translator TRANSLATED NATIVE --translated --query NEW_QUERIES.npy --unique-ids",
+    )
+    assert made.reasons[0].startswith("About 1,200 of the 3,600 rows have a text (text).")
+    assert any("enough for a fit on pairs alone" in reason for reason in made.reasons)
+    assert any("either kind can take more than its share of the hits" in reason for reason in made.reasons)
+    assert any("in 5 of 6 (nDCG at 10 of 0.18 to 0.90" in reason for reason in made.reasons)
+    printed = run("plan", path, "--rows", 3_600).out
+    assert "texts to embed with the new model: about 1,200" in printed
+    assert "for a fit on pairs once the texts are embedded" in printed
+    few = il.plan(str(write(tmp_path / "few.parquet", old_rows(600), text=texts[:600])))
+    assert (few.route, few.needed_rows) == ("public pairs", 5_000)
+    assert any("About 200 of the 600 rows have a text (text)." in reason for reason in few.reasons)
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    guided = il.plan(str(write(tmp_path / "turned.parquet", old_rows(600) @ turn, text=texts[:600])))
+    assert guided.route == "re-embed in part"
+    assert any("With fewer than 1,024 of them the pairs guide a fit" in reason for reason in guided.reasons)
+
+
+def test_rows_without_a_text_are_selected_by_a_store_that_can(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "some.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute('create table t (id bigint primary key, "A text" text, v float[512])')
+        texts = [
+            f"A description of package number {i}" if i < 1_500 else [None, "", " \n"][i % 3] for i in range(1_800)
+        ]
+        rows = [(i, texts[i], row.tolist()) for i, row in enumerate(old_rows(1_800))]
+        connection.executemany("insert into t values (?, ?, ?)", rows)
+    made = il.plan(f"duckdb://{path}#t.v", where="id < 1700")
+    words = shlex.split(made.commands[-2])
+    condition = words[words.index("--where") + 1]
+    assert condition == r"""(id < 1700) AND ("A text" IS NULL OR NOT regexp_matches("A text", '\S'))"""
+    assert made.needed_rows == 1_500
+    assert made.costs is not None
+    # 200 of the 1,700 rows are translated and written.
+    assert made.costs.migrate_seconds == 0.0
+    assert il.plan(f"duckdb://{path}#t.v", where=condition).rows == 200
+    assert not made.commands[-1].endswith("--unique-ids")
+
+
+def test_the_condition_for_rows_without_a_text_quotes_what_it_must() -> None:
+    from interlingua._texts_in_part import without_text
+
+    assert without_text("postgresql", "text") == r"text IS NULL OR NOT (text ~ '\S')"
+    assert without_text("qdrant", "text") is None
+    quoted = '"a ""b"""'
+    assert without_text("duckdb", 'a "b"') == rf"{quoted} IS NULL OR NOT regexp_matches({quoted}, '\S')"
+    assert without_text("lancedb", "Title") == r"`Title` IS NULL OR NOT regexp_like(`Title`, '\S')"
+
+
 def test_a_known_new_model_is_named_in_the_commands(tmp_path: Path) -> None:
     from interlingua.identification import shipped
 
@@ -116,7 +183,7 @@ def new_copy(path: Path) -> Any:
 COMMAND = re.compile(r": (interlingua .*)$")
 
 
-@pytest.mark.parametrize("kind", ["texts", "known", "unknown", "mixed", "holes"])
+@pytest.mark.parametrize("kind", ["texts", "some texts", "few texts", "known", "unknown", "mixed", "holes"])
 @pytest.mark.parametrize("target", [False, True])
 def test_every_command_that_a_plan_prints_is_parsed(tmp_path: Path, kind: str, target: bool) -> None:
     from interlingua.cli import app
@@ -125,6 +192,10 @@ def test_every_command_that_a_plan_prints_is_parsed(tmp_path: Path, kind: str, t
     rows, columns = old_rows(600), dict[str, list[Any]]()
     if kind == "texts":
         columns = {"a text": [f"A description of package number {i} in some words" for i in range(600)]}
+    elif kind.endswith(" texts"):
+        rows = old_rows(2_000)
+        kept = 1_200 if kind == "some texts" else 50
+        columns = {"a text": [f"A description of package number {i}" if i < kept else None for i in range(2_000)]}
     elif kind == "unknown":
         turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
         rows = rows @ turn
@@ -142,7 +213,7 @@ def test_every_command_that_a_plan_prints_is_parsed(tmp_path: Path, kind: str, t
         parsed = group.commands[words[1]].make_context(
             words[1], words[2:], parent=group.make_context("interlingua", ["doctor"], resilient_parsing=True)
         )
-        if words[1] != "evaluate":
+        if words[1] != "evaluate" and "TRANSLATED" not in words[3:4]:
             assert str(old) in {str(value) for value in parsed.params.values()}
 
 
@@ -290,7 +361,15 @@ def test_the_time_of_a_fit_with_views_is_printed_where_they_turn_the_second_sear
     assert "with views, if it finds" not in run("plan", larger).out
 
 
-@pytest.mark.parametrize(("route", "fit"), [("re-embed", None), ("public pairs", "public"), ("unpaired", "unpaired")])
+@pytest.mark.parametrize(
+    ("route", "fit"),
+    [
+        ("re-embed", None),
+        ("re-embed in part", "paired"),
+        ("public pairs", "public"),
+        ("unpaired", "unpaired"),
+    ],
+)
 def test_recorded_searches_are_those_of_the_records(route: str, fit: str | None) -> None:
     from interlingua._routes import _SEARCHES
 
@@ -318,6 +397,25 @@ def test_recorded_searches_are_those_of_the_records(route: str, fit: str | None)
     assert found.failed == len(failed)
 
 
+def test_recorded_searches_of_native_and_translated_rows_are_those_of_the_records() -> None:
+    from interlingua._texts_in_part import _RECORDED
+
+    file = Path(__file__).parents[1] / "benchmarks" / "results" / "texts-in-part.jsonl"
+    records = [record for record in map(json.loads, file.read_text("utf-8").splitlines()) if record["fit"] == "paired"]
+
+    def span(values: list[float]) -> str:
+        return f"{min(values):.2f} to {max(values):.2f}"
+
+    shares, recalls = ([record[name] for record in records] for name in ("native_share", "recall"))
+    assert f"were {span([record['true_native_share'] for record in records])} of the true hits" in _RECORDED
+    assert f"{span([share['table'] for share in shares])} of those in one table" in _RECORDED
+    assert f"{span([share['matched'] for share in shares])} of those with matched scores" in _RECORDED
+    assert f"was {span([recall['table'] for recall in recalls])} in one table" in _RECORDED
+    assert f"{span([recall['matched'] for recall in recalls])} with matched scores" in _RECORDED
+    unpaired = [r for r in map(json.loads, file.read_text("utf-8").splitlines()) if r["fit"] == "unpaired"]
+    assert [f"{r['top1']['read']:.2f} {r['top1']['unseen']:.2f}" for r in unpaired] == ["0.99 0.98", "0.99 0.99"]
+
+
 def test_a_plan_advises_to_compare_with_the_old_model(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "old.parquet", old_rows(600))
     made = il.plan(str(path))
@@ -337,7 +435,8 @@ def test_a_plan_advises_to_compare_with_the_old_model(run: Run, tmp_path: Path) 
     assert any("In 5 more the fit failed." in r for r in unpaired.reasons)
     texts = [f"A description of package number {i} in some words" for i in range(600)]
     embedded = il.plan(str(write(tmp_path / "texts.parquet", old_rows(600), text=texts)))
-    assert any("The new model itself ranked worse than the old one in 2 of 6" in r for r in embedded.reasons)
+    (said,) = (r for r in embedded.reasons if "The new model itself ranked worse than the old one in 2 of 6" in r)
+    assert "from WordLlama to USE and from USE to MiniLM, on medical questions" in said
 
 
 def test_a_target_of_one_row_is_no_fit_to_run(tmp_path: Path) -> None:
@@ -350,6 +449,67 @@ def test_a_target_of_one_row_is_no_fit_to_run(tmp_path: Path) -> None:
     (few,) = (reason for reason in made.reasons if "different vector." in reason)
     assert "about 1 different vector. Recorded unpaired fits without views on 1,000 rows a side or fewer fail" in few
     assert "fewer than 100 is refused" in few
+
+
+def test_a_plan_is_printed_in_lines_in_python_too(run: Run, tmp_path: Path) -> None:
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    old = write(tmp_path / "old.parquet", old_rows(600) @ turn)
+    new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:700].astype(np.float32))
+    made = il.plan(str(old), str(new))
+    assert str(made) == made.summary()
+    lines = made.summary().splitlines()
+    assert lines[:3] == [
+        f"{old}: 600 rows of width 512",
+        f"{new}: 700 rows of width 256; model: {made.target_model}",
+        "model: unknown; route: unpaired",
+    ]
+    assert lines[-1] == f"  {made.commands[-1]}"
+    assert "vectors of other texts of similar content that the fit needs from the new model: 4,398" in lines
+    alone = run("plan", old).out
+    assert str(new) not in alone
+    assert f"{new}: 700 rows of width 256" in run("plan", old, new).out
+
+
+def test_arrays_and_paths_in_the_wrong_place_are_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"source is .*; the address of a file .*align arrays with align\(source, target"
+    ):
+        il.plan(old_rows(100))
+    with pytest.raises(InputError, match=r"source is .*open_vectors\(PATH\).vectors\(\)"):
+        il.align("old.npy", "new.npy")
+    with pytest.raises(InputError, match=r"target is .*open_vectors\(PATH\).vectors\(\)"):
+        il.align(old_rows(300), tmp_path / "new.npy")
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", "file"])
+def test_a_collection_that_a_migration_wrote_is_called_so(run: Run, tmp_path: Path, scheme: str) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    if scheme == "lancedb":
+        pytest.importorskip("lancedb")
+    path = tmp_path / "m.duckdb"
+    rows = np.load(DEMO / "target.npy")[:300].astype(np.float32)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table plain (id bigint primary key, v float[256])")
+        connection.executemany("insert into plain values (?, ?)", [(i, row.tolist()) for i, row in enumerate(rows)])
+    source = f"duckdb://{path}#plain.v"
+    pairs = [[i, i] for i in range(300)]
+    translator = il.align(rows, rows, pairs=pairs, method="procrustes").translator(force=True)
+    folder = translator.save(tmp_path / "translator")
+    targets = {
+        "duckdb": f"duckdb://{path}#plain.w",
+        "lancedb": f"lancedb://{tmp_path}/lance#t.v",
+        "file": f"file://{tmp_path / 'moved.parquet'}",
+    }
+    ran = run("migrate", folder, source, targets[scheme], "--journal", tmp_path / "journal.sqlite")
+    assert ran.code == 0, ran.err
+    made = il.plan(targets[scheme])
+    assert made.migrated
+    assert made.reasons[0].startswith("A migration of interlingua wrote these vectors.")
+    found = run("identify", targets[scheme])
+    assert "A migration of interlingua wrote these vectors." in " ".join(found.out.split())
+    assert run("identify", targets[scheme], "--json").json["migrated"] is True
+    assert not il.plan(source).migrated
+    assert run("identify", source, "--json").json["migrated"] is False
 
 
 def test_rows_of_many_columns_are_measured_as_repeated_rows_are() -> None:

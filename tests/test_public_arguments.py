@@ -31,7 +31,7 @@ from interlingua.distributed.ray import translate_with_ray
 from interlingua.encoders import command_encoder, embed_texts, encoder_title, open_encoder, sentence_encoder, with_task
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
-from interlingua.evaluation.metrics import match_ranks, paired_cosine
+from interlingua.evaluation.metrics import match_ranks, paired_cosine, ranks_among
 from interlingua.evaluation.oracles import couple, match
 from interlingua.evaluation.retrieval import (
     evaluate_ranking,
@@ -78,8 +78,9 @@ from test_arguments import _OPAQUE, NOT_COUNTS, NOT_FLAGS, NOT_MATRICES, NOT_PAT
 PACKAGES = ("bench", "distributed", "encoders", "evaluation", "export", "leakage", "report")
 # What these packages return. Nobody constructs them, so their fields are not checked.
 RESULTS = frozenset({
-    "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DistributedResult",
-    "DocumentFindings", "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
+    "AttributeInference", "AttributeScores", "Audit", "CollectionScores", "DefenseScore", "DirectionScores",
+    "DistributedResult", "DocumentFindings",
+    "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
     "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Decoded", "Reidentification",
     "Reliability", "RetrievalFindings", "RetrievalQuality", "RetrievalScores", "Table", "TextFigures", "WordFigures",
     "WordFindings", "Part", "WrittenPart", "FrequentWord", "KindFinding", "Linkage", "MeasuredLinks", "Membership",
@@ -319,6 +320,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         scores.reencoded_cosine,
         {"extractions": EXTRACTIONS, "texts": TEXTS, "vectors": Y, "encode": encode},
     ),
+    "ranks_among": (ranks_among, {"queries": X, "candidates": X, "others": X}),
     "reidentification": (scores.reidentification, {"vectors": X, "candidates": X}),
     "reliability": (
         scores.reliability,
@@ -443,6 +445,7 @@ BY_NAME: dict[str, tuple[Any, ...]] = {
     "label_scores.label_vectors": (None, 5, "x", Y[0], Y[:, :3], _OPAQUE),
     "Labels.vectors": (None, 5, "x", Y[0], Y[:3], _OPAQUE),
     "evaluate.ks": (5, None, "5", (1.5,), ("a",), (0,), _OPAQUE),
+    "evaluate.others": NOT_MATRICES[1:],
     "evaluate.retrieval": (5, None, "plain", (), ("dot",), _OPAQUE),
     "interval.values": (None, 5, "x", [], ["a"], _OPAQUE),
     "most_probable.probabilities": (None, 5, "x", [0.5], [[0.5]], _OPAQUE),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua._routes import NEEDED_ROWS, RecordedSearches, Route, choose_route
-from interlingua.core.arguments import check_count, check_on_rows, check_text
+from interlingua._texts_in_part import without_text
+from interlingua.core.arguments import check_count, check_on_rows, check_text, described
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Costs:
         failed_views_fit_seconds: the same with views of the target, which turn the second search on for more sizes.
         paired_fit_seconds: of a fit on 5,000 pairs of public texts, without the time to embed them.
         fit_bytes: memory of the unpaired fit.
-        migrate_seconds: of translating and writing every row.
+        migrate_seconds: of translating and writing the rows that have to be translated.
         disk_bytes: of the new vectors, an index not included; ``None`` while their width is not known.
     """
 
@@ -68,18 +69,26 @@ class CollectionPlan:
         sampled: rows with a usable vector that were looked at.
         unusable: further rows that were read and have no vector, or one of zeros or NaN.
         repeats: share of the sampled rows whose vector is a copy of another's.
-        texts: payload columns that hold texts.
+        texts: payload columns that hold texts, the one with the most first.
+        text_share: share of the sampled rows that have a text in the first of these columns.
+        migrated: the collection says that `interlingua.stores.migration.migrate` wrote its vectors. Some stores keep no
+            such mark.
         model: the known model that made the vectors, or ``"unknown"``.
-        target_model: the same of the vectors of the new model; ``None`` if there are none, or too few.
+        target: address of the vectors of the new model; ``None`` if there are none.
+        target_rows: number of rows of the new model's vectors that have a vector; ``None`` if there are none.
+        target_d: their width.
+        target_model: the known model that made them, or ``"unknown"``; ``None`` if there are none, or too few.
         reduced: the vectors look reduced by PCA, so that vectors of a second model, reduced in the same manner, are not
             noticed.
         mixed_share: share of rows of a second model, 0 where none was found.
         mixed_ids: ids of these rows in the sample, the surest first.
-        route: what to do: ``"separate"`` the rows of two models first; ``"re-embed"`` the texts with the new model; fit
-            on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``.
+        route: what to do: ``"separate"`` the rows of two models first; ``"re-embed"`` the texts with the new model;
+            ``"re-embed in part"`` where only some rows have a text, fit on these rows as pairs, and translate the
+            others; fit on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``.
         reasons: sentences that explain the route.
         commands: the next commands, in order.
-        needed_rows: rows of the new model that the route needs.
+        needed_rows: vectors by the new model that the route needs: of every text of the collection that there is, of
+            public texts, or of other texts of similar content.
         expected_top1: range of top-1 in recorded fits of as many rows; ``None`` where there are none.
         searches: how translated or newly embedded documents of this route ranked in recorded searches; ``None`` for a
             collection that has to be separated first.
@@ -95,7 +104,12 @@ class CollectionPlan:
     unusable: int
     repeats: float
     texts: tuple[str, ...]
+    text_share: float
+    migrated: bool
     model: str
+    target: str | None
+    target_rows: int | None
+    target_d: int | None
     target_model: str | None
     reduced: bool
     mixed_share: float
@@ -111,6 +125,16 @@ class CollectionPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+    def summary(self) -> str:
+        """Return the plan in lines for people, as ``interlingua plan`` prints it."""
+        from interlingua._plan_summary import summarize
+
+        return summarize(self)
+
+    def __str__(self) -> str:
+        """Return `summary`."""
+        return self.summary()
 
 
 def plan(
@@ -144,14 +168,22 @@ def plan(
     from interlingua import identification
     from interlingua.core.arrays import usable_rows
     from interlingua.stores import open_source
+    from interlingua.stores._origin import is_migrated
 
+    for name, value in (("source", source), ("target", target)):
+        if hasattr(value, "shape") or hasattr(value, "vectors"):
+            raise InputError(
+                f"{name} is {described(value)}; the address of a file or a collection is needed. Save the vectors to a "
+                ".npy file, or align arrays with align(source, target)."
+            )
     rows, seed = check_count(rows, "rows", minimum=identification.MIN_ROWS), check_count(seed, "seed")
     if target is None and target_where is not None:
         raise InputError("There is no target with rows to select.", "Name it, or leave {target_where=...} out.")
     check_on_rows(on_rows)
     with open_source(check_text(source, "source")) as store:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
-        info, address = store.info(), str(store.url)
+        info, address, scheme = store.info(), str(store.url), store.url.scheme
+        migrated = is_migrated(store)
         drawn = _draw_rows(store, info.count, rows, seed, on_rows)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
     vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])
@@ -180,6 +212,7 @@ def plan(
     model = identification.identify(vectors).model
     mixture = identification.find_mixture(vectors, seed=seed)
     ids = [value for page in sample for value in page.ids.to_pylist()]
+    texts = _find_text_columns(sample)
     facts: dict[str, Any] = {
         "source": address,
         "where": where,
@@ -189,16 +222,25 @@ def plan(
         "sampled": len(vectors),
         "unusable": sum(map(len, drawn)) - len(vectors),
         "repeats": round(1 - len(np.unique(vectors, axis=0)) / len(vectors), 4),
-        "texts": _find_text_columns(sample),
+        "texts": tuple(texts),
+        "text_share": next((int(share * 10_000) / 10_000 for share in texts.values()), 0.0),
+        "migrated": migrated,
         "model": model,
+        "target": target,
+        "target_rows": available,
+        "target_d": width,
         "target_model": target_model,
         "reduced": identification.looks_reduced(vectors),
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
         "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.surest.tolist()),
     }
-    chosen = choose_route(facts, target, target_where, available, target_unusable=target_unusable)
-    is_fit = chosen["route"] in ("public pairs", "unpaired")
-    costs = _estimate_costs(info.count, available, info.d, width) if is_fit else None
+    rest = without_text(scheme, next(iter(texts))) if texts else None
+    chosen = choose_route(
+        facts, target, target_where, available, target_unusable=target_unusable, rest=rest, width=width
+    )
+    is_fit = chosen["route"] in ("public pairs", "unpaired", "re-embed in part")
+    moved = info.count - (chosen["needed_rows"] if rest is not None and chosen["route"] == "re-embed in part" else 0)
+    costs = _estimate_costs(info.count, available, info.d, width, moved) if is_fit else None
     return CollectionPlan(**facts, **chosen, costs=costs)
 
 
@@ -227,26 +269,30 @@ def _look_at_target(
     return model, len(vectors) - len(used)
 
 
-def _find_text_columns(sample: list[Records]) -> tuple[str, ...]:
-    """Return the names of the payload columns whose values are texts, and not addresses, keys or categories."""
+def _find_text_columns(sample: list[Records]) -> dict[str, float]:
+    """Return the payload columns whose values are texts, and not addresses, keys or categories.
+
+    Returns:
+        The share of rows with a text for each of these columns, the largest first.
+    """
     import pyarrow as pa
 
     payload = sample[0].payload
     if payload is None:
-        return ()
-    found = []
+        return {}
+    found = dict[str, float]()
     for field in payload.schema:
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             parts = [part.payload.column(field.name).to_pylist() for part in sample if part.payload is not None]
-            values = [value for part in parts for value in part if value]
+            values = [value for part in parts for value in part if value and value.strip()]
             long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH
             spaced = sum(" " in value or not value.isascii() for value in values)
             if long and min(len(set(values)), spaced) >= _TEXT_VARIETY * len(values):
-                found.append(field.name)
-    return tuple(found)
+                found[field.name] = len(values) / sum(map(len, parts))
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _estimate_costs(rows: int, available: int | None, d: int, width: int | None) -> Costs:
+def _estimate_costs(rows: int, available: int | None, d: int, width: int | None, moved: int) -> Costs:
     """Return the costs of fits and of a migration.
 
     Args:
@@ -254,6 +300,7 @@ def _estimate_costs(rows: int, available: int | None, d: int, width: int | None)
         available: rows of the new model, if there are some; otherwise as many are assumed as a fit needs.
         d: width of the collection.
         width: of the new vectors, if it is known; otherwise that of the collection is assumed.
+        moved: number of rows to translate and write.
     """
     from interlingua._costs import estimate_fit, measure_speed
 
@@ -265,6 +312,6 @@ def _estimate_costs(rows: int, available: int | None, d: int, width: int | None)
         failed_views_fit_seconds=round(fit.failed_views_seconds, 1),
         paired_fit_seconds=round(fit.paired_seconds, 1),
         fit_bytes=fit.memory,
-        migrate_seconds=round(rows / _TRANSLATED_PER_SECOND + rows / _WRITTEN_PER_SECOND, 1),
-        disk_bytes=None if width is None else 4 * width * rows,
+        migrate_seconds=round(moved / _TRANSLATED_PER_SECOND + moved / _WRITTEN_PER_SECOND, 1),
+        disk_bytes=None if width is None else 4 * width * moved,
     )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, Literal
 
+from interlingua._texts_in_part import FEWEST_TEXTS, PartlyWithTexts, without_text_note
 from interlingua.aligners.base import MIN_ROWS
 
 __all__ = [
+    "MIGRATED_NOTE",
     "NEEDED_ROWS",
     "REDUCED_NOTE",
     "RecordedSearches",
@@ -19,7 +21,7 @@ __all__ = [
     "row_options",
 ]
 
-Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
+Route = Literal["separate", "re-embed", "re-embed in part", "public pairs", "unpaired"]
 
 # Rows of a side, and the range of the forward top-1 of all recorded fits with as many (BGE to MiniLM,
 # benchmarks/results/beir.jsonl and exchanges.jsonl). Fits with 1,000 rows or fewer fail.
@@ -71,10 +73,22 @@ class RecordedSearches:
 
 # Searches by the route of their translator (benchmarks/results/retrieval.jsonl); a test compares them with the records.
 _SEARCHES = {
+    "re-embed in part": RecordedSearches(count=6, worse=5, ndcg=(0.18, 0.90), old_ndcg=(0.25, 0.99)),
     "re-embed": RecordedSearches(count=6, worse=2, ndcg=(0.25, 0.99), old_ndcg=(0.25, 0.99)),
     "public pairs": RecordedSearches(count=6, worse=6, ndcg=(0.08, 0.83), old_ndcg=(0.25, 0.99)),
     "unpaired": RecordedSearches(count=13, worse=13, ndcg=(0.04, 0.65), old_ndcg=(0.25, 0.99), failed=5),
 }
+# Shown for a collection that bears the mark of a migration.
+MIGRATED_NOTE = (
+    "A migration of interlingua wrote these vectors. If `migrate` did, and not `embed`, they are translations, and the "
+    "model that is named here did not make them. Search them with `interlingua search --translated`, and translate "
+    "the old vectors, not these, into the space of a further model."
+)
+# What was searched in them.
+_SEARCHED = (
+    "from WordLlama to USE and from USE to MiniLM, on medical questions, sentences of Wikipedia and intents of users; "
+    "other models and texts can differ"
+)
 
 
 def choose_route(
@@ -84,6 +98,8 @@ def choose_route(
     available: int | None,
     *,
     target_unusable: int = 0,
+    rest: str | None = None,
+    width: int | None = None,
 ) -> dict[str, Any]:
     """Return the fields of a plan that follow from what the collection holds, except its costs.
 
@@ -93,6 +109,8 @@ def choose_route(
         target_where: the condition that they had to meet, or None.
         available: number of these vectors.
         target_unusable: number of rows of them that were read and have no usable vector.
+        rest: the condition for rows without a text, in the language of the store; None where it cannot select rows.
+        width: of the new vectors, if it is known.
     """
     source, new = quote(facts["source"]), quote(target or "NEW.parquet")
     chosen_rows, chosen_new = row_options(facts["where"]), row_options(target_where, "--target-where")
@@ -124,7 +142,10 @@ def choose_route(
         if facts["mixed_share"]
         else ""
     )
-    if facts["texts"]:
+    with_text = round(facts["text_share"] * facts["rows"])
+    # A fit on public texts is better than one on fewer texts of the collection itself.
+    in_part = with_text >= (FEWEST_TEXTS if facts["model"] == "unknown" else _FAILED_ROWS)
+    if facts["text_share"] == 1:
         embed = f"interlingua embed {source} TARGET{chosen_rows} --encoder {new_model}"
         embed += f" --text-column {quote(facts['texts'][0])}{leave_out}"
         route, commands, expected = "re-embed", (f"{embed} --dry-run", embed), None
@@ -132,8 +153,9 @@ def choose_route(
             f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
             "translated vectors are only an approximation.",
             mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
-            "In these commands, TARGET is the address of a new file, collection, column or named vector. Once it is "
-            "filled, search it in place of the old vectors, with queries that the new model embedded. The same command "
+            "In these commands, TARGET is the address of a new file, collection, column or named vector. The first one "
+            "embeds a few texts and says how long all of them take. Once TARGET is filled, search it in place of the "
+            "old vectors, with queries that the new model embedded. The same command "
             "with --catch-up embeds rows that arrived meanwhile.",
         ]
         if new_model == "NEW_MODEL":
@@ -148,6 +170,21 @@ def choose_route(
             f"{mixed} Separate the rows first, by the ids that identify lists, the surest first, or by the date on "
             "which the model was changed. identify holds all of these rows in memory; --where selects fewer."
         ]
+    elif in_part:
+        route, expected = "re-embed in part", None
+        part = PartlyWithTexts(
+            source=facts["source"],
+            column=facts["texts"][0],
+            rows=facts["rows"],
+            with_text=with_text,
+            where=facts["where"],
+            rest=rest,
+            new_model=new_model,
+            leave_out=leave_out,
+            width=max(facts["d"], width or 0),
+        )
+        commands = part.commands(() if facts["unusable"] else searches_of)
+        reasons = [*part.reasons(), *([_NEW_MODEL] if new_model == "NEW_MODEL" else [])]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
         commands = (
@@ -183,6 +220,16 @@ def choose_route(
         )
         if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
+    if facts["texts"] and not in_part:
+        reasons.append(without_text_note(facts["texts"][0], with_text, facts["rows"]))
+    elif mixed and facts["text_share"] < 1 and facts["texts"]:
+        reasons.append(
+            f"About {with_text:,} of the {facts['rows']:,} rows have a text ({facts['texts'][0]}). Of whichever model "
+            "their old vectors are, these can be embedded with the new model (`interlingua embed --skip-bad`), so that "
+            "only the rows without a text have to be separated."
+        )
+    if facts["migrated"]:
+        reasons.insert(0, MIGRATED_NOTE)
     if facts["unusable"]:
         read = facts["sampled"] + facts["unusable"]
         reasons.append(
@@ -200,7 +247,7 @@ def choose_route(
         reasons.append(f"The vectors of {target} were probably made by {facts['target_model']}{also}.")
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
-    if few and route != "separate":
+    if few and route not in ("separate", "re-embed in part"):
         reasons.append(few)
     if route == "unpaired" and fewest < MIN_ROWS:
         commands = ()
@@ -208,6 +255,8 @@ def choose_route(
     if searches is not None:
         reasons.append(_compare_with_the_old_model(route, searches, searchable=not facts["unusable"]))
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
+    if route == "re-embed in part":
+        needed = with_text
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
     return {
@@ -240,10 +289,11 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches, *, sea
     if route == "re-embed":
         return (
             "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
-            f"old one in {searches.worse} of {searches.count} recorded searches."
+            f"old one in {searches.worse} of {searches.count} recorded searches ({_SEARCHED})."
         )
     hits = (
-        "The two search commands show the hits of the same queries, embedded by the old model and by the new one."
+        f"The {'first ' if route == 're-embed in part' else ''}two search commands show the hits of the same queries, "
+        "embedded by the old model and by the new one."
         if searchable
         else "No commands for this are printed, because a search refuses a collection with rows that cannot be used. "
         "Search a copy without them, by the same queries under both models."
@@ -252,7 +302,7 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches, *, sea
     return (
         "Before you switch, compare with the old model as long as it can be run. In recorded searches, collections "
         f"translated after such a fit ranked worse than the old model itself in {searches.worse} of {searches.count} "
-        f"{ranges}.{failed} {hits} Stay with the old model if its hits are better."
+        f"{ranges}.{failed} They are {_SEARCHED}. {hits} Stay with the old model if its hits are better."
     )
 
 

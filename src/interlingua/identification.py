@@ -199,7 +199,7 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     if second is not None and best.score - second.score < _MARGIN:
         reason = f"{best.name} ({best.score:.2f}) and {second.name} ({second.score:.2f}) are too close to choose."
         return Identification(UNKNOWN, reason, ranked, **facts)
-    reason = f"Score {best.score:.2f} ({_NEEDED} is needed)"
+    reason = f"Score {best.score:.2f} of 1; at least {_NEEDED} is needed, and {_MARGIN} more than any other model"
     reason += f"; runner-up: {second.name}, {second.score:.2f}." if second else "."
     return Identification(best.name, reason, ranked, **facts)
 

@@ -93,13 +93,39 @@ def test_one_collection_is_a_bridge(memory: Callable[[str], Store], split: Split
     assert back.search(translator().invert(rows[900]), 3)[0][0].id == 900
 
 
+def test_a_migrated_collection_is_searched_by_the_query_as_it_is(memory: Callable[[str], Store], split: Split) -> None:
+    rows, queries = split
+    put(memory("moved"), pa.array(range(N // 2)), rows[: N // 2])
+    put(memory("back"), pa.array(range(N // 2, N)), translator().invert(rows[N // 2 :]))
+    alone = JointSearch(translator(), memory("moved"), translated=True).search(queries, 5)
+    assert all(hit.translated for hits in alone for hit in hits)
+    truth = np.argsort(-(queries @ rows[: N // 2].T), axis=1)[:, :5]
+    assert [[hit.id for hit in hits] for hits in alone] == truth.tolist()
+    moved, old = (
+        JointSearch(translator(), memory(name), memory("new"), translated=name == "moved").search(queries, 10)
+        for name in ("moved", "old")
+    )
+    same = [len({hit.id for hit in a} & {hit.id for hit in b}) for a, b in zip(moved, old, strict=True)]
+    assert np.mean(same) > 9.5
+    back = JointSearch(translator(), None, memory("back"), query_space="source", translated=True)
+    assert back.search(translator().invert(rows[900]), 1)[0][0].id == 900
+
+
 def test_what_cannot_be_compared_is_refused(memory: Callable[[str], Store], split: Split) -> None:
     with pytest.raises(InputError, match="No collection was given"):
         JointSearch(translator())
     with pytest.raises(InputError, match="in the wrong order"):
         JointSearch(translator(), memory("new"), memory("old"))
-    with pytest.raises(InputError, match=r"To search this one alone, no translator is needed: .*search\(queries, k\)"):
+    with pytest.raises(InputError, match=r"needs no translator to be searched alone: .*search\(queries, k\)"):
         JointSearch(translator(), memory("new"))
+    with pytest.raises(InputError, match="If it was migrated with this translator, say so with translated=True"):
+        JointSearch(translator(), memory("new"))
+    with pytest.raises(InputError, match="of the other space.*leave translated=True out for one of the other model"):
+        JointSearch(translator(), memory("old"), translated=True)
+    with pytest.raises(InputError, match="No source collection was given, .*leave translated=True out"):
+        JointSearch(translator(), target=memory("new"), translated=True)
+    with pytest.raises(InputError, match="One collection was given, .* Leave unique_ids=True out"):
+        JointSearch(translator(), memory("old"), unique_ids=True)
     fill(memory("far"), pa.array([1, 2]), None, metric="l2")
     with pytest.raises(InputError, match="searched by l2"):
         JointSearch(translator(), memory("far"))

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from interlingua.aligners.usable import advise_skip_bad
-from interlingua.cli import console, inputs
+from interlingua.cli import console, inputs, tables
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.fit_rows import find_usable, note_left_out, read_pairs_of_rows
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 _QUERIES = f"Vectors of queries by the {{}} model, whose scores are measured: {FORMATS}; or {STORE_ADDRESSES}."
-# Scores of the source model whose counterparts are printed.
-_SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def calibrate(
@@ -129,7 +125,7 @@ def calibrate(
             given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
             left_out: dict[str, Any] = {}
             if paired:
-                spaces, pairs = read_pairs_of_rows(files, with_ids=False, skip_bad=skip_bad, **given)
+                spaces, pairs, _ = read_pairs_of_rows(files, with_ids=False, skip_bad=skip_bad, **given)
                 left_out = {} if pairs is None else {"pairs": pairs}
             else:
                 found = [find_usable(file, reading.on_rows) for file in files] if skip_bad else [None, None]
@@ -177,19 +173,12 @@ def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json:
     """Print what was written, and the counterparts of some scores of the source model."""
     found = translator.calibration
     rows = () if found is None else found.rows
-    scores = {"target": translator.calibrate(_SHOWN, "source", "target").round(3).tolist()}
-    scores["translated"] = translator.calibrate(_SHOWN, "source", "translated").round(3).tolist()
     if as_json:
-        shown: dict[str, Any] = {"source": list(_SHOWN), **scores}
-        console.emit_json({"translator": str(out), "rows": list(rows), "scores": shown, **facts})
+        scores = tables.calibration_scores(translator)
+        console.emit_json({"translator": str(out), "rows": list(rows), "scores": scores, **facts})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("source model", "target model", "translated with target model"):
-        table.add_column(heading, justify="right")
-    for values in zip(_SHOWN, *scores.values(), strict=True):
-        table.add_row(*(f"{value:.3f}" for value in values))
-    console.stdout().print("Scores that as many pairs of unrelated texts exceed:")
-    console.stdout().print(table)
+    console.stdout().print(tables.CALIBRATION_TITLE)
+    console.stdout().print(tables.calibration_table(translator))
     kind = f"{'translated ' if facts['translated'] else ''}{'pairs' if facts['paired'] else 'rows without pairs'}"
     numbers = " and ".join(f"{n:,}" for n in rows)
     console.note(f"Wrote {out}, calibrated on {numbers} {kind}, {facts['seconds']:.1f} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
-from interlingua.core.values import python_values
+from interlingua.core.values import named_row, python_values
 from interlingua.core.wording import text_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "check_same_order",
     "file_of",
     "open_rows",
+    "read_others",
     "read_rows_of_ids",
     "read_same_ids",
 ]
@@ -45,6 +46,7 @@ class Collection:
         d: width of the vectors.
         names: names of the payload columns.
         nulls: number of rows without a vector, which are left out.
+        migrated: whether the collection says that a migration wrote its vectors.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Collection:
         except BaseException:
             self._store.close()
             raise
-        url = self._store.url
+        from interlingua.stores._origin import is_migrated
+
+        url, self.migrated = self._store.url, is_migrated(self._store)
         self.path = str(url)
         self.title = ".".join(url.names) or text_of(Path(url.path).stem)
         self.n, self.d, self.nulls = info.count, info.d, info.nulls
@@ -117,11 +121,13 @@ class Paired:
     Attributes:
         vectors: [n, d_source] and [n, d_target].
         names: n names of the source rows and of the target rows: ids, and the values of a column where one is shown.
+        keys: their n ids as text.
         left_out: ids of rows of either side that were read and left out, because their vector cannot be used.
     """
 
     vectors: tuple[FloatArray, FloatArray]
     names: tuple[list[Any], list[Any]]
+    keys: list[str]
     left_out: tuple[str, ...] = ()
 
 
@@ -175,6 +181,7 @@ def read_same_ids(
     return Paired(
         (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
         ([name for _, name in first], [name for _, name in second]),
+        keys,
         tuple(left_out or ()),
     )
 
@@ -212,6 +219,41 @@ def read_rows_of_ids(
             "each of them is needed."
         )
     return np.stack([found[key][0] for key in ids])
+
+
+def read_others(
+    side: VectorFile | Collection,
+    paired: Set[str],
+    *,
+    rows: int,
+    seed: int,
+    on_rows: Callable[[str, int, int], None] | None = None,
+) -> FloatArray | None:
+    """Return rows of a side without those of some ids, drawn at random; None if there are none.
+
+    Args:
+        side: a side whose rows have ids.
+        paired: ids as text.
+        rows: most rows to return.
+        seed: of the draw.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+    """
+    from interlingua.core.arrays import usable_rows
+    from interlingua.core.records import report_rows, select_rows
+
+    if rows < 1:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(side.n, min(rows + len(paired), side.n), replace=False))
+    pages = list(select_rows(report_rows(side.batches(), side.n, on_rows), drawn))
+    kept = [
+        page.vectors[usable_rows(page.vectors) & np.array([str(key) not in paired for key in page.ids.to_pylist()])]
+        for page in pages
+    ]
+    found = np.concatenate(kept)
+    if not len(found):
+        return None
+    return found[np.sort(rng.choice(len(found), min(rows, len(found)), replace=False))]
 
 
 def check_same_order(source: VectorFile, target: VectorFile) -> None:
@@ -280,7 +322,8 @@ def _rows_of(
     keys = page.ids.to_pylist()
     names = keys
     if show is not None and page.payload is not None:
-        names = [f"{key}: {value}" for key, value in zip(keys, python_values(page.payload.column(show)), strict=True)]
+        values = python_values(page.payload.column(show))
+        names = [named_row(key, value) for key, value in zip(keys, values, strict=True)]
     return ((str(key), row) for key, *row in zip(keys, page.vectors, names, strict=True))  # type: ignore[misc]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, reports, tables
+from interlingua.cli.collections import read_others
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.fit_rows import note_left_out, read_pairs_of_rows
 from interlingua.cli.fitted import warn_of_fitted_rows
@@ -30,7 +31,11 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
+from interlingua.core.wording import COMPARE_SEARCHES
 from interlingua.stores import input_files
+
+if TYPE_CHECKING:
+    from interlingua.evaluation import Evaluation
 
 __all__ = ["evaluate"]
 
@@ -74,7 +79,10 @@ def evaluate(
     Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
     are paired by their ids. Use rows that the fit has not seen; each file or collection is read twice, first to
     look for rows of the fit. For both directions it prints how often the right row comes first (top-1), its mean rank
-    (1 is best), and the mean cosine between a translation and the real vector.
+    (1 is best), the mean cosine between a translation and the real vector, and the same cosine after subtracting the
+    mean real vector (centered). Where rows are paired by ids, the last line ranks among all rows of SOURCE, up to
+    --pool: this is what a search of the migrated collection does. In --json, "reference" ranks as the vec2vec paper
+    does: the real row is the query, and the translations of the paired rows are ranked.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
@@ -93,7 +101,7 @@ def evaluate(
         with advise_skip_bad(), shown as progress:
             inputs.check_widths(files, translator)
             fitted = warn_of_fitted_rows(files, translator, progress.on_rows)
-            spaces, left_out = read_pairs_of_rows(
+            spaces, left_out, ids = read_pairs_of_rows(
                 files,
                 rows=rows,
                 seed=seed,
@@ -105,7 +113,11 @@ def evaluate(
             record("read", rows=spaces[0].n)
             inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
             measured = inputs.without_comparison(translator) if allow_foreign else translator
-            scores = measure(measured, *spaces, pool=pool, seed=seed, on_rows=progress.on_rows)
+            others = None
+            if ids is not None:
+                # Rows of the source without a partner compete, as in a search of the translated collection.
+                others = read_others(files[0], ids, rows=pool - len(ids), seed=seed, on_rows=progress.on_rows)
+            scores = measure(measured, *spaces, pool=pool, seed=seed, others=others, on_rows=progress.on_rows)
         note_left_out(left_out, "pairs")
         result = {**scores.to_dict(), "fitted": fitted, **({"left_out": left_out} if left_out else {})}
         if report is not None:
@@ -128,9 +140,28 @@ def evaluate(
             "Warning: one side is the translation of the other to within rounding, as if this translator had written "
             "it. Scores of its own translations are no evidence. Give vectors that both models made."
         )
+    for line in _explain(scores):
+        console.note(line)
     console.note(
         f"{result['n']:,} paired rows, pool {result['pool']:,}, ± half of the 95 % interval, {watch.seconds:.1f} s"
     )
+
+
+def _explain(scores: Evaluation) -> list[str]:
+    """Return sentences that say among how many rows the right one was looked for, and what the columns are."""
+    lines = [f"top-1 and mean rank: of the right row among {scores.pool:,} rows. Among more rows, top-1 is lower."]
+    if scores.collection is not None:
+        lines.append(
+            "in the collection: vectors of TARGET as queries among the translations of "
+            f"{scores.collection.pool:,} rows of SOURCE, as in a search of the migrated collection."
+        )
+    lines.append(
+        "cosine: of a translation with the real vector; all vectors of a model have something in common, so that "
+        "unrelated texts can have a high one too. centered: the same without what they have in common; unrelated texts "
+        "have about 0."
+    )
+    lines.append(f"Top-1 does not say how good searches are. {COMPARE_SEARCHES}")
+    return lines
 
 
 def _main_scores(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -16,7 +16,7 @@ from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, fit_title, note_rows, read_fit_rows
-from interlingua.cli.known_pairs import read_pairs
+from interlingua.cli.known_pairs import PairById, Pairs, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
     FORMATS,
@@ -69,14 +69,8 @@ def fit(
     seed: Seed = 0,
     log: Log = None,
     as_json: AsJson = False,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Known pairs: .npy [p, 2], or .csv or .tsv with two columns: row of SOURCE, row of TARGET, from 0.",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
+    pairs: Pairs = None,
+    pair_by_id: PairById = False,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,7 +125,7 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto: ridge, a fit on pairs, if --pairs has at least twice as many pairs as the larger width; "
+            help="auto: ridge, a fit on pairs, if there are known pairs, at least twice as many as the larger width; "
             "otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
             f"{', '.join(_BASELINES)}.",
@@ -209,7 +203,7 @@ def fit(
     }
     without_effect: dict[str, object] = {
         **{"--pairs": pairs, "--labels": labels, "--target": targets, "--view": views, "--show": show},
-        **{"--column": columns, "--key": keys, "--scale": scales},
+        **{"--pair-by-id": pair_by_id, "--column": columns, "--key": keys, "--scale": scales},
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
     }
     on_device = None if device is None else resolve_device(device)
@@ -246,6 +240,7 @@ def fit(
             )
         paths = [target, *(targets or [])]
         check_views(views, {"--target": targets})
+        check_pairs(pairs, targets, by_id=pair_by_id)
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
         addresses = [*paths, *(views or ())]
@@ -270,9 +265,9 @@ def fit(
                 raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
             chosen = methods.fit_settings(
                 method,
-                known,
                 assignments or (),
                 settings,
+                paired=known is not None or pair_by_id,
                 device=on_device,
                 budget=budget,
                 steps=steps,
@@ -291,6 +286,7 @@ def fit(
                         names=[source_name, *[target_name] * len(paths)],
                         labels=label_columns,
                         pairs=known,
+                        pair_by_id=pair_by_id,
                         with_ids=report is not None,
                         skip_bad=skip_bad,
                         on_rows=reading.on_rows,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.usable import renumber_pairs
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection, check_same_order, read_same_ids
+from interlingua.cli.same_ids import draw_with_pairs, find_same_ids
 from interlingua.cli.views import View, find_usable_view, read_ids, read_views
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
@@ -95,6 +97,7 @@ def read_fit_rows(
     names: Sequence[str | None],
     labels: Sequence[str] | None,
     pairs: IntArray | None,
+    pair_by_id: bool = False,
     with_ids: bool,
     skip_bad: bool,
     on_rows: _OnRows,
@@ -110,6 +113,8 @@ def read_fit_rows(
         names: of the spaces.
         labels: the column of both files that holds categories, or None.
         pairs: known pairs by row numbers of whole files, or None.
+        pair_by_id: take rows of both sides with the same id as known pairs. All of them are read, up to the number of
+            rows to draw, before others are drawn.
         with_ids: also read what names rows in reports.
         skip_bad: leave out rows whose vector, or that of a view, cannot be used.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
@@ -117,12 +122,16 @@ def read_fit_rows(
     Raises:
         InputError: rows that cannot be used, no such column, or no rows that are left.
     """
-    usable: list[Usable] | None = None
+    usable = _find_all(files, opened_views, on_rows) if skip_bad else None
+    kept: list[npt.NDArray[np.bool_] | None] = [None if usable is None else usable[i].rows for i in range(len(files))]
     known = pairs
-    if skip_bad:
-        usable = _find_all(files, opened_views, on_rows)
-        known = None if pairs is None else _renumber(files, pairs, usable)
-    kept = [None] * len(files) if usable is None else [each.rows for each in usable]
+    if pair_by_id:
+        pairs = find_same_ids(files, on_rows)
+        whole = [np.ones(file.n, bool) if mask is None else mask for file, mask in zip(files, kept, strict=True)]
+        masks = draw_with_pairs(pairs, whole, rows, seed)
+        known, kept, rows = renumber_pairs(pairs, *masks), [*masks], [None] * len(files)
+    elif pairs is not None and usable is not None:
+        known = _renumber(files, pairs, usable)
     categories = None
     if labels is not None:
         categories = [
@@ -146,8 +155,8 @@ def read_fit_rows(
             numbers = each.first if not isinstance(files[number], Collection) else ()
             spaces[number] = spaces[number].with_left_out(each.count, of, numbers)
             used[sides[number]] |= {"of": of, "left_out": each.to_dict()}
-    if pairs is not None and known is not None and len(known) < len(pairs):
-        used["pairs"] = {"rows": len(known), "of": len(pairs)}
+    if pairs is not None and known is not None and (pair_by_id or len(known) < len(pairs)):
+        used["pairs"] = {"rows": len(known), "of": len(pairs), **({"by_id": True} if pair_by_id else {})}
     return FitRows(spaces, used, known, categories, views)
 
 
@@ -169,7 +178,11 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
     for side, counts in used.items():
         if side not in files:
             unused = counts["of"] - counts["rows"]
-            console.note(f"{side}: {unused:,} of {counts['of']:,} name a row that is left out, and are not used")
+            if counts.get("by_id"):
+                not_used = f", of which {counts['rows']:,} are used; the others are left out or not drawn"
+                console.note(f"{side}: {counts['of']:,} ids are on both sides{not_used if unused else ''}")
+            else:
+                console.note(f"{side}: {unused:,} of {counts['of']:,} name a row that is left out, and are not used")
             continue
         left_out = counts.get("left_out")
         if left_out is not None:
@@ -267,7 +280,7 @@ def read_pairs_of_rows(
     show: Sequence[str | None] = (None, None),
     skip_bad: bool,
     on_rows: _OnRows,
-) -> tuple[list[EmbeddingSpace], dict[str, Any] | None]:
+) -> tuple[list[EmbeddingSpace], dict[str, Any] | None, frozenset[str] | None]:
     """Read the rows of both sides that are the same text, as `inputs.read_paired`, on request without some of them.
 
     Args:
@@ -280,7 +293,8 @@ def read_pairs_of_rows(
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
 
     Returns:
-        Both sides; and how many pairs were left out with the first of them, or None where none were.
+        Both sides; how many pairs were left out with the first of them, or None where none were; and the ids of the
+        pairs as text, or None for two files.
 
     Raises:
         InputError: as `inputs.read_paired`; no pair is left, or a file has lines that cannot be read.
@@ -290,7 +304,8 @@ def read_pairs_of_rows(
 
     given: dict[str, Any] = {"rows": rows, "seed": seed, "on_rows": on_rows}
     if not skip_bad:
-        return inputs.read_paired(files, with_ids=with_ids, show=show, **given), None
+        spaces, ids = inputs.read_paired(files, with_ids=with_ids, show=show, **given)
+        return spaces, None, ids
     if any(isinstance(file, Collection) for file in files):
         paired = read_same_ids(files, show=show, skip_bad=True, **given)
         spaces = [
@@ -298,7 +313,7 @@ def read_pairs_of_rows(
             for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
         ]
         left_out = {"rows": len(paired.left_out), "first": list(paired.left_out[:FIRST_ROWS])}
-        return spaces, left_out if paired.left_out else None
+        return spaces, left_out if paired.left_out else None, frozenset(paired.keys)
     check_same_order(*(file for file in files if isinstance(file, VectorFile)))
     found = [find_usable(file, on_rows) for file in files]
     for file, each in zip(files, found, strict=True):
@@ -314,9 +329,9 @@ def read_pairs_of_rows(
         inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
         for file, column in zip(files, show, strict=True)
     ]
-    return spaces, None if usable.all() else Usable(
-        usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())
-    ).to_dict()
+    if usable.all():
+        return spaces, None, None
+    return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None
 
 
 def note_left_out(left_out: Mapping[str, Any] | None, what: str) -> None:
@@ -353,8 +368,6 @@ def _renumber(files: Sequence[inputs.Side], pairs: IntArray, usable: Sequence[Us
     Raises:
         InputError: no pair is left, or a file has lines that cannot be read, so that its rows have no numbers.
     """
-    from interlingua.aligners.usable import renumber_pairs
-
     for file, each in zip(files, usable, strict=True):
         if each.lines:
             raise InputError(

@@ -25,6 +25,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua fit old.npy new.npy --out translator --device cuda",
             "interlingua fit old.npy new.npy --out t --method adversarial --set lr=5e-5",
             "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --sample 9000 --out t",
+            "interlingua fit duckdb:///data/old.duckdb#items.v reembedded.parquet --pair-by-id --out t",
             "interlingua fit --source-encoder OLD --target-encoder NEW --texts public.txt --out t",
         ),
         "translate": (
@@ -47,6 +48,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "search": (
             "interlingua search translator old.parquet --query queries.npy -k 5",
             "interlingua search translator old.parquet --text 'renew a passport' --rerank NEW-MODEL",
+            "interlingua search translator lancedb:///data#migrated --translated --query queries.npy",
         ),
         "calibrate": (
             "interlingua calibrate translator old.npy new.npy --out calibrated",

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["identify"]
 
+# What `Identification.grid` says of the values, whatever the type of their column is.
+_GRIDS = {
+    "float32": "with values that need float32",
+    "float16": "with values that float16 holds exactly",
+    "int8": "with values that were quantized to 8 bits",
+}
+
 _SHOWN_IDS = 10
 
 
@@ -44,7 +51,7 @@ def identify(
     whose vector cannot be used are left out and counted.
     """
     from interlingua import identification
-    from interlingua._routes import REDUCED_NOTE, public_pairs_command, row_options
+    from interlingua._routes import MIGRATED_NOTE, REDUCED_NOTE, public_pairs_command, row_options
 
     with open_log(log, input_files(source)) as record:
         collection = Collection(source, where, skip_bad=True)
@@ -66,7 +73,8 @@ def identify(
     command = public_pairs_command(source, result.model, rows=chosen) if known else None
     if as_json:
         left_out = {"left_out": usable.to_dict()} if usable.count else {}
-        console.emit_json(asdict(result) | left_out | {"reduced": reduced, "mixture": parts, "command": command})
+        facts = {"migrated": collection.migrated, "reduced": reduced, "mixture": parts, "command": command}
+        console.emit_json(asdict(result) | left_out | facts)
         return
     if usable.count:
         rest = f"of the {len(usable.rows):,} that were looked at, without a vector that can be used"
@@ -87,10 +95,12 @@ def identify(
         )
     else:
         out.print(f"{result.model}: {result.reason}", soft_wrap=True)
+    if collection.migrated:
+        out.print(MIGRATED_NOTE, soft_wrap=True)
     if reduced and parts is None:
         out.print(REDUCED_NOTE, soft_wrap=True)
     out.print(
-        f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {result.grid} values"
+        f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {_GRIDS[result.grid]}"
     )
     if result.candidates:
         if parts is not None:

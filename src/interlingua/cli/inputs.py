@@ -15,7 +15,7 @@ from interlingua.cli.collections import Collection, check_same_order, file_of, r
 from interlingua.cli.options import check_effect
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError
-from interlingua.core.values import python_values
+from interlingua.core.values import named_row, python_values
 from interlingua.core.wording import text_of
 from interlingua.io import VectorFile, open_vectors
 
@@ -272,7 +272,7 @@ def read_space(
         ids = [f"row {row:,}" for row in (range(file.n) if drawn is None else drawn.tolist())]
     if show is not None and with_ids:
         values = read_categories(file, show, rows=rows, seed=seed, usable=usable, option="--show")
-        ids = [f"{key}: {value}" for key, value in zip(ids or (), values, strict=True)]
+        ids = [named_row(key, value) for key, value in zip(ids or (), values, strict=True)]
     return EmbeddingSpace(vectors, ids=ids, name=name or title_of(file))
 
 
@@ -284,8 +284,10 @@ def read_paired(
     with_ids: bool,
     show: Sequence[str | None] = (None, None),
     on_rows: _OnRows | None = None,
-) -> list[EmbeddingSpace]:
+) -> tuple[list[EmbeddingSpace], frozenset[str] | None]:
     """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
+
+    Also returns these ids, or None for two files.
 
     Args:
         files: source and target.
@@ -302,15 +304,12 @@ def read_paired(
 
     if not any(isinstance(file, Collection) for file in files):
         check_same_order(*(file for file in files if isinstance(file, VectorFile)))
-        return [
-            read_space(file, rows=rows, seed=seed, with_ids=with_ids, show=column, on_rows=on_rows)
-            for file, column in zip(files, show, strict=True)
-        ]
+        given: dict[str, Any] = {"rows": rows, "seed": seed, "with_ids": with_ids, "on_rows": on_rows}
+        return [read_space(file, show=column, **given) for file, column in zip(files, show, strict=True)], None
     paired = read_same_ids(files, rows=rows, seed=seed, show=show, on_rows=on_rows)
-    return [
-        EmbeddingSpace(vectors, ids=names if with_ids else None, name=title_of(file))
-        for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
-    ]
+    sides = zip(paired.vectors, paired.names, files, strict=True)
+    spaces = [EmbeddingSpace(rows, ids=names if with_ids else None, name=title_of(file)) for rows, names, file in sides]
+    return spaces, frozenset(paired.keys)
 
 
 def read_categories(

@@ -17,7 +17,8 @@ __all__ = ["inspect"]
 def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     """Show the card of a saved translator.
 
-    The card has its two spaces, how it was fitted, and the verdict with its evidence.
+    The card has its two spaces, how it was fitted, and the verdict with its evidence. If the scores of the translator
+    are calibrated, a table shows which scores of the models correspond.
     """
     from interlingua.core.alignment import Verdict
     from interlingua.core.translator import load
@@ -25,7 +26,11 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     translator = load(directory)
     card = {"path": str(directory), "d_source": translator.d_source, "d_target": translator.d_target, **translator.card}
     calibration = translator.calibration
-    card["calibration"] = calibration and {"rows": list(calibration.rows), "paired": calibration.paired}
+    card["calibration"] = calibration and {
+        "rows": list(calibration.rows),
+        "paired": calibration.paired,
+        "scores": tables.calibration_scores(translator),
+    }
     if as_json:
         console.emit_json(card)
         return
@@ -42,6 +47,9 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     if verdict:
         tables.print_verdict(out, verdict)
         tables.print_notes(out, translator.card)
+    if calibration is not None:
+        out.print(tables.CALIBRATION_TITLE)
+        out.print(tables.calibration_table(translator))
 
 
 def _overview(card: dict[str, Any]) -> Table:

@@ -5,19 +5,51 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import typer
 
 from interlingua.cli.collections import Collection
 from interlingua.cli.inputs import SIDES, Side
+from interlingua.cli.options import check_effect
 from interlingua.core.arguments import read_whole, shown
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
 
-__all__ = ["read_pairs"]
+__all__ = ["PairById", "Pairs", "check_pairs", "read_pairs"]
+
+Pairs = Annotated[
+    Path | None,
+    typer.Option(
+        "--pairs",
+        metavar="FILE",
+        help="Known pairs: .npy [p, 2], or .csv or .tsv with two columns: row of SOURCE, row of TARGET, from 0.",
+        rich_help_panel="Input",
+    ),
+]
+PairById = Annotated[
+    bool,
+    typer.Option(
+        "--pair-by-id",
+        help="Take rows of SOURCE and TARGET with the same id, compared as text, as known pairs. For stores, and for "
+        "files with ids.",
+        rich_help_panel="Input",
+    ),
+]
+
+
+def check_pairs(pairs: Path | None, targets: Sequence[str] | None, *, by_id: bool) -> None:
+    """Refuse known pairs that are named in two ways, and ids of several targets.
+
+    Raises:
+        InputError: such options together.
+    """
+    if by_id:
+        check_effect({"--pairs": pairs}, "and --pair-by-id exclude each other; both name the known pairs.")
+        check_effect({"--target": targets}, "cannot be combined with --pair-by-id; leave one of them out.")
 
 
 def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArray:
@@ -33,7 +65,8 @@ def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArr
     for file in files:
         if isinstance(file, Collection):
             raise InputError(
-                f"--pairs names rows by their number, and the rows of {file.path} have none. Write both sides to files."
+                f"--pairs names rows by their number, and the rows of {file.path} have none. Pair rows with the same "
+                "id by --pair-by-id instead."
             )
     if not path.is_file():
         raise InputError(f"--pairs {path} is not a file; give a .npy, .csv or .tsv of (source row, target row).")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
-
-if TYPE_CHECKING:
-    from interlingua.core.arrays import IntArray
 
 __all__ = ["check_method", "complete_method", "fit_settings", "method_settings"]
 
@@ -90,15 +87,15 @@ def method_settings(
 
 
 def fit_settings(
-    method: str, pairs: IntArray | None, assignments: Sequence[str], file: Path | None, **options: Any
+    method: str, assignments: Sequence[str], file: Path | None, *, paired: bool, **options: Any
 ) -> dict[str, Any]:
     """Return the settings of the method of ``interlingua fit``; without pairs, auto is the linear method.
 
     Args:
         method: of ``--method``.
-        pairs: known pairs, if any.
         assignments: of ``--set``.
         file: of ``--settings``.
+        paired: whether there are known pairs.
         options: settings that have options of their own, None where they are not given.
 
     Raises:
@@ -108,10 +105,10 @@ def fit_settings(
     given += ["set"] * bool(assignments) + ["settings"] * (file is not None)
     if method == "auto" and not given:
         return {}
-    if method == "auto" and pairs is not None:
+    if method == "auto" and paired:
         option = _OPTIONS.get(given[0], given[0])
         raise InputError(
-            f"--{option} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
+            f"--{option} needs --method NAME together with known pairs: auto chooses between linear and ridge by the "
             "number of pairs, and their settings differ."
         )
     return method_settings("linear" if method == "auto" else method, assignments, options, file=file, named=method)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from interlingua.cli import console
-from interlingua.core.wording import count_of, duration_of, size_of
+from interlingua.core.wording import COMPARE_SEARCHES, count_of, duration_of, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +58,8 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         out.print(f"column {name}: {before} becomes {after}", soft_wrap=True)
     for sentence in plan.notes:
         out.print(sentence, soft_wrap=True)
+    if "translator" in plan.origin:
+        out.print(COMPARE_SEARCHES, soft_wrap=True)
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")
     console.note("Nothing was written.")

@@ -36,7 +36,12 @@ FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5
 STORE_ADDRESSES = "the address of a store, as migrate takes it"
 
 TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]
-Inverse = Annotated[bool, typer.Option("--inverse", help="Translate from the target space back to the source space.")]
+Inverse = Annotated[
+    bool,
+    typer.Option(
+        "--inverse", help="Translate from the target space back to the source space; in Python, Translator.invert."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Seed = Annotated[
     int,

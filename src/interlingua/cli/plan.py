@@ -9,7 +9,6 @@ import typer
 from interlingua.cli import console
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Log, SampleRows, Seed, TargetWhere, Where
-from interlingua.core.wording import count_of, duration_of, rough_size_of
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
@@ -46,33 +45,4 @@ def plan(
     if as_json:
         console.emit_json(result.to_dict())
         return
-    out = console.stdout()
-    nulls = f", {result.nulls:,} more without a vector" if result.nulls else ""
-    share = "under 1 %" if result.repeats < 0.01 else f"{result.repeats:.0%}"
-    repeats = f", {share} of them copies" if result.repeats else ""
-    out.print(f"{result.source}: {count_of(result.rows)} of width {result.d}{nulls}{repeats}", soft_wrap=True)
-    model = "probably two" if result.mixed_share else result.model
-    out.print(f"model: {model}; route: {result.route}")
-    for sentence in result.reasons:
-        out.print(f"- {sentence}", soft_wrap=True)
-    if result.needed_rows:
-        out.print(f"rows needed under the new model: {result.needed_rows:,}")
-    if result.expected_top1 is not None:
-        low, high = result.expected_top1
-        out.print(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
-    costs = result.costs
-    if costs is not None:
-        disk = "" if costs.disk_bytes is None else f", {rough_size_of(costs.disk_bytes)} of new vectors"
-        failed = duration_of(costs.failed_fit_seconds)
-        if costs.failed_views_fit_seconds > costs.failed_fit_seconds:
-            failed = f"{failed}, or {duration_of(costs.failed_views_fit_seconds)} with views,"
-        fit = (
-            f"{duration_of(costs.fit_seconds)} and {rough_size_of(costs.fit_bytes)} of memory for an unpaired fit "
-            f"({failed} if it finds no map)"
-        )
-        if result.route == "public pairs":
-            fit = f"{duration_of(costs.paired_fit_seconds)} for a fit on pairs once the texts are embedded, {fit}"
-        moved = f"{duration_of(costs.migrate_seconds)} to translate and write every row{disk}"
-        out.print(f"about {fit}, {moved}", soft_wrap=True)
-    for command in result.commands:
-        out.print(f"  {command}", soft_wrap=True)
+    console.stdout().print(result.summary(), soft_wrap=True, markup=False)

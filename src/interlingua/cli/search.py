@@ -132,6 +132,22 @@ def search(
             rich_help_panel=_SCORES,
         ),
     ] = None,
+    translated: Annotated[
+        bool,
+        typer.Option(
+            "--translated",
+            help="SOURCE was migrated: it holds vectors that this translator has translated to the space of the "
+            "queries. With --space source, this is TARGET.",
+        ),
+    ] = False,
+    unique_ids: Annotated[
+        bool,
+        typer.Option(
+            "--unique-ids",
+            help="Rows of SOURCE and TARGET with the same id are the same text: print it once, with the vector of the "
+            "query's model.",
+        ),
+    ] = False,
     allow_foreign: AllowForeign = False,
     seed: Seed = 0,
     log: Log = None,
@@ -140,8 +156,8 @@ def search(
     """Search two collections of different models as one.
 
     Queries are translated and the databases are not changed. With SOURCE alone, queries of the new model search the
-    vectors of the old model. Where a collection still has its texts, --rerank reads those of the rows found and ranks
-    them by the new model.
+    vectors of the old model. With --translated, SOURCE is a migrated collection. Where a collection still has its
+    texts, --rerank reads those of the rows found and ranks them by the new model.
     """
     _check_options(query, text, encoder, rerank)
     if rerank is None:
@@ -184,6 +200,8 @@ def search(
                 scale=None if scale is None else scale.value,
                 seed=seed,
                 allow_foreign=allow_foreign,
+                translated=translated,
+                unique_ids=unique_ids,
             )
             found = joint.search(queries, found_each, payload=True, on_rows=progress.on_rows)
             results = found
@@ -195,14 +213,18 @@ def search(
                     store.close()
         record("done", queries=len(results), k=k, scale=joint.scale, calibration=joint.calibration)
     columns = _columns(results, show)
-    notes = _explain(joint, translator, space, None if rerank is None else encoder_title(rerank), results)
+    reranker = None if rerank is None else encoder_title(rerank)
+    notes = _explain(joint, translator, space, reranker, results, translated=translated)
+    if rerank is not None:
+        notes.insert(1, _count_texts(found, text_column or _COLUMN))
+    notes += _note_same_ids(results)
     if as_json:
         hits = [[asdict(hit) for hit in row] for row in results]
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
     sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
-    console.stdout().print(_table(results, sides, columns))
+    console.stdout().print(_table(results, sides, columns, translated=translated))
     for line in notes:
         console.note(line)
 
@@ -238,7 +260,9 @@ def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) 
     return list(show or ([_COLUMN] if _COLUMN in there else []))
 
 
-def _table(results: Sequence[Sequence[JointHit]], sides: dict[str, Space], columns: Sequence[str]) -> Table:
+def _table(
+    results: Sequence[Sequence[JointHit]], sides: dict[str, Space], columns: Sequence[str], *, translated: bool
+) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("query", "rank", "score"):
         table.add_column(heading, justify="right")
@@ -247,7 +271,8 @@ def _table(results: Sequence[Sequence[JointHit]], sides: dict[str, Space], colum
     for number, hits in enumerate(results):
         for rank, hit in enumerate(hits, 1):
             side = str(sides.get(hit.store, hit.store))
-            origin = f"{side}, query translated" if hit.translated else side
+            how = "migrated" if translated else "query translated"
+            origin = f"{side}, {how}" if hit.translated else side
             origin += ", ranked again" if hit.reranked else ""
             values = [_short((hit.payload or {}).get(name)) for name in columns]
             table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin, *values)
@@ -265,6 +290,8 @@ def _explain(
     space: Space,
     reranker: str | None,
     results: Sequence[Sequence[JointHit]],
+    *,
+    translated: bool,
 ) -> list[str]:
     """Return sentences that say what the scores are."""
     name = (translator.card.get(joint.scale) or {}).get("name")
@@ -280,7 +307,12 @@ def _explain(
             "collections": "converted by the scores among samples of both collections",
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
-        lines.append(f"Hits of the {_other(space)} collection were translated; their cosine is {how}.")
+        lines.append(
+            f"The {_other(space)} collection holds translated vectors; their cosine is {how}."
+            if translated
+            else f"Hits of the {_other(space)} collection were found by the translated query, and their vectors were "
+            f"translated for the score; this cosine is {how}."
+        )
         if joint.calibration == "collections":
             single = (
                 "leaves the cosine as it is"
@@ -291,6 +323,28 @@ def _explain(
     if reranker is None and joint.calibration == "none" and translator.calibration is None:
         lines.append("This translator has no calibration of scores; fit again, or add one with interlingua calibrate.")
     return lines
+
+
+def _count_texts(found: Sequence[Sequence[JointHit]], column: str) -> str:
+    """Return a sentence that says how many nominees were ranked by a text."""
+    from interlingua.stores.rerank import text_of
+
+    texts = sum(text_of(hit, column) is not None for hits in found for hit in hits)
+    return f"{texts:,} of {sum(map(len, found)):,} nominees have a text in {column!r} and were ranked again."
+
+
+def _note_same_ids(results: Sequence[Sequence[JointHit]]) -> list[str]:
+    """Return advice where hits of two collections have the same ids."""
+    both = 0
+    for hits in results:
+        own, other = ({str(hit.id) for hit in hits if hit.translated == of_other} for of_other in (False, True))
+        both += len(own & other)
+    if not both:
+        return []
+    return [
+        f"{both:,} ids are among the hits of both collections. If they are the same rows, --unique-ids prints each "
+        "once."
+    ]
 
 
 def _other(space: Space) -> Space:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -12,15 +12,32 @@ from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
 from interlingua.core.summaries import card_notes, own_reasons
-from interlingua.core.wording import evidence_cells
+from interlingua.core.wording import COMPARE_SEARCHES, evidence_cells
 
-__all__ = ["DIRECTIONS", "print_notes", "print_verdict", "scores"]
+if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
+
+__all__ = [
+    "CALIBRATION_TITLE",
+    "DIRECTIONS",
+    "calibration_scores",
+    "calibration_table",
+    "print_notes",
+    "print_verdict",
+    "scores",
+]
+
+CALIBRATION_TITLE = "Scores that as many pairs of unrelated texts exceed:"
 
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
     "needed: the limit for the verdict aligned.",
+    "score: how near the weakest measurement comes to its limit. It is 1 wherever all reach theirs, by however little, "
+    "and does not grade an aligned fit.",
 )
+# Scores of the source model whose counterparts are printed.
+_SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
@@ -40,6 +57,8 @@ def print_verdict(out: Console, verdict: Mapping[str, Any], *, explain: bool = T
     for reason in reasons:
         out.print(Text(f"- {reason}"))
     evidence = verdict.get("evidence")
+    if status == "aligned":
+        out.print(Text(f"- Aligned means that the map is right as a whole. {COMPARE_SEARCHES}"))
     if not evidence:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -89,6 +108,26 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
                 *(_value(score, key, bounds=single) for key in ("top1", "mean_rank", "cosine")),
                 _value(score, "cosine_centered", bounds=False),
             )
+        found = evaluation.get("collection")
+        if found:
+            cells = (_value(found, key, bounds=single) for key in ("top1", "mean_rank"))
+            table.add_row(*([] if single else [name]), "in the collection", *cells, "", "")
+    return table
+
+
+def calibration_scores(translator: Translator) -> dict[str, list[float]]:
+    """Return some scores of the source model, and the scores that correspond to them, by the kind of score."""
+    found = {kind: translator.calibrate(_SHOWN, "source", kind).round(3).tolist() for kind in ("target", "translated")}
+    return {"source": list(_SHOWN), **found}
+
+
+def calibration_table(translator: Translator) -> Table:
+    """Return `calibration_scores` as a table."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("source model", "target model", "translated with target model"):
+        table.add_column(heading, justify="right")
+    for values in zip(*calibration_scores(translator).values(), strict=True):
+        table.add_row(*(f"{value:.3f}" for value in values))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -108,6 +109,11 @@ def check_matrix(
         InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN, infinity, or rows whose
             largest magnitude is outside 1e-20 to 1e18.
     """
+    if isinstance(x, str | os.PathLike):
+        raise InputError(
+            f"{name} is {described(x)}; a matrix of shape [n, d] is needed, and not the name of a file. Read one with "
+            "interlingua.io.open_vectors(PATH).vectors()."
+        )
     array = as_array(x, name)
     if array.ndim == 0:
         raise InputError(

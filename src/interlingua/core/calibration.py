@@ -9,6 +9,7 @@ needs texts of the same kind on both sides, and no pairs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "ScoreCalibration",
     "check_and_calibrate",
     "check_known",
+    "kind_named",
     "match_quantiles",
     "quantiles_of",
 ]
@@ -46,6 +48,8 @@ MAX_ROWS = 2_048
 # Rows with a higher cosine are taken for copies of each other.
 _COPY = 1 - 1e-5
 _STEP = 1e-9
+# How far a cosine can be beyond 1 by rounding, in float16 too.
+_ROUNDING = 2e-3
 _SIDES = ("source", "target")
 
 
@@ -158,7 +162,7 @@ class ScoreCalibration:
             scale: the kind to convert to.
 
         Raises:
-            InputError: another kind, or no finite numbers.
+            InputError: another kind, no finite numbers, or numbers beyond -1 and 1.
         """
         first, second = (
             self.quantiles[SCORE_KINDS.index(check_choice(value, name, SCORE_KINDS))]
@@ -170,6 +174,12 @@ class ScoreCalibration:
         if not np.isfinite(values).all():
             raise InputError("scores holds NaN or infinity; finite real numbers are needed. Leave such scores out.")
         values = values.astype(np.float64)
+        if values.size and np.abs(values).max() > 1 + _ROUNDING:
+            beyond = values.flat[np.abs(values).argmax()]
+            raise InputError(
+                f"scores holds {beyond:.4g}; cosines from -1 to 1 are needed. Inner products and distances are no "
+                "cosines."
+            )
         return values if kind == scale else match_quantiles(values, first, second)
 
     def curves(self, kind: str) -> dict[str, list[float]]:
@@ -184,6 +194,17 @@ class ScoreCalibration:
         points = np.unique(np.concatenate([[-1.0], np.clip(own, -1, 1), [1.0]]))
         scales = {scale: self.convert(points, kind, scale).tolist() for scale in ("source", "target")}
         return {"scores": points.tolist(), **scales}
+
+
+def kind_named(name: Any, card: Mapping[str, Any]) -> Any:
+    """Return the kind of scores of a model that is called by the name of its space; anything else as it is.
+
+    Args:
+        name: a kind of `SCORE_KINDS`, or the name of a space.
+        card: of the translator.
+    """
+    sides = [side for side in _SIDES if isinstance(name, str) and (card.get(side) or {}).get("name") == name]
+    return sides[0] if name not in SCORE_KINDS and len(sides) == 1 else name
 
 
 def check_known(known: ScoreCalibration | None) -> ScoreCalibration:

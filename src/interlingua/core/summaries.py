@@ -125,8 +125,9 @@ def failure_causes(card: Mapping[str, Any]) -> list[str]:
 def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
     """Return a sentence for each space that looks reduced by PCA, by side, and what is noticed there."""
     sentences = {
-        "clusters": "Most batches of 50 rows and more of another model of this width that was reduced too are refused "
-        "or warned of.",
+        "clusters": "This matters only if vectors of another model of this width that was reduced too could be given "
+        "to the translator by mistake: of batches of 50 rows and more of them, most are refused or warned of, but not "
+        "all.",
         "none": "Vectors of another model of this width that were reduced too are not noticed, because the fit had too "
         "few rows for this check.",
     }

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from interlingua.core import summaries, weights
 from interlingua.core.arguments import check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
-from interlingua.core.calibration import MIN_ROWS, ScoreCalibration, check_and_calibrate
+from interlingua.core.calibration import MIN_ROWS, ScoreCalibration, check_and_calibrate, kind_named
 from interlingua.core.errors import InputError
 from interlingua.core.hub import download, upload
 from interlingua.core.maps import VectorMap
@@ -119,7 +119,7 @@ class Translator:
                 search of a migrated collection. ``"inverted"``: an inverted vector and one of the source model, as in a
                 search of the old collection with queries of the new model. ``"both-translated"`` and
                 ``"both-inverted"``: two vectors of which both are, as in a search for copies in a migrated collection.
-                ``"source"`` and ``"target"``: two vectors of that model.
+                ``"source"`` and ``"target"``, or the name of a space: two vectors of that model.
             scale: the kind of scores to convert to, usually ``"target"`` or ``"source"``.
 
         Raises:
@@ -137,7 +137,7 @@ class Translator:
                 "This translator has no calibration of scores; a fit adds one from 1,000 rows a side on. Add it with "
                 f"fit_calibration(source, target) and {MIN_ROWS} or more rows a side that the fit has not seen."
             )
-        return self.calibration.convert(scores, kind, scale)
+        return self.calibration.convert(scores, kind_named(kind, self.card), kind_named(scale, self.card))
 
     def fit_calibration(
         self,

@@ -11,7 +11,12 @@ from interlingua.core.records import is_list
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["exact_values", "python_rows", "python_values"]
+__all__ = ["exact_values", "named_row", "python_rows", "python_values"]
+
+
+def named_row(key: object, value: object) -> str:
+    """Return how a report names a row: its id and the value of a column, or the id alone where the value is missing."""
+    return str(key) if value is None or not str(value).strip() else f"{key}: {value}"
 
 
 def python_rows(payload: pa.Table | None, rows: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = [
+    "COMPARE_SEARCHES",
     "bar_length",
     "comparison_sign",
     "count_of",
@@ -22,6 +23,11 @@ __all__ = [
     "text_of",
 ]
 
+# Beside everything that says how good a map or a migration is.
+COMPARE_SEARCHES = (
+    "Searches in translated vectors can rank worse than the old model itself did, as they did in most recorded "
+    "searches. Compare both models on queries of your own before you switch."
+)
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 # Times below are shown in seconds, and in minutes.
 _MINUTES, _HOURS = 120.0, 7200.0

@@ -13,6 +13,7 @@ from interlingua.evaluation.retrieval import (
 )
 from interlingua.evaluation.scores import (
     RETRIEVALS,
+    CollectionScores,
     DirectionScores,
     Evaluation,
     RetrievalScores,
@@ -22,6 +23,7 @@ from interlingua.evaluation.scores import (
 
 __all__ = [
     "RETRIEVALS",
+    "CollectionScores",
     "DirectionScores",
     "Evaluation",
     "Interval",

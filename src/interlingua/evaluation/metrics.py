@@ -16,7 +16,7 @@ from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_bloc
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import mean_nearest_cosines
 
-__all__ = ["TIE", "match_ranks", "paired_cosine"]
+__all__ = ["TIE", "match_ranks", "paired_cosine", "ranks_among"]
 
 # Cosines closer than this count as equal. It is above the rounding error of a float32 dot product and far below any
 # relevant difference, so duplicates tie in whatever order BLAS sums their products.
@@ -92,6 +92,30 @@ def match_ranks(
         candidate_sums += np.count_nonzero(scores > above, axis=0)
         candidate_sums += np.count_nonzero(scores >= below, axis=0)
     return query_ranks, (candidate_sums + 1) / 2
+
+
+def ranks_among(queries: npt.ArrayLike, candidates: npt.ArrayLike, others: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the rank [n] of the true match of every query among all candidates and further rows, by cosine.
+
+    Args:
+        queries: vectors [n, d].
+        candidates: vectors [n, d] of the same texts.
+        others: vectors [m, d] of other texts.
+
+    Raises:
+        InputError: shapes differ, or a matrix cannot be used.
+    """
+    q, c = _unit_pair(queries, candidates)
+    more = unit_rows(check_matrix(others, "the other rows", width=q.shape[1]).astype(np.float32))
+    rows = np.concatenate([c, more])
+    true = np.einsum("ij,ij->i", q, c, dtype=np.float64)
+    above, below = (true + TIE).astype(q.dtype), (true - TIE).astype(q.dtype)
+    ranks = np.empty(len(q))
+    for block in row_blocks(len(q), max(1, _BLOCK_ENTRIES // len(rows))):
+        scores = q[block] @ rows.T
+        better = np.count_nonzero(scores > above[block, None], axis=1)
+        ranks[block] = (better + np.count_nonzero(scores >= below[block, None], axis=1) + 1) / 2
+    return ranks
 
 
 def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

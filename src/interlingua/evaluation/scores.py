@@ -14,10 +14,11 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import table_html
 from interlingua.evaluation.bootstrap import Interval, Resamples, interval
-from interlingua.evaluation.metrics import match_ranks, paired_cosine
+from interlingua.evaluation.metrics import match_ranks, paired_cosine, ranks_among
 
 __all__ = [
     "RETRIEVALS",
+    "CollectionScores",
     "DirectionScores",
     "Evaluation",
     "RetrievalScores",
@@ -123,6 +124,26 @@ class DirectionScores:
 
 
 @dataclass(frozen=True)
+class CollectionScores:
+    """How well real target rows find the translations of their texts among those of many source rows.
+
+    Attributes:
+        top1: share of target rows for which the translation of the same text ranks first by cosine.
+        mean_rank: mean rank of that translation; 1 is best.
+        pool: number of translations that are ranked.
+    """
+
+    top1: Interval
+    mean_rank: Interval
+    pool: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, and the bounds under ``intervals``."""
+        means = {"top1": self.top1, "mean_rank": self.mean_rank}
+        return {"pool": self.pool, **{name: mean.value for name, mean in means.items()}, "intervals": _bounds(means)}
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Paired scores of a translator in both directions.
 
@@ -132,6 +153,8 @@ class Evaluation:
         pool: rows in a pool, at most the ``pool`` of `evaluate`.
         n: rows evaluated.
         seed: seed of the pools and the bootstrap.
+        collection: the target rows as queries among the translations of all source rows that were given; None without
+            further source rows.
     """
 
     forward: DirectionScores
@@ -139,6 +162,7 @@ class Evaluation:
     pool: int
     n: int
     seed: int
+    collection: CollectionScores | None = None
 
     @property
     def is_chance(self) -> bool:
@@ -163,7 +187,9 @@ class Evaluation:
             f"cosine {scores.cosine.value:.3f}"
             for name, scores in (("forward", self.forward), ("backward", self.backward))
         )
-        return f"Evaluation({'; '.join(directions)}; pools of {self.pool}, {self.n} rows)"
+        found = self.collection
+        more = "" if found is None else f"; top-1 {found.top1.value:.3f} among {found.pool} translations"
+        return f"Evaluation({'; '.join(directions)}; pools of {self.pool}, {self.n} rows{more})"
 
     def _repr_html_(self) -> str:
         heading = ("direction", "top-1", "mean rank", "cosine", "centered cosine")
@@ -171,6 +197,10 @@ class Evaluation:
             (name, *map(str, (scores.top1, scores.mean_rank, scores.cosine, scores.cosine_centered)))
             for name, scores in (("source to target", self.forward), ("target to source", self.backward))
         ]
+        if self.collection is not None:
+            found = self.collection
+            name = f"target in the translations of {found.pool:,} source rows"
+            rows.append((name, str(found.top1), str(found.mean_rank), "", ""))
         size = f"{self.n:,} paired rows in pools of {self.pool:,}; in brackets the 95 % interval"
         return f"<div><strong>Evaluation</strong><br>{size}{table_html(heading, rows)}</div>"
 
@@ -184,6 +214,7 @@ class Evaluation:
             "is_translation": self.is_translation,
             "forward": self.forward.to_dict(),
             "backward": self.backward.to_dict(),
+            "collection": None if self.collection is None else self.collection.to_dict(),
         }
 
 
@@ -197,6 +228,7 @@ def evaluate(
     ks: Sequence[int] = (1, 5, 10, 16),
     retrieval: Sequence[str] = RETRIEVALS,
     bootstrap: int = 1000,
+    others: Any = None,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Score a translator on paired rows: row ``i`` of both sides is the same text.
@@ -214,6 +246,9 @@ def evaluate(
         retrieval: similarities to rank by, of ``plain`` and ``csls``; the first gives ``top1`` and ``mean_rank``.
         bootstrap: resamples of the rows behind the 95 % percentile intervals; 0 leaves the intervals out. The ranks
             are kept and the rows resampled, so the intervals do not cover the choice of the candidates.
+        others: vectors [m, d_source] of further source rows, which need no partner in the target, such as the rest of a
+            collection. Then `Evaluation.collection` says how well target rows find their texts among the translations
+            of all source rows. The other scores are of the paired rows alone, and are higher with fewer of them.
         on_rows: called with the phase, the rows done and the number of rows, at the beginning and after each pool.
 
     Returns:
@@ -231,13 +266,16 @@ def evaluate(
             f"source has {n} rows and target {len(target)}; evaluation needs paired rows, row i of both being the "
             "same text. Pass the vectors of the same texts in the same order."
         )
+    if others is not None:
+        others = check_matrix(getattr(others, "vectors", others), "others", width=source.shape[1])
     pool, ks, retrieval, bootstrap = _check_settings(pool, ks, retrieval, bootstrap)
     seed = check_count(seed, "seed")
     check_on_rows(on_rows)
 
     pools = np.array_split(np.random.default_rng(seed).permutation(n), -(-n // pool))
     mean_source, mean_target = mean_unit_row(source), mean_unit_row(target)
-    forward, backward = [], []
+    forward, backward, ranks = [], [], []
+    more = None if others is None else check_matrix(translator.translate(others), "the translation of others")
     if on_rows is not None:
         on_rows("evaluating", 0, n)
     for rows in pools:
@@ -246,6 +284,8 @@ def evaluate(
         inverted = check_matrix(translator.invert(y), "the inversion of target")
         forward.append(_row_scores(translated, y, mean_target, ks, retrieval))
         backward.append(_row_scores(inverted, x, mean_source, ks, retrieval))
+        if more is not None:
+            ranks.append(ranks_among(y, translated, more))
         if on_rows is not None:
             on_rows("evaluating", sum(map(len, forward)), n)
     used, resamples = max(map(len, pools)), Resamples(n, seed, bootstrap)
@@ -255,7 +295,14 @@ def evaluate(
         pool=used,
         n=n,
         seed=seed,
+        collection=None if more is None else _in_collection(np.concatenate(ranks), resamples, used + len(more)),
     )
+
+
+def _in_collection(ranks: FloatArray, resamples: Resamples, pool: int) -> CollectionScores:
+    columns = np.stack([ranks <= 1, ranks], axis=1).astype(np.float64)
+    top1, mean_rank = (interval(column) for column in (resamples.sums(columns) / len(ranks)).T)
+    return CollectionScores(top1, mean_rank, pool)
 
 
 def check_translator(translator: object) -> None:

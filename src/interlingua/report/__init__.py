@@ -15,7 +15,7 @@ from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import NeuralTranslator, Translator
-from interlingua.core.wording import bar_length, comparison_sign
+from interlingua.core.wording import COMPARE_SEARCHES, bar_length, comparison_sign
 from interlingua.evaluation import Evaluation, Interval
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
@@ -108,6 +108,7 @@ def write_report(
         reasons=own_reasons(facts.verdict.to_dict()) if facts.verdict else [],
         summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
         evidence=[_line(asdict(item)) for item in facts.verdict.evidence] if facts.verdict else [],
+        compare_searches=COMPARE_SEARCHES,
         evaluation=evaluation,
         scores=_scores(evaluation, paired_ceiling) if evaluation else [],
         pictures=_pictures(rows, translator) if rows else None,

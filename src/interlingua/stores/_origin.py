@@ -12,6 +12,11 @@ from interlingua.stores.reembedding import TextEmbedder
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
+    from interlingua.stores._protocol import Store
+
+# Stores in which a collection, or a column of it, says that a migration made it.
+_MARKED = ("duckdb", "lancedb", "milvus", "qdrant")
+_MARKS = ("interlingua migration ", "migration ")
 
 
 def origin_of(
@@ -55,3 +60,15 @@ def _space(translator: Translator, side: str) -> str | None:
     name = space.get("name") if isinstance(space, dict) else None
     # A space that was given no name is called by its side.
     return name if isinstance(name, str) and name != side else None
+
+
+def is_migrated(store: Store) -> bool:
+    """Return whether a store says that a migration wrote its vectors, translated or embedded; not every store can."""
+    if store.url.scheme == "file":
+        from interlingua.stores.files import FileStore
+
+        return isinstance(store, FileStore) and store.origin is not None
+    if store.url.scheme not in _MARKED:
+        return False
+    marks = [store.creation(vector_only=vector_only) for vector_only in (True, False)]
+    return any(mark is not None and mark.startswith(_MARKS) for mark in marks)

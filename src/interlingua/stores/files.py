@@ -59,6 +59,11 @@ class FileStore(Adapter):
         self._writer: VectorWriter | None = None
         self._skip = self._next = 0
 
+    @property
+    def origin(self) -> dict[str, str] | None:
+        """Words on what the vectors were made of, where the file has them."""
+        return self._file.origin
+
     def exists(self) -> bool:
         """Return whether the file exists."""
         return self._path.exists()

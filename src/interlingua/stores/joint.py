@@ -5,7 +5,9 @@ is changed. Hits of the other collection are translated into the query's space a
 a translated query and old vectors is on the scale of the old model. Translations can still score higher or lower than
 vectors of the model itself. For one collection the calibration of the translator removes this difference. Two
 collections are merged by matching the quantiles of background scores among their own rows. This ranks hits of the other
-model lower and finds more of the true ones than the calibration does (benchmarks/notes/search.md).
+model lower and finds more of the true ones than the calibration does (benchmarks/notes/search.md). A collection that
+was migrated holds translations in the query's space already. It is searched by the query as it is, and its scores are
+converted in the same way.
 """
 
 from __future__ import annotations
@@ -37,6 +39,13 @@ _QUERIES = 256
 _CANDIDATES = 100_000
 # Rows of a collection that are compared with the space of the translator.
 _COMPARED = 1_024
+_OPPOSITE: Mapping[Side, Side] = {"source": "target", "target": "source"}
+# Advice for a collection of another width than its space.
+_MIGRATED = "A migrated collection has the width of the queries; leave {translated} out for one of the other model."
+_OF_THE_QUERIES = (
+    "If it was migrated with this translator, say so with {translated}. A collection whose vectors the model of the "
+    "queries made needs no translator to be searched alone: in Python, open_store(ADDRESS).search(queries, k)."
+)
 # What converts scores; see `JointSearch.calibration`.
 Calibration = Literal["translator", "collections", "none"]
 
@@ -51,7 +60,8 @@ class JointHit:
         score: cosine with the query on the scale of `JointSearch.scale`, or after `interlingua.stores.rerank.rerank`
             that of the encoder; larger is nearer.
         raw: the cosine before any conversion, in the query's space.
-        translated: whether the row is of the other model, so that its score depends on the translation.
+        translated: whether the row is of the other model, so that its score depends on the translation: of the query,
+            or of the row in a migrated collection.
         payload: the other columns of the row, if they were asked for; times that Python cannot represent are text.
         reranked: whether the score is that of an encoder which read the text of the row.
     """
@@ -77,6 +87,9 @@ class JointSearch:
         scale: the model on whose scale scores are given, so that its thresholds apply; that of the queries by default.
         seed: of the random generator that draws the sample.
         allow_foreign: do not compare collections and queries with the spaces of the translator.
+        translated: the collection of the other model was migrated: it holds translations into the space of the queries.
+        unique_ids: rows of both collections with the same id, compared as text, are the same text. A hit of the other
+            model's collection is left out where the search in the query's own collection has found the same id.
 
     Attributes:
         calibration: what converts the scores of the other model's collection: the calibration of the ``"translator"``,
@@ -107,6 +120,8 @@ class JointSearch:
         scale: Side | None = None,
         seed: int = 0,
         allow_foreign: bool = False,
+        translated: bool = False,
+        unique_ids: bool = False,
     ) -> None:
         if source is None and target is None:
             raise InputError(
@@ -125,20 +140,31 @@ class JointSearch:
                 f"Scores on the scale of the {self.scale} space need the calibration of a translator, and {reason}.",
                 "Add one with Translator.fit_calibration or interlingua calibrate, or leave {scale=...} out.",
             )
-        self._d = translator.d_target if query_space == "target" else translator.d_source
+        widths = {"source": translator.d_source, "target": translator.d_target}
+        self._d = widths[query_space]
         self._own, self._other = (target, source) if query_space == "target" else (source, target)
+        check_flag(translated, "translated"), check_flag(allow_foreign, "allow_foreign")
+        self._unique_ids = check_flag(unique_ids, "unique_ids")
+        self._check_roles(translated=translated)
         # Collections and queries are compared with their spaces before they are translated.
         self._to_other: Callable[[FloatArray], FloatArray] = partial(translator.invert, allow_foreign=True)
         self._to_own: Callable[[FloatArray], FloatArray] = partial(translator.translate, allow_foreign=True)
         if query_space == "source":
             self._to_other, self._to_own = self._to_own, self._to_other
+        if translated:
+            self._to_other = self._to_own = _unchanged
         # Many stores count their rows for these facts, so a search does not ask for them again.
         self._id_types: dict[str, pa.DataType] = {}
-        for store, width in ((source, translator.d_source), (target, translator.d_target)):
+        sides: tuple[tuple[Store | None, Side], ...] = (source, "source"), (target, "target")
+        for store, side in sides:
             if store is not None:
-                other = translator.d_source if store is target else translator.d_target
-                self._id_types[str(store.url)] = _check(store, width, other).id_type
-                if not check_flag(allow_foreign, "allow_foreign"):
+                is_migrated = translated and store is self._other
+                width, other = widths[side], widths[_OPPOSITE[side]]
+                width, other = (other, width) if is_migrated else (width, other)
+                advice = _MIGRATED if is_migrated else _OF_THE_QUERIES if store is self._other else ""
+                self._id_types[str(store.url)] = _check(store, width, other, advice).id_type
+                # Translations are not quite where the model itself would put the texts.
+                if not allow_foreign and not is_migrated:
                     _check_space(store, translator, inverse=store is target)
         self._check_queries: Callable[[FloatArray], None] | None = None
         if not allow_foreign:
@@ -194,6 +220,22 @@ class JointSearch:
                 on_rows("searching", len(results), len(units))
         return results
 
+    def _check_roles(self, *, translated: bool) -> None:
+        """Refuse choices about a collection of the other model, or about two, where there is none.
+
+        Raises:
+            InputError: such a choice has no effect.
+        """
+        if translated and self._other is None:
+            other = _OPPOSITE[self._query_space]
+            raise InputError(
+                f"No {other} collection was given, and queries of the {self._query_space} space search translations of "
+                f"a {other} collection.",
+                f"Give the migrated collection as the {other}, or leave {{translated}} out.",
+            )
+        if self._unique_ids and (self._own is None or self._other is None):
+            raise InputError("One collection was given, so that no id is in two.", "Leave {unique_ids} out.")
+
     def _search_group(self, units: FloatArray, k: int, candidates: int) -> list[list[JointHit]]:
         merged: list[list[JointHit]] = [[] for _ in units]
         if self._own is not None:
@@ -203,6 +245,8 @@ class JointSearch:
         if self._other is not None:
             for hits, more in zip(merged, self._search_other(self._other, units, k * candidates), strict=True):
                 hits += more
+        if self._unique_ids:
+            merged = [_unique(hits) for hits in merged]
         return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
@@ -262,6 +306,16 @@ class JointSearch:
         return quantiles_of(queries @ translated.T), quantiles_of(queries @ background.T)
 
 
+def _unchanged(rows: FloatArray) -> FloatArray:
+    return rows
+
+
+def _unique(hits: list[JointHit]) -> list[JointHit]:
+    """Return the hits of one query without those of the other model's collection whose id the other hits have."""
+    own = {str(hit.id) for hit in hits if not hit.translated}
+    return [hit for hit in hits if not hit.translated or str(hit.id) not in own]
+
+
 def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None:
     """Compare the first rows of a collection with its space."""
     try:
@@ -270,20 +324,21 @@ def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None
         raise error.at(str(store.url)) from error
 
 
-def _check(store: Store, width: int, other: int) -> StoreInfo:
+def _check(store: Store, width: int, other: int, advice: str) -> StoreInfo:
     """Return the facts of a collection; refuse one of another width, and one that is not searched by cosine.
 
     Args:
         store: the collection.
         width: of its space.
         other: width of the other space of the translator.
+        advice: what to do about a collection of that width.
     """
     info = store.info()
     if info.d == other != width:
         raise InputError(
             f"{store.url} has width {info.d} and {width} are needed: its vectors are of the other space. Are the "
-            "collections in the wrong order? To search this one alone, no translator is needed: give queries of its "
-            "own model to the search of its store, in Python open_store(ADDRESS).search(queries, k)."
+            "collections in the wrong order?",
+            advice,
         )
     if info.d != width:
         raise InputError(f"{store.url} has width {info.d} and {width} are needed. Is it from another model?")

@@ -18,7 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.stores.joint import JointHit
 
-__all__ = ["rerank"]
+__all__ = ["rerank", "text_of"]
 
 
 def rerank(
@@ -64,7 +64,7 @@ def rerank(
             f"results has length {len(results)} and queries has {count_of(len(units))}; the hits of each query are "
             "needed. Pass both in the same order."
         )
-    found = [[_text(hit, column) for hit in hits] for hits in results]
+    found = [[text_of(hit, column) for hit in hits] for hits in results]
     texts = list(dict.fromkeys(text for row in found for text in row if text is not None))
     if not texts:
         if not any(results):
@@ -89,6 +89,7 @@ def rerank(
     return ranked
 
 
-def _text(hit: JointHit, column: str) -> str | None:
+def text_of(hit: JointHit, column: str) -> str | None:
+    """Return the text of a hit in a column of its payload; None without one, or with a blank one."""
     value = (hit.payload or {}).get(column)
     return value if isinstance(value, str) and value.strip() else None

@@ -9,7 +9,7 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, usable_rows
 from interlingua.core.errors import InputError
 from interlingua.core.records import sample_records
-from interlingua.core.values import python_values
+from interlingua.core.values import named_row, python_values
 from interlingua.stores._protocol import Store
 
 __all__ = ["sample_named_rows", "sample_rows"]
@@ -57,7 +57,7 @@ def sample_named_rows(
             keys = page.ids.to_pylist()
             if show is not None and page.payload is not None:
                 values = python_values(page.payload.column(show))
-                keys = [f"{key}: {value}" for key, value in zip(keys, values, strict=True)]
+                keys = [named_row(key, value) for key, value in zip(keys, values, strict=True)]
             names += map(str, keys)
     drawn = np.asarray(np.concatenate(parts), np.float32)
     kept = np.flatnonzero(usable_rows(drawn)) if store.reads_bad_as_nan else np.arange(len(drawn))

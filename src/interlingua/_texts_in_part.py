@@ -1,0 +1,141 @@
+"""The route of a collection of which only a part of the rows has a text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from shlex import quote
+
+__all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "without_text", "without_text_note"]
+
+# With fewer texts than an unpaired fit needs rows, the collection is treated as one without texts.
+FEWEST_TEXTS = 100
+_PLAIN = re.compile(r"[A-Za-z_]\w*")
+# Searches with 31 % native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
+_RECORDED = (
+    "In recorded searches after fits on pairs, rows with a text were 0.30 to 0.31 of the true hits, 0.09 to 0.36 of "
+    "those in one table, and 0.42 to 0.45 of those with matched scores; recall at 10 was 0.44 to 0.61 in one table, "
+    "and 0.56 to 0.59 with matched scores."
+)
+# Whether a column has anything but white space, in the language of each store that selects rows.
+_HAS_TEXT = {
+    "duckdb": r"regexp_matches({}, '\S')",
+    "lancedb": r"regexp_like({}, '\S')",
+    "postgresql": r"({} ~ '\S')",
+}
+_NATIVE, _REST = "NATIVE", "TRANSLATED"
+
+
+@dataclass(frozen=True)
+class PartlyWithTexts:
+    """What the route needs to know of the collection.
+
+    Attributes:
+        source: address of the collection.
+        column: its column of texts.
+        rows: number of rows with a vector.
+        with_text: estimated number of these rows that have a text.
+        where: the condition that the rows had to meet, or None.
+        rest: the condition for rows without a text, in the language of the store; None where it cannot select rows.
+        new_model: name of the new model for `interlingua.encoders.open_encoder`.
+        leave_out: option that leaves out rows without a usable vector, with a space before it, or an empty string.
+        width: of the wider of the two spaces, as far as they are known.
+    """
+
+    source: str
+    column: str
+    rows: int
+    with_text: int
+    where: str | None
+    rest: str | None
+    new_model: str
+    leave_out: str
+    width: int
+
+    def commands(self, searches: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the commands of the route, in order.
+
+        Args:
+            searches: commands that compare the old model with a search of the old vectors by translated queries.
+        """
+        source, rows = quote(self.source), self._option(self.where)
+        embed = f"interlingua embed {source} {_NATIVE}{rows} --encoder {self.new_model}"
+        embed += f" --text-column {quote(self.column)} --skip-bad"
+        bad = " --skip-bad" if self.leave_out == " --skip-bad" else ""
+        chosen = self.where
+        if self.rest is not None:
+            chosen = self.rest if self.where is None else f"({self.where}) AND ({self.rest})"
+        migrate = f"interlingua migrate translator {source} {_REST}{self._option(chosen)}{self.leave_out}"
+        search = f"interlingua search translator {_REST} {_NATIVE} --translated --query NEW_QUERIES.npy"
+        return (
+            f"{embed} --dry-run",
+            embed,
+            f"interlingua fit {source} {_NATIVE}{rows} --pair-by-id{bad} --out translator --report fit.html",
+            *searches,
+            f"{migrate} --dry-run",
+            migrate,
+            search if self.rest is not None else f"{search} --unique-ids",
+        )
+
+    def reasons(self) -> list[str]:
+        """Return sentences that explain the route."""
+        rest = self.rows - self.with_text
+        enough = self.with_text >= 2 * self.width
+        fit = (
+            "These pairs are enough for a fit on pairs alone."
+            if enough
+            else f"With fewer than {2 * self.width:,} of them the pairs guide a fit without pairs, whose verdict may "
+            "be failed: vectors of further texts by the new model help, embedded under new ids and added to the same "
+            "collection."
+        )
+        told = (
+            "The command that migrates selects the rows without a text by a condition."
+            if self.rest is not None
+            else "This kind of store cannot select the rows without a text, so that the command translates all rows; "
+            "the search lists a row that is in both collections once, with its vector of the new model."
+        )
+        return [
+            f"About {self.with_text:,} of the {self.rows:,} rows have a text ({self.column}). Embed these with the new "
+            "model. Their new vectors are of use twice: under their old ids they are known pairs for the fit, and "
+            "they need no translation. Translate only the other rows, about "
+            f"{rest:,}. {fit}",
+            f"In these commands, {_NATIVE} and {_REST} are addresses of two new collections. {told} `embed --dry-run` "
+            "embeds a few texts and says how long all of them take. Its option --catch-up embeds texts that arrived "
+            "meanwhile.",
+            "Search the two collections as the last command does, which matches their scores by samples of both, and "
+            "not in one table. The cosines of a query with vectors of the new model and with translations are on "
+            "different scales, so that in one table either kind can take more than its share of the hits. "
+            f"{_RECORDED} Where a hit must be right, rank again by the texts that are there (`search --rerank`).",
+        ]
+
+    def _option(self, condition: str | None) -> str:
+        return "" if condition is None else f" --where {quote(condition)}"
+
+
+def without_text(scheme: str, column: str) -> str | None:
+    """Return the SQL condition that a row has no text in a column, or None for a store of which no language is known.
+
+    Args:
+        scheme: of the store that selects the rows.
+        column: name of the column.
+    """
+    if scheme not in _HAS_TEXT:
+        return None
+    mark = "`" if scheme == "lancedb" else '"'
+    name = column if _PLAIN.fullmatch(column) and column.islower() else mark + column.replace(mark, 2 * mark) + mark
+    return f"{name} IS NULL OR NOT {_HAS_TEXT[scheme].format(name)}"
+
+
+def without_text_note(column: str, with_text: int, rows: int) -> str:
+    """Return what to do with the texts of a collection that has another route because they are few.
+
+    Args:
+        column: the column of texts.
+        with_text: estimated number of rows with a text.
+        rows: number of rows.
+    """
+    return (
+        f"About {with_text:,} of the {rows:,} rows have a text ({column}). Embed them with the new model "
+        f"(`interlingua embed ... --text-column {quote(column)} --skip-bad`): under their old ids they are pairs for "
+        "`interlingua evaluate`, and `search --rerank` reads them."
+    )

@@ -1,0 +1,107 @@
+"""Known pairs of a fit from ids: rows of both sides that have the same id are the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.cli.collections import Collection
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.cli.inputs import Side
+    from interlingua.core.arrays import IntArray
+
+__all__ = ["draw_with_pairs", "find_same_ids"]
+
+_Mask = npt.NDArray[np.bool_]
+
+
+def find_same_ids(files: Sequence[Side], on_rows: Callable[[str, int, int], None]) -> IntArray:
+    """Return the pairs [p, 2] of row numbers of two sides whose ids are equal as text, in the order of the source.
+
+    The ids of the side with fewer rows are held in memory.
+
+    Args:
+        files: source and target.
+        on_rows: called with the phase, the rows of a side read so far and its number of rows, when a page of a store
+            has been read.
+
+    Raises:
+        InputError: a side has no ids, an id of a pair more than once, or no id is on both sides.
+    """
+    order = [0, 1] if files[0].n <= files[1].n else [1, 0]
+    small, large = (files[i] for i in order)
+    rows: dict[str, int] = {}
+    for row, key in enumerate(_ids(small, on_rows)):
+        if key in rows:
+            raise _repeated(small, key)
+        rows[key] = row
+    partners: dict[str, int] = {}
+    for row, key in enumerate(_ids(large, on_rows)):
+        if key in rows:
+            if key in partners:
+                raise _repeated(large, key)
+            partners[key] = row
+    if not partners:
+        raise InputError(
+            f"None of the {len(rows):,} ids of {small.path} is also in {large.path}, so that there are no known pairs. "
+            "?id=COLUMN in an address names the column that holds the ids.",
+            "Give sides with the same ids, or leave {pair_by_id} out.",
+        )
+    pairs = np.array([(rows[key], row) for key, row in partners.items()], np.int64)[:, order]
+    return pairs[np.argsort(pairs[:, 0])]
+
+
+def draw_with_pairs(
+    pairs: IntArray, usable: Sequence[_Mask], rows: Sequence[int | None], seed: int
+) -> tuple[_Mask, _Mask]:
+    """Return which rows of source and target to read: those of the pairs, and further rows drawn at random.
+
+    Args:
+        pairs: [p, 2] row numbers.
+        usable: for each side, whether a row can be used.
+        rows: for each side, most rows to read; None for all.
+        seed: random seed of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    pairs = pairs[usable[0][pairs[:, 0]] & usable[1][pairs[:, 1]]]
+    most = min([len(pairs), *(limit for limit in rows if limit is not None)])
+    pairs = pairs[np.sort(rng.choice(len(pairs), most, replace=False))]
+    masks = []
+    for side, limit, column in zip(usable, rows, pairs.T, strict=True):
+        mask = np.zeros(len(side), bool)
+        mask[column] = True
+        others = np.flatnonzero(side & ~mask)
+        count = len(others) if limit is None else min(limit - len(column), len(others))
+        mask[rng.choice(others, count, replace=False)] = True
+        masks.append(mask)
+    return masks[0], masks[1]
+
+
+def _ids(side: Side, on_rows: Callable[[str, int, int], None]) -> Iterator[str]:
+    """Yield the ids of all rows as text, in the order in which the rows are read."""
+    missing = InputError(
+        f"{side.path} has no ids, and rows are paired by their ids.",
+        "Add a column of ids, or name the pairs by row numbers with {pairs=FILE}.",
+    )
+    if not isinstance(side, Collection):
+        ids: Any = side.ids()
+        if ids is None:
+            raise missing
+        yield from map(str, ids.to_pylist())
+        return
+    done = 0
+    for page in side.batches():
+        if page.ids is None:
+            raise missing
+        yield from map(str, page.ids.to_pylist())
+        done += len(page)
+        on_rows("reading ids", done, side.n)
+
+
+def _repeated(side: Side, key: str) -> InputError:
+    return InputError(f"{side.path} has the id {key!r} more than once, so its partner is not known.")
