@@ -391,11 +391,9 @@ class Trainer:
             if not scheduled and current["steps"] >= saved["at"]:
                 return
             why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
-            raise InputError(
-                f"{self._folder} holds a run of {stored['steps']} steps that cannot become one of {current['steps']}: "
-                f"{why}.",
-                f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder.",
-            )
+            of = f"{stored['steps']} steps that cannot become one of {current['steps']}"
+            advice = f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder."
+            raise InputError(f"{self._folder} holds a run of {of}: {why}.", advice)
         if different:
             shown = ", ".join(f"{name} {stored.get(name)!r}, now {current[name]!r}" for name in different[:3])
             raise InputError(f"{self._folder} holds a run with other settings ({shown}); repeat them to resume it.")
