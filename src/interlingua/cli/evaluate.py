@@ -110,7 +110,7 @@ def evaluate(
         result = {**scores.to_dict(), "fitted": fitted, **({"left_out": left_out} if left_out else {})}
         if report is not None:
             with console.working("Drawing the report", record):
-                evaluated = {"evaluation": scores, "source_eval": spaces[0], "target_eval": spaces[1]}
+                evaluated: dict[str, Any] = {"evaluation": scores, "source_eval": spaces[0], "target_eval": spaces[1]}
                 reports.write(report, translator, translator=measured, **evaluated)
             console.note(f"Wrote {report}")
         record("done", rows=result["n"], **_main_scores(result))
