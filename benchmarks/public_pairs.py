@@ -135,10 +135,10 @@ def cases(seeds: range, folder: Path) -> Iterator[tuple[str, Callable[[], dict[s
             if texts != collection or count != COUNTS[-1]:
                 key = f"{collection}: {encoders[0]} -> {encoders[1]}, {count} of {texts}, {method}/{seed}"
                 yield key, partial(measure, collection, encoders, texts, count, method, seed, folder)
+        for collection in COLLECTIONS:
+            key = f"{collection}: {encoders[0]} -> {encoders[1]}, unpaired/{seed}"
+            yield key, partial(measure, collection, encoders, collection, 0, "linear", seed, folder)
         if at == 0:
-            for collection in COLLECTIONS:
-                key = f"{collection}: {encoders[0]} -> {encoders[1]}, unpaired/{seed}"
-                yield key, partial(measure, collection, encoders, collection, 0, "linear", seed, folder)
             yield from checks(seed, folder)
 
 
@@ -161,9 +161,9 @@ def method_for(pairs: int) -> str:
     return "linear" if not pairs else "ridge" if pairs >= RIDGE_PAIRS else "procrustes"
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Return recall at 10 and top-1 from USE to MiniLM as Markdown."""
-    fits = [r for r in records if r["kind"] == "fit" and tuple(r["encoders"]) == ENCODERS[0]]
+def table(records: list[dict[str, Any]], encoders: tuple[str, str]) -> str:
+    """Return recall at 10 and top-1 from one encoder to another as Markdown."""
+    fits = [r for r in records if r["kind"] == "fit" and tuple(r["encoders"]) == encoders]
     public, own = (
         [r for r in fits if r["texts"] and (r["texts"] == r["collection"]) == same] for same in (False, True)
     )

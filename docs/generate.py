@@ -169,10 +169,12 @@ def reduced() -> str:
 
 
 def public_pairs() -> str:
-    """Return the table of fits on public texts beside fits without pairs."""
-    from public_pairs import table
+    """Return the tables of fits on public texts beside fits without pairs, one for each old encoder."""
+    from public_pairs import ENCODERS, table
 
-    return str(table(_records(RESULTS / "public-pairs.jsonl")))
+    records = _records(RESULTS / "public-pairs.jsonl")
+    titles = ("From the Universal Sentence Encoder to MiniLM:", "From WordLlama to MiniLM:")
+    return "\n\n".join(f"{title}\n\n{table(records, pair)}" for title, pair in zip(titles, ENCODERS, strict=True))
 
 
 def journey() -> str:
