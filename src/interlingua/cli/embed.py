@@ -120,7 +120,7 @@ def embed(
     if catch_up:
         with console.working("Loading the encoder"):
             embedder = _open(encoder, text_column, on_device)
-        choices = {"dry_run": dry_run, "delete_vanished": False, "allow_loss": allow_loss}
+        choices = {"dry_run": dry_run, "delete_vanished": None, "allow_loss": allow_loss}
         run_catch_up(embedder, source, target, path, options, None, log, as_json=as_json, **choices)
         return
     open_target = open_source if dry_run else open_store
