@@ -157,7 +157,8 @@ def run_catch_up(
         since: of ``--since``.
         log: of ``--log``.
         dry_run: only find the rows.
-        delete_vanished: also delete rows of the target that the source no longer has; None for a command without this option.
+        delete_vanished: also delete rows of the target that the source no longer has; None for a command that has no
+            such option.
         allow_loss: also replace vectors of the target that something else has written.
         as_json: print one object.
 
