@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -349,6 +350,27 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     removed = run(*command, "--catch-up", "--delete-vanished")
     assert f"Deleted in duckdb://new.duckdb#docs.v: 2 rows that {store} no longer has." in removed.err
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0
+
+
+def test_a_catch_up_of_embed_names_no_option_that_embed_lacks(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    monkeypatch.chdir(folder)
+    lines = [json.dumps({"id": i, "text": f"text {i}", "vector": [1, i]}) for i in range(20)]
+    source = Path("texts.jsonl")
+    source.write_text("\n".join(lines), "utf-8")
+    program = "import sys\nfor line in sys.stdin: print(len(line), 1)"
+    encoder = "command:" + shlex.join([sys.executable, "-c", program])
+    command = ["embed", source, "duckdb://new.duckdb#docs.v", "--encoder", encoder, "--journal", "j"]
+    ran = run(*command)
+    assert ran.code == 0, ran.err
+    source.write_text("\n".join(lines[2:]), "utf-8")
+    for more in ((), ("--dry-run",)):
+        kept = run(*command, "--catch-up", *more)
+        assert kept.code == 0, kept.err
+        assert "The deleted rows are still in duckdb://new.duckdb#docs.v." in kept.err
+        assert "--delete-vanished" not in kept.err
 
 
 def test_a_catch_up_keeps_vectors_of_others_and_takes_another_page_size(run: Run, store: Path, saved: Path) -> None:

@@ -11,7 +11,7 @@ __all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "without_text", "without_text_note
 # With fewer texts than an unpaired fit needs rows, the collection is treated as one without texts.
 FEWEST_TEXTS = 100
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
-# Searches with 31 % native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
+# Searches with 30 % native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
 _RECORDED = (
     "In recorded searches after fits on pairs, rows with a text were 0.30 to 0.31 of the true hits, 0.09 to 0.36 of "
     "those in one table, and 0.42 to 0.45 of those with matched scores; recall at 10 was 0.44 to 0.61 in one table, "

@@ -120,8 +120,19 @@ def embed(
     if catch_up:
         with console.working("Loading the encoder"):
             embedder = _open(encoder, text_column, on_device)
-        choices = {"dry_run": dry_run, "delete_vanished": False, "allow_loss": allow_loss}
-        run_catch_up(embedder, source, target, path, options, None, log, as_json=as_json, **choices)
+        run_catch_up(
+            embedder,
+            source,
+            target,
+            path,
+            options,
+            None,
+            log,
+            dry_run=dry_run,
+            delete_vanished=None,
+            allow_loss=allow_loss,
+            as_json=as_json,
+        )
         return
     open_target = open_source if dry_run else open_store
     with open_log(None if dry_run else log, input_files(source)) as record:

@@ -142,7 +142,7 @@ def run_catch_up(
     log: Path | None,
     *,
     dry_run: bool,
-    delete_vanished: bool,
+    delete_vanished: bool | None,
     allow_loss: bool,
     as_json: bool,
 ) -> None:
@@ -157,7 +157,8 @@ def run_catch_up(
         since: of ``--since``.
         log: of ``--log``.
         dry_run: only find the rows.
-        delete_vanished: also delete rows of the target that the source no longer has.
+        delete_vanished: also delete rows of the target that the source no longer has; None for a command that has no
+            such option.
         allow_loss: also replace vectors of the target that something else has written.
         as_json: print one object.
 
@@ -180,7 +181,7 @@ def run_catch_up(
                 options=options,
                 since=(column, value) if since else None,
                 dry_run=dry_run,
-                delete_vanished=delete_vanished,
+                delete_vanished=bool(delete_vanished),
                 allow_loss=allow_loss,
                 on_rows=show,
             )
@@ -208,7 +209,8 @@ def run_catch_up(
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
     elif done.deleted and not delete_vanished and not in_place:
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
-        console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
+        advice = "" if delete_vanished is None else f"; the same command with {change} deletes them"
+        console.note(f"The deleted rows are still in {target}{advice}.")
 
 
 def run_rollback(source: str, target: str, journal: Path, *, dry_run: bool, allow_loss: bool, as_json: bool) -> None:
