@@ -77,6 +77,7 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypat
     assert (made.route, made.texts, made.needed_rows) == ("re-embed", ("text",), 600)
     assert made.commands == (f"{embed} --dry-run", embed)
     assert made.costs is None
+    assert not any("they are pairs" in reason for reason in made.reasons)
     assert made.reasons[1] == (
         "If the new model cannot be run on them, an unpaired fit is possible: "
         f"interlingua fit {path} NEW.parquet --out translator --report fit.html"
@@ -142,7 +143,9 @@ def test_rows_without_a_text_are_selected_by_a_store_that_can(tmp_path: Path) ->
 def test_the_condition_for_rows_without_a_text_quotes_what_it_must() -> None:
     from interlingua._texts_in_part import without_text
 
-    assert without_text("postgresql", "text") == r"text IS NULL OR NOT (text ~ '\S')"
+    assert without_text("postgresql", "text") == r""""text" IS NULL OR NOT ("text" ~ '\S')"""
+    # A column can have the name of a reserved word.
+    assert without_text("duckdb", "desc") == r""""desc" IS NULL OR NOT regexp_matches("desc", '\S')"""
     assert without_text("qdrant", "text") is None
     quoted = '"a ""b"""'
     assert without_text("duckdb", 'a "b"') == rf"{quoted} IS NULL OR NOT regexp_matches({quoted}, '\S')"

@@ -220,7 +220,7 @@ def choose_route(
         )
         if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
-    if facts["texts"] and not in_part:
+    if facts["texts"] and facts["text_share"] < 1 and not in_part:
         reasons.append(without_text_note(facts["texts"][0], with_text, facts["rows"]))
     elif mixed and facts["text_share"] < 1 and facts["texts"]:
         reasons.append(

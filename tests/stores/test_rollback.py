@@ -68,6 +68,15 @@ def test_a_rollback_is_refused_where_the_old_vector_of_the_same_collection_is_go
     assert rollback(journal, dry_run=True).lost_source is not None
 
 
+def test_a_source_vector_that_is_zero_now_is_not_saved(memory: Callable[[str], Store], journal: Path) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+    migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    rows = _DATABASES["undo"]["old"].vectors["vector"].rows
+    rows[7] = np.zeros_like(rows[7])
+    with pytest.raises(InputError, match=r"1 row of memory://undo#new has no vector in memory://undo#old any more"):
+        rollback(journal)
+
+
 def test_rows_that_a_catch_up_wrote_are_those_of_the_migration(memory: Callable[[str], Store], journal: Path) -> None:
     fill(memory("old"), pa.array(range(N)), columns(N))
     migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path
-from interlingua.core.arrays import IntArray
+from interlingua.core.arrays import IntArray, usable_rows
 from interlingua.core.digests import digest_ids
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.wording import count_of
@@ -220,7 +220,7 @@ def _count_unsaved(
             with closing(source.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
                 for records, _ in pages:
                     # New vectors of texts are also written for rows whose old one cannot be used.
-                    usable = np.isfinite(records.vectors).all(axis=1) | embeds
+                    usable = usable_rows(records.vectors) | embeds
                     held.append(digest_ids(records.ids)[usable])
                     rows += len(records)
                     on_rows("reading the source", min(rows, len(written)), len(written))
