@@ -308,7 +308,7 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     assert (named["rows"], named["left_out"]["rows"], list(map(str, named["left_out"]["first"]))) == (593, 7, first)
     assert " --skip-bad --source-encoder" in named["command"]
     shown = run("identify", tmp_path / "holes.parquet").err
-    assert "left out: 7 rows of the 600 that were looked at, without a vector that can be used" in shown
+    assert "Left out: 7 rows of 600 that were read, without a vector that can be used." in shown
 
 
 def test_rows_that_a_store_holds_without_a_vector_are_left_out_by_the_command(tmp_path: Path) -> None:
@@ -484,7 +484,7 @@ def test_arrays_and_paths_in_the_wrong_place_are_refused_with_advice(tmp_path: P
         il.align(old_rows(300), tmp_path / "new.npy")
 
 
-@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", "file"])
+@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", "file", "translated"])
 def test_a_collection_that_a_migration_wrote_is_called_so(run: Run, tmp_path: Path, scheme: str) -> None:
     duckdb = pytest.importorskip("duckdb")
     if scheme == "lancedb":
@@ -502,14 +502,18 @@ def test_a_collection_that_a_migration_wrote_is_called_so(run: Run, tmp_path: Pa
         "duckdb": f"duckdb://{path}#plain.w",
         "lancedb": f"lancedb://{tmp_path}/lance#t.v",
         "file": f"file://{tmp_path / 'moved.parquet'}",
+        "translated": str(tmp_path / "translated.parquet"),
     }
-    ran = run("migrate", folder, source, targets[scheme], "--journal", tmp_path / "journal.sqlite")
+    if scheme == "translated":
+        ran = run("translate", folder, write(tmp_path / "plain.parquet", rows), "--out", targets[scheme])
+    else:
+        ran = run("migrate", folder, source, targets[scheme], "--journal", tmp_path / "journal.sqlite")
     assert ran.code == 0, ran.err
     made = il.plan(targets[scheme])
     assert made.migrated
-    assert made.reasons[0].startswith("A migration of interlingua wrote these vectors.")
+    assert made.reasons[0].startswith("interlingua wrote these vectors. If `migrate` or `translate` did,")
     found = run("identify", targets[scheme])
-    assert "A migration of interlingua wrote these vectors." in " ".join(found.out.split())
+    assert "interlingua wrote these vectors. If `migrate` or `translate` did," in " ".join(found.out.split())
     assert run("identify", targets[scheme], "--json").json["migrated"] is True
     assert not il.plan(source).migrated
     assert run("identify", source, "--json").json["migrated"] is False

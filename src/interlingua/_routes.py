@@ -78,9 +78,9 @@ _SEARCHES = {
     "public pairs": RecordedSearches(count=6, worse=6, ndcg=(0.08, 0.83), old_ndcg=(0.25, 0.99)),
     "unpaired": RecordedSearches(count=13, worse=13, ndcg=(0.04, 0.65), old_ndcg=(0.25, 0.99), failed=5),
 }
-# Shown for a collection that bears the mark of a migration.
+# Shown for a collection or a file that bears the mark of a migration or a translation.
 MIGRATED_NOTE = (
-    "A migration of interlingua wrote these vectors. If `migrate` did, and not `embed`, they are translations, and the "
+    "interlingua wrote these vectors. If `migrate` or `translate` did, and not `embed`, they are translations, and the "
     "model that is named here did not make them. Search them with `interlingua search --translated`, and translate "
     "the old vectors, not these, into the space of a further model."
 )
