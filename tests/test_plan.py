@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypat
     path = write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600)
     made = il.plan(str(path))
     embed = f"interlingua embed {path} TARGET --encoder NEW_MODEL --text-column text"
-    assert (made.route, made.texts, made.needed_rows) == ("re-embed", ("text",), 600)
+    assert (made.route, made.texts, made.needed_rows, made.moved_rows) == ("re-embed", ("text",), 600, 0)
     assert made.commands == (f"{embed} --dry-run", embed)
     assert made.costs is None
     assert not any("they are pairs" in reason for reason in made.reasons)
@@ -90,6 +91,7 @@ def test_texts_of_a_part_are_embedded_and_are_the_pairs_of_the_fit(run: Run, tmp
     made = il.plan(str(path), rows=3_600)
     assert (made.route, made.texts, made.needed_rows) == ("re-embed in part", ("text",), 1_200)
     assert made.text_share == pytest.approx(1 / 3, abs=1e-3)
+    assert made.moved_rows == 3_600
     assert made.costs is not None
     embed = f"interlingua embed {path} NATIVE --encoder NEW_MODEL --text-column text --skip-bad"
     assert made.commands == (
@@ -136,6 +138,10 @@ def test_rows_without_a_text_are_selected_by_a_store_that_can(tmp_path: Path) ->
     assert made.costs is not None
     # 200 of the 1,700 rows are translated and written.
     assert made.costs.migrate_seconds == 0.0
+    assert made.moved_rows == 200
+    assert "to translate and write the rows without a text" in made.summary()
+    # A summary does not depend on the words of a command.
+    assert "to translate and write the rows without a text" in replace(made, commands=()).summary()
     assert il.plan(f"duckdb://{path}#t.v", where=condition).rows == 200
     assert not made.commands[-1].endswith("--unique-ids")
 
@@ -227,6 +233,7 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(_costs, "measure_speed", lambda: Speed(0.1))
     made = il.plan(str(old), str(new), rows=2_000)
     assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
+    assert made.moved_rows == 5_000
     assert made.expected_top1 == (0.64, 0.86)
     assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
     assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"

@@ -257,6 +257,9 @@ def choose_route(
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "re-embed in part":
         needed = with_text
+    moved = 0 if route in ("separate", "re-embed") else facts["rows"]
+    if route == "re-embed in part" and rest is not None:
+        moved -= with_text
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
     return {
@@ -264,6 +267,7 @@ def choose_route(
         "reasons": tuple(reasons),
         "commands": tuple(commands),
         "needed_rows": needed,
+        "moved_rows": moved,
         "expected_top1": expected,
         "searches": searches,
     }

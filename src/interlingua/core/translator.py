@@ -167,9 +167,8 @@ class Translator:
             InputError: too few different rows, pairs of different numbers of rows, or translated rows for a translator
                 without a calibration.
         """
-        translated = check_flag(translated, "translated")
         if not check_flag(allow_foreign, "allow_foreign"):
-            if not translated:
+            if not check_flag(translated, "translated"):
                 self.check_space(source)
             self.check_space(target, inverse=True)
         choices: Any = {"queries": queries, "paired": paired, "translated": translated, "known": self.calibration}
