@@ -137,7 +137,7 @@ def test_what_cannot_be_calibrated_on_translations_is_refused(
     np.save("moved.npy", planted[1])
     np.save("few.npy", planted[1][:150] + 0.1)
     cases = [
-        (("source.npy", "target.npy"), "source.npy has width 24; this translator's translated source has 16"),
+        (("source.npy", "target.npy"), "source.npy has width 24; translations by this translator have 16"),
         (("moved.npy", "source.npy"), "source.npy has width 24; this translator's target has 16"),
         (("few.npy", "target.npy"), "at least 200 different ones on each side are needed"),
         (("moved.npy", "target.npy"), "hold the same vectors"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,10 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypat
     path = write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600)
     made = il.plan(str(path))
     embed = f"interlingua embed {path} TARGET --encoder NEW_MODEL --text-column text"
-    assert (made.route, made.texts, made.needed_rows) == ("re-embed", ("text",), 600)
+    assert (made.route, made.texts, made.needed_rows, made.moved_rows) == ("re-embed", ("text",), 600, 0)
     assert made.commands == (f"{embed} --dry-run", embed)
     assert made.costs is None
+    assert not any("they are pairs" in reason for reason in made.reasons)
     assert made.reasons[1] == (
         "If the new model cannot be run on them, an unpaired fit is possible: "
         f"interlingua fit {path} NEW.parquet --out translator --report fit.html"
@@ -89,6 +91,7 @@ def test_texts_of_a_part_are_embedded_and_are_the_pairs_of_the_fit(run: Run, tmp
     made = il.plan(str(path), rows=3_600)
     assert (made.route, made.texts, made.needed_rows) == ("re-embed in part", ("text",), 1_200)
     assert made.text_share == pytest.approx(1 / 3, abs=1e-3)
+    assert made.moved_rows == 3_600
     assert made.costs is not None
     embed = f"interlingua embed {path} NATIVE --encoder NEW_MODEL --text-column text --skip-bad"
     assert made.commands == (
@@ -135,6 +138,10 @@ def test_rows_without_a_text_are_selected_by_a_store_that_can(tmp_path: Path) ->
     assert made.costs is not None
     # 200 of the 1,700 rows are translated and written.
     assert made.costs.migrate_seconds == 0.0
+    assert made.moved_rows == 200
+    assert "to translate and write the rows without a text" in made.summary()
+    # A summary does not depend on the words of a command.
+    assert "to translate and write the rows without a text" in replace(made, commands=()).summary()
     assert il.plan(f"duckdb://{path}#t.v", where=condition).rows == 200
     assert not made.commands[-1].endswith("--unique-ids")
 
@@ -142,7 +149,9 @@ def test_rows_without_a_text_are_selected_by_a_store_that_can(tmp_path: Path) ->
 def test_the_condition_for_rows_without_a_text_quotes_what_it_must() -> None:
     from interlingua._texts_in_part import without_text
 
-    assert without_text("postgresql", "text") == r"text IS NULL OR NOT (text ~ '\S')"
+    assert without_text("postgresql", "text") == r""""text" IS NULL OR NOT ("text" ~ '\S')"""
+    # A column can have the name of a reserved word.
+    assert without_text("duckdb", "desc") == r""""desc" IS NULL OR NOT regexp_matches("desc", '\S')"""
     assert without_text("qdrant", "text") is None
     quoted = '"a ""b"""'
     assert without_text("duckdb", 'a "b"') == rf"{quoted} IS NULL OR NOT regexp_matches({quoted}, '\S')"
@@ -224,6 +233,7 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(_costs, "measure_speed", lambda: Speed(0.1))
     made = il.plan(str(old), str(new), rows=2_000)
     assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
+    assert made.moved_rows == 5_000
     assert made.expected_top1 == (0.64, 0.86)
     assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
     assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
@@ -305,7 +315,7 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     assert (named["rows"], named["left_out"]["rows"], list(map(str, named["left_out"]["first"]))) == (593, 7, first)
     assert " --skip-bad --source-encoder" in named["command"]
     shown = run("identify", tmp_path / "holes.parquet").err
-    assert "left out: 7 rows of the 600 that were looked at, without a vector that can be used" in shown
+    assert "Left out: 7 rows of 600 that were read, without a vector that can be used." in shown
 
 
 def test_rows_that_a_store_holds_without_a_vector_are_left_out_by_the_command(tmp_path: Path) -> None:
@@ -481,7 +491,7 @@ def test_arrays_and_paths_in_the_wrong_place_are_refused_with_advice(tmp_path: P
         il.align(old_rows(300), tmp_path / "new.npy")
 
 
-@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", "file"])
+@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", "file", "translated"])
 def test_a_collection_that_a_migration_wrote_is_called_so(run: Run, tmp_path: Path, scheme: str) -> None:
     duckdb = pytest.importorskip("duckdb")
     if scheme == "lancedb":
@@ -499,14 +509,18 @@ def test_a_collection_that_a_migration_wrote_is_called_so(run: Run, tmp_path: Pa
         "duckdb": f"duckdb://{path}#plain.w",
         "lancedb": f"lancedb://{tmp_path}/lance#t.v",
         "file": f"file://{tmp_path / 'moved.parquet'}",
+        "translated": str(tmp_path / "translated.parquet"),
     }
-    ran = run("migrate", folder, source, targets[scheme], "--journal", tmp_path / "journal.sqlite")
+    if scheme == "translated":
+        ran = run("translate", folder, write(tmp_path / "plain.parquet", rows), "--out", targets[scheme])
+    else:
+        ran = run("migrate", folder, source, targets[scheme], "--journal", tmp_path / "journal.sqlite")
     assert ran.code == 0, ran.err
     made = il.plan(targets[scheme])
     assert made.migrated
-    assert made.reasons[0].startswith("A migration of interlingua wrote these vectors.")
+    assert made.reasons[0].startswith("interlingua wrote these vectors. If `migrate` or `translate` did,")
     found = run("identify", targets[scheme])
-    assert "A migration of interlingua wrote these vectors." in " ".join(found.out.split())
+    assert "interlingua wrote these vectors. If `migrate` or `translate` did," in " ".join(found.out.split())
     assert run("identify", targets[scheme], "--json").json["migrated"] is True
     assert not il.plan(source).migrated
     assert run("identify", source, "--json").json["migrated"] is False

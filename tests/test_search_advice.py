@@ -33,7 +33,7 @@ def test_the_score_of_a_verdict_is_explained(run: Run, folder: Path) -> None:
     )
     assert ran.code == 0, ran.err
     said = " ".join(ran.out.split())
-    assert "It is 1 wherever all reach theirs, by however little, and does not grade an aligned fit." in said
+    assert "It is 1 as soon as every measurement reaches its limit, so it does not rank aligned fits." in said
     assert WORDS in said
 
 

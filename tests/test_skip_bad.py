@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +269,10 @@ def test_pairs_of_an_evaluation_stay_in_step(run: Run, folder: Path, saved: Path
     refused = run(*command)
     assert refused.code == 2
     assert refused.json["error"].endswith("Such rows can be left out with --skip-bad.")
-    ran = run(*command, "--skip-bad", "--sample", 500)
+    ran = run(*command, "--skip-bad", "--sample", 500, "--log", folder / "log.jsonl")
     assert ran.code == 0, ran.err
+    logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [(event["rows"], event["left_out"]) for event in logged if event["event"] == "read"] == [(500, 5)]
     assert (ran.json["n"], ran.json["forward"]["top1"]) == (500, 1)
     assert ran.json["left_out"] == {"rows": 5, "first": [7, 9, 23, 31, 47]}
     assert "pairs: 5 without a vector that can be used are left out; the first: 7, 9, 23, 31, 47" in ran.err

@@ -279,6 +279,8 @@ def test_views_of_the_target_reach_the_fit_also_through_a_pipeline(monkeypatch: 
     assert pipeline[-1].alignment_.card()["settings"]["views"] == "other"
     with pytest.raises(InputError, match=r"views\[0\] has 170 rows and the target 100; a view has one row for each"):
         EmbeddingTranslator().fit(x, y[:100], views=list(views.values()))
+    with pytest.raises(InputError, match="views"):
+        EmbeddingTranslator().fit(x[:50], y, views=np.ones((3, 2, 2)))  # type: ignore[arg-type]
     # The fallback for few rows uses no views, so they are not ignored silently.
     with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
         EmbeddingTranslator().fit(x[:50], y, views=views)

@@ -89,6 +89,8 @@ class CollectionPlan:
         commands: the next commands, in order.
         needed_rows: vectors by the new model that the route needs: of every text of the collection that there is, of
             public texts, or of other texts of similar content.
+        moved_rows: rows that the commands translate and write, 0 for a route that translates none. It is less than
+            ``rows`` where a store selects the rows without a text.
         expected_top1: range of top-1 in recorded fits of as many rows; ``None`` where there are none.
         searches: how translated or newly embedded documents of this route ranked in recorded searches; ``None`` for a
             collection that has to be separated first.
@@ -118,6 +120,7 @@ class CollectionPlan:
     reasons: tuple[str, ...]
     commands: tuple[str, ...]
     needed_rows: int
+    moved_rows: int
     expected_top1: tuple[float, float] | None
     searches: RecordedSearches | None
     costs: Costs | None
@@ -239,8 +242,7 @@ def plan(
         facts, target, target_where, available, target_unusable=target_unusable, rest=rest, width=width
     )
     is_fit = chosen["route"] in ("public pairs", "unpaired", "re-embed in part")
-    moved = info.count - (chosen["needed_rows"] if rest is not None and chosen["route"] == "re-embed in part" else 0)
-    costs = _estimate_costs(info.count, available, info.d, width, moved) if is_fit else None
+    costs = _estimate_costs(info.count, available, info.d, width, chosen["moved_rows"]) if is_fit else None
     return CollectionPlan(**facts, **chosen, costs=costs)
 
 

@@ -59,6 +59,5 @@ def _describe_costs(plan: CollectionPlan) -> str:
         fit = paired
     elif plan.route in ("public pairs", "re-embed in part"):
         fit = f"{paired}, {fit}"
-    selects = plan.route == "re-embed in part" and not plan.commands[-1].endswith("--unique-ids")
-    rows = "the rows without a text" if selects else "every row"
+    rows = "the rows without a text" if plan.moved_rows < plan.rows else "every row"
     return f"about {fit}, {duration_of(costs.migrate_seconds)} to translate and write {rows}{disk}"

@@ -78,9 +78,9 @@ _SEARCHES = {
     "public pairs": RecordedSearches(count=6, worse=6, ndcg=(0.08, 0.83), old_ndcg=(0.25, 0.99)),
     "unpaired": RecordedSearches(count=13, worse=13, ndcg=(0.04, 0.65), old_ndcg=(0.25, 0.99), failed=5),
 }
-# Shown for a collection that bears the mark of a migration.
+# Shown for a collection or a file that bears the mark of a migration or a translation.
 MIGRATED_NOTE = (
-    "A migration of interlingua wrote these vectors. If `migrate` did, and not `embed`, they are translations, and the "
+    "interlingua wrote these vectors. If `migrate` or `translate` did, and not `embed`, they are translations, and the "
     "model that is named here did not make them. Search them with `interlingua search --translated`, and translate "
     "the old vectors, not these, into the space of a further model."
 )
@@ -220,7 +220,7 @@ def choose_route(
         )
         if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
-    if facts["texts"] and not in_part:
+    if facts["texts"] and facts["text_share"] < 1 and not in_part:
         reasons.append(without_text_note(facts["texts"][0], with_text, facts["rows"]))
     elif mixed and facts["text_share"] < 1 and facts["texts"]:
         reasons.append(
@@ -257,6 +257,9 @@ def choose_route(
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "re-embed in part":
         needed = with_text
+    moved = 0 if route in ("separate", "re-embed") else facts["rows"]
+    if route == "re-embed in part" and rest is not None:
+        moved -= with_text
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
     return {
@@ -264,6 +267,7 @@ def choose_route(
         "reasons": tuple(reasons),
         "commands": tuple(commands),
         "needed_rows": needed,
+        "moved_rows": moved,
         "expected_top1": expected,
         "searches": searches,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from shlex import quote
 
@@ -10,7 +9,6 @@ __all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "without_text", "without_text_note
 
 # With fewer texts than an unpaired fit needs rows, the collection is treated as one without texts.
 FEWEST_TEXTS = 100
-_PLAIN = re.compile(r"[A-Za-z_]\w*")
 # Searches with 30 % native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
 _RECORDED = (
     "In recorded searches after fits on pairs, rows with a text were 0.30 to 0.31 of the true hits, 0.09 to 0.36 of "
@@ -122,7 +120,7 @@ def without_text(scheme: str, column: str) -> str | None:
     if scheme not in _HAS_TEXT:
         return None
     mark = "`" if scheme == "lancedb" else '"'
-    name = column if _PLAIN.fullmatch(column) and column.islower() else mark + column.replace(mark, 2 * mark) + mark
+    name = mark + column.replace(mark, 2 * mark) + mark
     return f"{name} IS NULL OR NOT {_HAS_TEXT[scheme].format(name)}"
 
 

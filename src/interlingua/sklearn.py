@@ -152,7 +152,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
         reasons = [insufficient_rows_reason(name, rows) for name, rows in sides.items()]
         is_auto = isinstance(self.method, str) and self.method == "auto"
-        too_small = is_auto and pairs is None and not views and any(reasons)
+        too_small = is_auto and pairs is None and views is None and any(reasons)
         method, settings = ("principal-axes", {}) if too_small else (self.method, dict(self.settings or {}))
         spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
         own = [name for name in settings if name in _KEYWORDS]

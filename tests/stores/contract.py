@@ -678,9 +678,12 @@ class StoreContract:
     @pytest.mark.parametrize(
         ("loss", "reason"),
         [
-            ("added", r"Of 41 rows in .* 1 row that the migration did not write, for example the one with the id"),
-            ("edited", r"Of 40 rows in .* 3 rows whose vector something else has written since, for example"),
-            ("deleted", r"3 rows of .* have no vector in memory://.*#old any more\."),
+            (
+                "added",
+                r"holds 41 rows, among them 1 row that the migration did not write, for example the one",
+            ),
+            ("edited", r"holds 40 rows, among them 3 rows whose vector something else has written since, for example"),
+            ("deleted", r"3 rows of .* have no usable vector in memory://.*#old any more\."),
             ("source", r"may be the last ones, because memory://.*#old cannot be read: .* does not exist"),
         ],
     )

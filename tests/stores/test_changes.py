@@ -312,6 +312,18 @@ def test_a_catch_up_after_a_crash_writes_what_is_missing(
     assert_migrated(whole(memory("old")), memory("new"))
 
 
+def test_a_dry_catch_up_does_not_say_that_it_copies(memory: Callable[[str], Store], finished: Path) -> None:
+    insert(memory("old"), [3, 1000], seed=8)
+    phases = list[str]()
+    catch_up(
+        *(translator(), memory("old"), memory("new")),
+        journal=finished,
+        dry_run=True,
+        on_rows=lambda phase, done, rows: phases.append(phase),
+    )
+    assert set(phases) == {"comparing", "comparing with the target"}
+
+
 def test_a_catch_up_refuses_a_row_that_cannot_be_translated_before_it_writes(
     memory: Callable[[str], Store], finished: Path
 ) -> None:

@@ -231,6 +231,11 @@ def test_a_file_is_embedded_from_the_command_line(
     assert "Name the column of the texts with --text-column." in wrong.json["error"]
 
 
+def test_the_help_says_that_rows_without_an_old_vector_are_left_out_too(run: Run) -> None:
+    shown = " ".join(run("embed", "--help").out.replace("│", " ").split())
+    assert "Leave out every row without a text, rows of a store without an old vector, and lines" in shown
+
+
 def test_a_column_beside_the_old_one_is_filled_and_caught_up(
     run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +259,10 @@ def test_a_column_beside_the_old_one_is_filled_and_caught_up(
     with duckdb.connect("shop.duckdb") as connection:
         found = connection.execute("select w from items where id in (4, 5) order by id").fetchall()
     np.testing.assert_allclose([row[0] for row in found], encode([texts()[4], "another text"]), atol=1e-6)
+    with duckdb.connect("shop.duckdb") as connection:
+        connection.execute("update items set body = ' ' where id = 6")
+    ran = run(*words, *more, "--catch-up", "--skip-bad")
+    assert "Left out: 1 row without a usable vector or text." in ran.err
 
 
 @pytest.mark.store

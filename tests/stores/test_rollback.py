@@ -47,7 +47,7 @@ def test_a_vector_that_something_else_wrote_beside_the_old_one_is_counted(
     collection.vectors["new"].rows[900] = unit(1, D_OUT, 10)[0]
     collection.payload[900] = collection.payload[5]
     refused = (
-        r"Of 131 rows in memory://undo#old\.new there are 1 row that the migration did not write and 1 row whose "
+        r"memory://undo#old\.new holds 131 rows, among them 1 row that the migration did not write and 1 row whose "
         r"vector something else has written since, for example the one with the id 5\. Nothing was dropped\. Copy"
     )
     with pytest.raises(InputError, match=refused):
@@ -66,6 +66,31 @@ def test_a_rollback_is_refused_where_the_old_vector_of_the_same_collection_is_go
     with pytest.raises(InputError, match=r"may be the last ones, because memory://undo#old\.vector cannot be read"):
         rollback(journal)
     assert rollback(journal, dry_run=True).lost_source is not None
+
+
+def test_a_source_vector_that_is_zero_now_is_not_saved(memory: Callable[[str], Store], journal: Path) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+    migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    rows = _DATABASES["undo"]["old"].vectors["vector"].rows
+    rows[7] = np.zeros_like(rows[7])
+    with pytest.raises(
+        InputError, match=r"1 row of memory://undo#new has no usable vector in memory://undo#old any more"
+    ):
+        rollback(journal)
+
+
+def test_a_long_id_is_shortened(memory: Callable[[str], Store], journal: Path) -> None:
+    ids = pa.array([f"{i} {'x' * 1_000}" for i in range(N)])
+    fill(memory("old"), ids, columns(N))
+    migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    rows = _DATABASES["undo"]["new"].vectors["vector"].rows
+    rows[ids[5].as_py()] = unit(1, D_OUT, 9)[0]
+    first = rollback(journal, dry_run=True).first_added
+    assert first is not None
+    assert first.startswith("'5 xxx")
+    assert len(first) < 200
+    with pytest.raises(InputError, match=r"1 of 1 ids do not exist, the first is 'x+\.\.\.\."):
+        whole(memory("new")).in_order_of(pa.array(["x" * 1_000]), "new")
 
 
 def test_rows_that_a_catch_up_wrote_are_those_of_the_migration(memory: Callable[[str], Store], journal: Path) -> None:

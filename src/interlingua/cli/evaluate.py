@@ -110,7 +110,7 @@ def evaluate(
                 skip_bad=skip_bad,
                 on_rows=progress.on_rows,
             )
-            record("read", rows=spaces[0].n)
+            record("read", rows=spaces[0].n, left_out=0 if left_out is None else left_out["rows"])
             inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
             measured = inputs.without_comparison(translator) if allow_foreign else translator
             others = None

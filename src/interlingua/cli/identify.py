@@ -77,8 +77,8 @@ def identify(
         console.emit_json(asdict(result) | left_out | facts)
         return
     if usable.count:
-        rest = f"of the {len(usable.rows):,} that were looked at, without a vector that can be used"
-        console.note(f"left out: {count_of(usable.count)} {rest}")
+        rest = f"of {len(usable.rows):,} that were read, without a vector that can be used"
+        console.note(f"Left out: {count_of(usable.count)} {rest}.")
     out = console.stdout()
     if parts is not None:
         shown = ", ".join(map(str, parts["ids"][:_SHOWN_IDS]))

@@ -182,10 +182,10 @@ def check_widths(
         InputError: a width differs, or two files differ in rows.
     """
     widths = translator.d_target if translated else translator.d_source, translator.d_target
-    for side, file, width in zip(
-        ("translated source" if translated else "source", "target"), files, widths, strict=True
-    ):
+    for side, file, width in zip(("source", "target"), files, widths, strict=True):
         if file.d != width:
+            if translated and side == "source":
+                raise InputError(f"{file.path} has width {file.d}; translations by this translator have {width}.")
             hint = " Are source and target swapped?" if not translated and files[0].d == translator.d_target else ""
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
     if paired and files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):

@@ -166,6 +166,7 @@ def run_catch_up(
         InputError: a wrong value of ``--since``, or as `interlingua.stores.changes.catch_up`.
     """
     from interlingua.stores import changes, open_source, open_store
+    from interlingua.stores.reembedding import TextEmbedder
 
     column, equals, value = (since or "").partition("=")
     if since is not None and not (column and equals and value):
@@ -192,7 +193,8 @@ def run_catch_up(
         return
     console.note(f"Compared {count_of(done.read)} of {source}: {_counts(done)}.")
     if done.left_out:
-        console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
+        what = "usable vector or text" if isinstance(translator, TextEmbedder) else "usable vector"
+        console.note(f"Left out: {count_of(done.left_out)} without a {what}.")
     if done.kept:
         console.note(
             f"Kept in {target}: {count_of(done.kept)} whose vector something else has written since. --allow-loss "

@@ -33,8 +33,8 @@ _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
     "needed: the limit for the verdict aligned.",
-    "score: how near the weakest measurement comes to its limit. It is 1 wherever all reach theirs, by however little, "
-    "and does not grade an aligned fit.",
+    "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
+    "limit, so it does not rank aligned fits.",
 )
 # Scores of the source model whose counterparts are printed.
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)

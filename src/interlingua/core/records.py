@@ -80,7 +80,7 @@ class Records:
         missing = [value for value in wanted if value not in position]
         if missing:
             raise InputError(
-                f"{where}: {len(missing)} of {len(wanted)} ids do not exist, the first is {missing[0]!r}. "
+                f"{where}: {len(missing)} of {len(wanted)} ids do not exist, the first is {shown(missing[0])}. "
                 "Were rows deleted in the meantime?"
             )
         return self.take([position[value] for value in wanted])

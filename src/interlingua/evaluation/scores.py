@@ -153,8 +153,8 @@ class Evaluation:
         pool: rows in a pool, at most the ``pool`` of `evaluate`.
         n: rows evaluated.
         seed: seed of the pools and the bootstrap.
-        collection: the target rows as queries among the translations of all source rows that were given; None without
-            further source rows.
+        collection: the target rows as queries among the translations of the source rows of one pool and of the further
+            ones; None without further source rows.
     """
 
     forward: DirectionScores
@@ -248,7 +248,8 @@ def evaluate(
             are kept and the rows resampled, so the intervals do not cover the choice of the candidates.
         others: vectors [m, d_source] of further source rows, which need no partner in the target, such as the rest of a
             collection. Then `Evaluation.collection` says how well target rows find their texts among the translations
-            of all source rows. The other scores are of the paired rows alone, and are higher with fewer of them.
+            of the source rows of their pool and of these rows. The other scores are of the paired rows alone, and are
+            higher with fewer of them.
         on_rows: called with the phase, the rows done and the number of rows, at the beginning and after each pool.
 
     Returns:

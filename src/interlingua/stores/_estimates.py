@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores.planning import Options
 
+__all__ = ["measure"]
+
 # An estimate reads pages until it has seen this many rows.
 _ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
 # Texts that an estimate embeds.

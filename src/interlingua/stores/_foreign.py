@@ -35,6 +35,7 @@ def foreign_rows(target: Store, sketches: Sketches, ids: pa.Array) -> npt.NDArra
 
 def _foreign(records: Records, sketches: Sketches) -> IntArray:
     """Return the digests of the ids of rows with a vector that is not one of the migration."""
+    # A vector of zeros is of no use in a search, but something else has written it, and it is kept like any other.
     filled = records.take(np.flatnonzero(np.isfinite(records.vectors).all(axis=1)))
     if not len(filled):
         return np.empty(0, np.int64)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores._protocol import Store
 
+__all__ = ["collection_name", "is_migrated", "made_by", "origin_of"]
+
 # Stores in which a collection, or a column of it, says that a migration made it.
 _MARKED = ("duckdb", "lancedb", "milvus", "qdrant")
 _MARKS = ("interlingua migration ", "migration ")

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
+from interlingua.core.arguments import shown
 from interlingua.core.digests import page_digest
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, concatenated
@@ -52,7 +53,7 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
             known, same = log.compare(conversion.copied(read).row_digests())
             if (known & ~same).any():
                 row = read.ids[int(np.argmax(known & ~same))].as_py()
-                raise _changed(conversion, f"the row with the id {row!r} differs from that read at the start")
+                raise _changed(conversion, f"the row with the id {shown(row)} differs from that read at the start")
             waiting.append(read.take(np.flatnonzero(known)))
             while (page := log.page(number)) is not None and sum(map(len, waiting)) >= page.rows:
                 rows = concatenated(waiting)

@@ -280,7 +280,7 @@ def catch_up(
                 log.add_sketches(written_rows(written))
                 target.upsert(written)
                 log.record_rows(conversion.copied(records).row_digests())
-            report("copying", min(start + FETCHED_ROWS, len(ids)), len(ids))
+            report("comparing with the target" if dry_run else "copying", min(start + FETCHED_ROWS, len(ids)), len(ids))
         if ids and not dry_run:
             target.finish()
         listed = changes_path(path) if changes and not dry_run else None
@@ -311,7 +311,7 @@ def _advise_leaving_out(source: Store) -> Iterator[None]:
         yield
     except UnusableRowError as error:
         selects = "skip_null" in source.capabilities.selects
-        alone = ", or rows without a vector alone with {skip_null}" if selects else ""
+        alone = ", or only rows without a vector with {skip_null}" if selects else ""
         kept = "what the target holds for them stays as it is"
         error.remedy = f"A catch-up can leave out such rows with {{skip_bad}}{alone}; {kept}."
         raise

@@ -71,7 +71,6 @@ class DuckStore(SharedClientStore, TableAdapter):
             f"and lower(table_name) = lower({sql_literal(self._table_names[-1])})"
         )
         self._connect = lambda: Database(duckdb, self._path)
-        # Each is tried in a database in memory, and asked for by the plan and again when the table is made.
 
     def exists(self) -> bool:
         """Return whether the column exists; a missing file is not made."""

@@ -143,7 +143,8 @@ class JointSearch:
         widths = {"source": translator.d_source, "target": translator.d_target}
         self._d = widths[query_space]
         self._own, self._other = (target, source) if query_space == "target" else (source, target)
-        check_flag(translated, "translated"), check_flag(allow_foreign, "allow_foreign")
+        check_flag(translated, "translated")
+        check_flag(allow_foreign, "allow_foreign")
         self._unique_ids = check_flag(unique_ids, "unique_ids")
         self._check_roles(translated=translated)
         # Collections and queries are compared with their spaces before they are translated.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path
-from interlingua.core.arrays import IntArray
+from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path, shown
+from interlingua.core.arrays import IntArray, usable_rows
 from interlingua.core.digests import digest_ids
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.wording import count_of
@@ -41,10 +41,11 @@ class Rollback:
         added: of these, rows that the migration did not write.
         edited: of these, rows of the migration whose vector something else has written since.
         first_added: id of a row that was added or edited, as text.
-        unsaved: of these, rows of the migration that the source no longer holds with a vector.
+        unsaved: of these, rows of the migration that the source no longer holds with a vector that can be used.
         lost_source: why the source could not be read, so that ``unsaved`` is not known; ``None`` if it was read.
         lost_target: why the rows of the target could not be read, so that none of them was counted; ``None`` if they
-            were read.
+            were read, or if the migration is unfinished, when a server may give no rows back; ``rows`` is ``None``
+            then.
     """
 
     dropped: str | None = None
@@ -62,17 +63,17 @@ class Rollback:
         Args:
             source: address of the source.
         """
-        reasons, where = [], f"{self.dropped}"
+        reasons, where = [], str(self.dropped)
         example = f", for example the one with the id {self.first_added}" if self.first_added is not None else ""
         if self.added or self.edited:
             parts = [f"{count_of(self.added)} that the migration did not write"] if self.added else []
             parts += [f"{count_of(self.edited)} whose vector something else has written since"] if self.edited else []
-            reasons.append(f"Of {count_of(self.rows or 0)} in {where} there are {' and '.join(parts)}{example}.")
+            reasons.append(f"{where} holds {count_of(self.rows or 0)}, among them {' and '.join(parts)}{example}.")
         if self.lost_target is not None:
             reasons.append(f"Whether {where} holds rows of others is not known: {self.lost_target}")
         if self.unsaved:
             have = "has" if self.unsaved == 1 else "have"
-            reasons.append(f"{count_of(self.unsaved)} of {where} {have} no vector in {source} any more.")
+            reasons.append(f"{count_of(self.unsaved)} of {where} {have} no usable vector in {source} any more.")
         if self.lost_source is not None:
             reasons.append(
                 f"The vectors in {where} may be the last ones, because {source} cannot be read: {self.lost_source}"
@@ -191,7 +192,7 @@ def _find_losses(log: MigrationJournal, target: Store, on_rows: Callable[[str, i
                 foreign[0] += int((~known).sum())
                 foreign[1] += int((known & ~same).sum())
                 if first is None and not same.all():
-                    first = repr(records.ids[int(np.argmin(same))].as_py())
+                    first = shown(records.ids[int(np.argmin(same))].as_py())
                 rows += len(records)
                 on_rows("reading the target", min(rows, total), total)
     except InterlinguaError as error:
@@ -220,7 +221,7 @@ def _count_unsaved(
             with closing(source.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
                 for records, _ in pages:
                     # New vectors of texts are also written for rows whose old one cannot be used.
-                    usable = np.isfinite(records.vectors).all(axis=1) | embeds
+                    usable = usable_rows(records.vectors) | embeds
                     held.append(digest_ids(records.ids)[usable])
                     rows += len(records)
                     on_rows("reading the source", min(rows, len(written)), len(written))
