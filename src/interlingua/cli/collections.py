@@ -46,7 +46,6 @@ class Collection:
         d: width of the vectors.
         names: names of the payload columns.
         nulls: number of rows without a vector, which are left out.
-        migrated: whether the collection says that a migration wrote its vectors.
     """
 
     def __init__(
@@ -58,13 +57,24 @@ class Collection:
         except BaseException:
             self._store.close()
             raise
-        from interlingua.stores._origin import is_migrated
-
-        url, self.migrated = self._store.url, is_migrated(self._store)
+        url = self._store.url
         self.path = str(url)
         self.title = ".".join(url.names) or text_of(Path(url.path).stem)
         self.n, self.d, self.nulls = info.count, info.d, info.nulls
         self.names: tuple[str, ...] = () if info.schema is None else tuple(info.schema.names)
+
+    @property
+    def file(self) -> VectorFile | None:
+        """The file that the address names; None for a collection of a database."""
+        from interlingua.stores.files import FileStore
+
+        return self._store.file if isinstance(self._store, FileStore) else None
+
+    def is_migrated(self) -> bool:
+        """Return whether the collection says that a migration wrote its vectors."""
+        from interlingua.stores._origin import is_migrated
+
+        return is_migrated(self._store)
 
     def batches(self) -> Iterator[Records]:
         """Yield all rows, in an order that does not change."""
@@ -192,6 +202,7 @@ def read_rows_of_ids(
     *,
     what: str,
     of: str,
+    gaps: int = 0,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> FloatArray:
     """Return the vectors [n, d] of the rows with n ids, in their order. Ids are compared as text.
@@ -201,10 +212,11 @@ def read_rows_of_ids(
         ids: the ids as text.
         what: the side, for messages.
         of: where the ids come from, for messages.
+        gaps: number of rows of the side that could not be read; as many ids may be missing, whose vectors are NaN.
         on_rows: as in `read_same_ids`.
 
     Raises:
-        InputError: an id is missing, or there more than once, or `ids` has one more than once.
+        InputError: more ids are missing than rows, an id is there more than once, or `ids` has one more than once.
     """
     from interlingua.core.records import report_rows
 
@@ -213,12 +225,13 @@ def read_rows_of_ids(
         raise InputError(f"{of} has {len(ids) - len(wanted)} repeated ids, so the rows of {what} are not known.")
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
-    if missing:
+    if len(missing) > gaps:
         raise InputError(
             f"{what} lacks {len(missing)} of the {len(ids)} ids of {of}, the first is {missing[0]!r}. A vector for "
             "each of them is needed."
         )
-    return np.stack([found[key][0] for key in ids])
+    nothing = np.full(side.d, np.nan, np.float32)
+    return np.stack([found[key][0] if key in found else nothing for key in ids])
 
 
 def read_others(
@@ -238,7 +251,6 @@ def read_others(
         seed: of the draw.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
     """
-    from interlingua.core.arrays import usable_rows
     from interlingua.core.records import report_rows, select_rows
 
     if rows < 1:

@@ -187,7 +187,10 @@ def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: _O
         usable &= np.concatenate([usable_rows(block) for block in in_order.vector_blocks()])
     else:
         kept = np.flatnonzero(usable)
-        usable[kept] = usable_rows(_read_by_ids(view, target, kept, on_rows))
+        side = view.side
+        # Rows without a vector and lines that cannot be read are no rows of the view; those of the target go with them.
+        gaps = side.nulls if isinstance(side, Collection) else len(side.skipped)
+        usable[kept] = usable_rows(_read_by_ids(view, target, kept, on_rows, gaps))
     if not usable.any():
         raise InputError(f"--view {view.address}: no row of TARGET has vectors that can be used in both.")
     return usable
@@ -229,7 +232,9 @@ def _in_order(view: View, target: inputs.Side) -> VectorFile | None:
     return of_view
 
 
-def _read_by_ids(view: View, target: inputs.Side, drawn: IntArray | None, on_rows: _OnRows | None) -> FloatArray:
+def _read_by_ids(
+    view: View, target: inputs.Side, drawn: IntArray | None, on_rows: _OnRows | None, gaps: int = 0
+) -> FloatArray:
     """Return the vectors [n, d] that a view has for rows of the target; for all rows where `drawn` is None.
 
     Raises:
@@ -241,8 +246,14 @@ def _read_by_ids(view: View, target: inputs.Side, drawn: IntArray | None, on_row
                 f"{what} has no ids, and a row of a store and a row of a file belong together by their ids. Give "
                 "it as a file with a column of ids, such as .parquet or .jsonl."
             )
-    keys = read_ids(target, drawn)
-    return read_rows_of_ids(view.side, keys, what=f"--view {view.address}", of=f"TARGET {target.path}", on_rows=on_rows)
+    return read_rows_of_ids(
+        view.side,
+        read_ids(target, drawn),
+        what=f"--view {view.address}",
+        of=f"TARGET {target.path}",
+        gaps=gaps,
+        on_rows=on_rows,
+    )
 
 
 def _open_file(url: StoreURL, *, skip_bad: bool = False) -> VectorFile:
@@ -272,10 +283,7 @@ def _open_file(url: StoreURL, *, skip_bad: bool = False) -> VectorFile:
 
 def _file_of(side: inputs.Side) -> VectorFile | None:
     """Return the file that a side is, also one that an address names; None for a collection of a database."""
-    if isinstance(side, VectorFile):
-        return side
-    url = parse_url(side.path)
-    return _open_file(url) if url.scheme == "file" else None
+    return side if isinstance(side, VectorFile) else side.file
 
 
 def read_ids(side: inputs.Side, drawn: IntArray | None) -> list[str]:
