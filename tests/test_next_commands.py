@@ -42,6 +42,8 @@ EVALUATE = "interlingua evaluate t OLD_PAIRS.npy NEW_PAIRS.npy"
             {"skip_bad": True, "nulls": 3},
             ["interlingua migrate t 'lancedb://l#t' TARGET --skip-bad --dry-run"],
         ),
+        ("old.jsonl", {"skip_bad": True}, ["interlingua migrate t old.jsonl TARGET --skip-bad --dry-run"]),
+        ("old.csv", {"skip_bad": True, "layout": [("--column", "v")]}, []),
         *(
             (
                 source,

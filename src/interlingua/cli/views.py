@@ -13,7 +13,7 @@ import numpy.typing as npt
 import typer
 
 from interlingua.cli import inputs
-from interlingua.cli.collections import Collection, read_rows_of_ids
+from interlingua.cli.collections import Collection, ids_as_text, read_rows_of_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
@@ -246,9 +246,16 @@ def _read_by_ids(
                 f"{what} has no ids, and a row of a store and a row of a file belong together by their ids. Give "
                 "it as a file with a column of ids, such as .parquet or .jsonl."
             )
+    keys = read_ids(target, drawn)
+    wanted = [key for key in keys if key is not None]
+    if len(wanted) < len(keys):
+        raise InputError(
+            f"TARGET {target.path} has {len(keys) - len(wanted)} rows without an id, and its rows and those of --view "
+            f"{view.address} belong together by their ids. Give each row an id."
+        )
     return read_rows_of_ids(
         view.side,
-        read_ids(target, drawn),
+        wanted,
         what=f"--view {view.address}",
         of=f"TARGET {target.path}",
         gaps=gaps,
@@ -286,19 +293,19 @@ def _file_of(side: inputs.Side) -> VectorFile | None:
     return side if isinstance(side, VectorFile) else side.file
 
 
-def read_ids(side: inputs.Side, drawn: IntArray | None) -> list[str]:
-    """Return as text the ids of rows of a side; of all rows where `drawn` is None."""
+def read_ids(side: inputs.Side, drawn: IntArray | None) -> list[str | None]:
+    """Return as text the ids of rows of a side, None for a row without one; of all rows where `drawn` is None."""
     from interlingua.core.records import select_rows
 
     if isinstance(side, VectorFile):
         ids = cast("pa.Array", side.ids())
-        return list(map(str, (ids if drawn is None else ids.take(drawn)).to_pylist()))
+        return ids_as_text(ids if drawn is None else ids.take(drawn))
     pages = side.batches() if drawn is None else select_rows(side.batches(), drawn)
-    return [str(key) for page in pages for key in page.ids.to_pylist()]
+    return [key for page in pages for key in ids_as_text(page.ids)]
 
 
 def _have_ids_in_common(first: VectorFile, second: VectorFile) -> bool:
     ids = first.ids(), second.ids()
     if ids[0] is None or ids[1] is None:
         return False
-    return not set(map(str, ids[0].to_pylist())).isdisjoint(map(str, ids[1].to_pylist()))
+    return bool(set(ids_as_text(ids[0])) & set(ids_as_text(ids[1])) - {None})
