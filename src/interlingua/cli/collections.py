@@ -33,6 +33,7 @@ __all__ = [
     "read_others",
     "read_rows_of_ids",
     "read_same_ids",
+    "repeated_id",
 ]
 
 _PAGE_ROWS = 4_096
@@ -130,6 +131,11 @@ def file_of(address: str) -> Path | None:
 def ids_as_text(ids: pa.Array) -> list[str | None]:
     """Return ids as text, by which rows are matched; None for a row without an id, which is matched with none."""
     return [None if key is None else str(key) for key in ids.to_pylist()]
+
+
+def repeated_id(side: VectorFile | Collection, key: str) -> InputError:
+    """Return the error about an id that more than one row of a side has."""
+    return InputError(f"{side.path} has the id {shown(key)} more than once, so its partner is not known.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +336,7 @@ def _by_id(
             if key is None:
                 continue
             if key in rows:
-                raise InputError(f"{side.path} has the id {shown(key)} more than once, so its partner is not known.")
+                raise repeated_id(side, key)
             if among is not None and key not in among:
                 continue
             if is_usable:

@@ -264,8 +264,9 @@ def read_usable_sample(
     from interlingua.core.records import report_rows, select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    drawn = np.sort(np.random.default_rng(seed).choice(collection.n, min(rows, collection.n), replace=False))
-    pages = list(select_rows(report_rows(collection.batches(), collection.n, on_rows), drawn))
+    drawn = inputs.drawn_rows(collection, rows, seed)
+    read = report_rows(collection.batches(), collection.n, on_rows)
+    pages = list(read if drawn is None else select_rows(read, drawn))
     masks = [usable_rows(page.vectors) for page in pages]
     usable = np.concatenate(masks)
     if not usable.any():

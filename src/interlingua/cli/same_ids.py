@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.cli.collections import Collection, ids_as_text
-from interlingua.core.arguments import shown
+from interlingua.cli.collections import Collection, ids_as_text, repeated_id
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,9 +47,9 @@ def find_same_ids(files: Sequence[Side], on_rows: Callable[[str, int, int], None
     for row, key in enumerate(_ids(large, on_rows)):
         if key is not None and key in rows:
             if key in repeated:
-                raise _repeated(small, key)
+                raise repeated_id(small, key)
             if key in partners:
-                raise _repeated(large, key)
+                raise repeated_id(large, key)
             partners[key] = row
     if not partners:
         raise InputError(
@@ -116,7 +115,3 @@ def _ids(side: Side, on_rows: Callable[[str, int, int], None]) -> Iterator[str |
         yield from ids_as_text(page.ids)
         done += len(page)
         on_rows("reading ids", done, side.n)
-
-
-def _repeated(side: Side, key: str) -> InputError:
-    return InputError(f"{side.path} has the id {shown(key)} more than once, so its partner is not known.")
