@@ -99,3 +99,13 @@ def test_what_cannot_be_used_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(InputError, match=message):
         il.align_spaces({name: z[:rows] for name, z in list(spaces[0].items())[:keep]}, **settings)
+
+
+def test_rows_that_are_left_out_of_a_space_are_counted_in_the_trace(
+    spaces: tuple[dict[str, Rows], dict[str, Rows]],
+) -> None:
+    x, y = spaces[0]["wide"][:300].copy(), spaces[0]["narrow"][:300]
+    x[5] = np.nan
+    fit = il.align_spaces({"a": x, "b": y}, skip_bad=True, start="cold", steps=2, **TINY)["a", "b"]
+    steps = [step for step in fit.trace if step["step"] == "unusable rows"]
+    assert steps == [{"step": "unusable rows", "side": "a", "rows": 1, "of": 300}]

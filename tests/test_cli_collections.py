@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run, insert
+from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
 
 duckdb = pytest.importorskip("duckdb")
@@ -379,3 +380,18 @@ def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: t
     target = stores[1]  # the vector exists too
     error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", "--json").json["error"]
     assert "only if that collection is the source" in error
+
+
+def test_only_who_asks_for_the_mark_of_a_migration_reads_it(
+    planted: tuple[Rows, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interlingua.cli.collections import Collection
+    from interlingua.cli.inputs import closing_sides
+
+    def fail(_: object) -> bool:
+        raise InputError("the mark cannot be read")
+
+    monkeypatch.setattr("interlingua.stores._origin.is_migrated", fail)
+    collection = Collection(put(tmp_path / "s.duckdb", "old", planted[0], range(6)))
+    with closing_sides([collection]), pytest.raises(InputError, match="the mark cannot be read"):
+        collection.is_migrated()

@@ -381,6 +381,20 @@ def test_the_command_fits_on_public_texts_and_checks_both_collections(
     assert str(folder / "embed.py") not in saved
 
 
+def test_rows_left_out_of_a_collection_are_counted(run: Run, place: dict[str, Any]) -> None:
+    folder = place["folder"]
+    rows = np.load(folder / "old.npy")
+    rows[4] = np.nan
+    np.save(folder / "old.npy", rows)
+    given = (*place["encoders"], "--texts", folder / "texts.txt", "--sample", 350, "--skip-bad")
+    ran = run("fit", folder / "old.npy", *given, "--out", folder / "t", "--log", folder / "log.jsonl", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["left_out"] == {"source": {"rows": 1, "first": [4]}}
+    assert "source: 1 without a vector that can be used is left out; the first: id 4\n" in ran.err
+    read = next(line for line in (folder / "log.jsonl").read_text().splitlines() if '"read"' in line)
+    assert json.loads(read)["left_out"] == {"source": 1}
+
+
 def test_a_translator_needs_no_collection_and_names_can_be_given(run: Run, place: dict[str, Any]) -> None:
     folder = place["folder"]
     given = (

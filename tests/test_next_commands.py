@@ -42,12 +42,7 @@ EVALUATE = "interlingua evaluate t OLD_PAIRS.npy NEW_PAIRS.npy"
             {"skip_bad": True, "nulls": 3},
             ["interlingua migrate t 'lancedb://l#t' TARGET --skip-bad --dry-run"],
         ),
-        (
-            "old.jsonl",
-            {"skip_bad": True},
-            ["interlingua migrate t old.jsonl TARGET --skip-bad --dry-run"],
-        ),
-        # A migration takes no layout of a file, and a translation leaves out no rows.
+        ("old.jsonl", {"skip_bad": True}, ["interlingua migrate t old.jsonl TARGET --skip-bad --dry-run"]),
         ("old.csv", {"skip_bad": True, "layout": [("--column", "v")]}, []),
         *(
             (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,26 @@ def test_candidates_are_read_without_the_rows(planted: tuple[Rows, Rows]) -> Non
     fit = il.align(spoiled(planted[0], {0: 0.0}), targets, skip_bad=True, rounds=0)
     assert fit.card()["source"]["left_out"]["rows"] == 1
     assert [each["rows"] for each in fit.candidates] == [N - 4, 300]
+    steps = [(step["side"], step["rows"], step["of"]) for step in fit.trace if step["step"] == "unusable rows"]
+    assert steps[0] == ("source", 1, N)
+    of_target = fit.card()["target"].get("left_out")
+    assert steps[1:] == ([] if of_target is None else [("target", 4, of_target["of"])])
+
+
+def test_rows_left_out_of_every_part_of_a_larger_target_are_counted(planted: tuple[Rows, Rows]) -> None:
+    from interlingua.aligners.base import Problem
+    from interlingua.aligners.candidates import _Trial, _with_rows_of
+    from interlingua.aligners.usable import usable_space
+
+    parts = usable_space(spoiled(planted[1]), "a"), usable_space(planted[1][:300], "b")
+    fit: Any = None
+    trials = [_Trial(name, Problem.of(planted[0], part), fit) for name, part in zip("ab", parts, strict=True)]
+    larger = _with_rows_of(trials[0], trials[1], None, 0)
+    assert larger is not None
+    assert larger.target.left_out == {"rows": 4, "of": N + 300}
+    parted = _with_rows_of(trials[1], trials[1], None, 0)
+    assert parted is not None
+    assert parted.target.left_out is None
 
 
 def test_labels_stay_in_step(planted: tuple[Rows, Rows]) -> None:
@@ -81,6 +102,7 @@ def test_labels_stay_in_step(planted: tuple[Rows, Rows]) -> None:
     read = UsableInputs.of(spoiled(planted[0]), planted[1], labels=(names, np.arange(N)))
     assert read.labels[0] == [name for i, name in enumerate(names) if i not in BAD]
     assert read.labels[1] == list(range(N))
+    assert read.source.left_out == {"rows": 4, "of": N, "first": list(BAD)}
     with pytest.raises(InputError, match="labels of the source have 599 entries and the source has 600 rows"):
         UsableInputs.of(spoiled(planted[0]), planted[1], labels=(names[1:], names))
     with pytest.raises(InputError, match="labels must be two sequences"):
@@ -97,7 +119,8 @@ def test_a_view_and_its_target_lose_the_same_rows(planted: tuple[Rows, Rows]) ->
     assert read.target.name == "new"
     np.testing.assert_array_equal(read.target.vectors, planted[1][kept])
     np.testing.assert_array_equal(read.views["other"].vectors, planted[0][kept])
-    assert read.steps == ({"step": "unusable rows", "side": "target", "rows": 2, "of": N},)
+    assert read.target.left_out == {"rows": 2, "of": N, "first": [3, 7]}
+    assert (read.source.left_out, read.steps) == (None, ())
     with pytest.raises(InputError, match=r"views\[0\] has 599 rows and the target 600"):
         UsableInputs.of(planted[0], planted[1], views=[view[1:]])
 
@@ -105,7 +128,7 @@ def test_a_view_and_its_target_lose_the_same_rows(planted: tuple[Rows, Rows]) ->
 def test_pairs_are_counted_with_all_rows() -> None:
     source, target = np.array([True, False, True, True]), np.array([True, True, False])
     assert renumber_pairs(np.array([[0, 1], [1, 1], [3, 0], [2, 2]]), source, target).tolist() == [[0, 1], [2, 0]]
-    with pytest.raises(InputError, match="each of the 1 pairs has a row without a vector that can be used"):
+    with pytest.raises(InputError, match="Each of the 1 known pairs has a row without a vector that can be used"):
         renumber_pairs(np.array([[1, 1]]), source, target)
 
 
@@ -179,9 +202,11 @@ def test_lines_that_cannot_be_read_are_named_and_make_row_numbers_useless(
     assert ran.json["source"] == {
         "rows": N - 2,
         "of": N,
-        "left_out": {"rows": 2, "first": [4], "lines": ["line 10"]},
+        # Rows after such a line have other numbers than the lines of the file.
+        "left_out": {"rows": 2, "first": [], "lines": ["line 10"]},
     }
-    assert "the first: line 10, row 4" in ran.err
+    assert "the first: line 10\n" in ran.err
+    assert load(folder / "t").card["source"]["left_out"] == {"rows": 2, "of": N}
     refused = run(*command, "--force", "--pairs", folder / "pairs.npy")
     assert refused.code == 2
     assert "has lines that cannot be read, the first is 'line 10'" in refused.json["error"] or (
@@ -275,7 +300,8 @@ def test_pairs_of_an_evaluation_stay_in_step(run: Run, folder: Path, saved: Path
     assert [(event["rows"], event["left_out"]) for event in logged if event["event"] == "read"] == [(500, 5)]
     assert (ran.json["n"], ran.json["forward"]["top1"]) == (500, 1)
     assert ran.json["left_out"] == {"rows": 5, "first": [7, 9, 23, 31, 47]}
-    assert "pairs: 5 without a vector that can be used are left out; the first: 7, 9, 23, 31, 47" in ran.err
+    first = "row 7, row 9, row 23, row 31, row 47"
+    assert f"pairs: 5 without a vector that can be used are left out; the first: {first}\n" in ran.err
     lines = [f'{{"vector": {row.tolist()}}}' for row in planted[0]]
     (folder / "cut.jsonl").write_text("\n".join([*lines, "{"]))
     cut = run("evaluate", saved, folder / "cut.jsonl", folder / "target.npy", "--skip-bad", "--json")
@@ -315,3 +341,68 @@ def test_a_calibration_leaves_out_the_rows(
     pairs = {"pairs": {"rows": 5, "first": [7, 9, 23, 31, 47]}}
     assert ran.json["left_out"] == (pairs if paired else sides)
     assert ran.json["rows"] == ([N - 5] * 2 if paired else [N - 4, N - 1])
+
+
+def test_a_calibration_names_lines_that_cannot_be_read(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    lines = [f'{{"vector": {row.tolist()}}}' for row in planted[0]]
+    (folder / "source.jsonl").write_text("\n".join(["{", *lines]))
+    command = ("calibrate", saved, folder / "source.jsonl", folder / "target.npy", "--skip-bad")
+    ran = run(*command, "--out", folder / "c", "--json")
+    assert ran.code == 0, ran.err
+    assert "source: 1 without a vector that can be used is left out; the first: line 1\n" in ran.err
+
+
+def test_a_fit_of_files_counts_the_rows_in_its_trace(run: Run, folder: Path, planted: tuple[Rows, Rows]) -> None:
+    np.save(folder / "source.npy", spoiled(planted[0]))
+    command = ("fit", folder / "source.npy", folder / "target.npy", "--skip-bad", "--method", "identity")
+    ran = run(*command, "--allow-failed", "--out", folder / "t", "--log", folder / "log.jsonl")
+    assert ran.code == 0, ran.err
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    found = [(each["side"], each["rows"], each["of"]) for each in events if each.get("step") == "unusable rows"]
+    assert found == [("source", 4, N)]
+
+
+def lines_of(rows: Rows, ids: Sequence[Any]) -> str:
+    return "\n".join(json.dumps({"id": i, "vector": row.tolist()}) for i, row in zip(ids, rows, strict=True))
+
+
+def test_rows_without_a_partner_are_no_pairs_that_were_left_out(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    old = spoiled(planted[0], {3: 0.0, 7: 0.0})
+    (folder / "old.jsonl").write_text(lines_of(old[:100], range(100)))
+    (folder / "new.jsonl").write_text(lines_of(spoiled(planted[1], {9: 0.0}), [i for i in range(N) if i != 7] + ["x"]))
+    addresses = [f"file://{folder}/{name}.jsonl?id=id" for name in ("old", "new")]
+    ran = run("evaluate", saved, *addresses, "--skip-bad", "--json")
+    assert ran.code == 0, ran.err
+    assert set(ran.json["left_out"]["first"]) == {"3", "10"}
+    assert ran.json["left_out"]["rows"] == 2
+    assert "pairs: 2 without a vector that can be used are left out; the first: id 3, id 10" in ran.err
+
+
+def test_ids_are_asked_to_be_unique_only_where_they_have_a_partner(
+    run: Run, folder: Path, planted: tuple[Rows, Rows]
+) -> None:
+    (folder / "new.jsonl").write_text(lines_of(planted[1], [*range(N - 2), None, None]))
+    for own, code in (([*range(500), "twice", "twice", None], 0), ([*range(501), 7, None], 2)):
+        (folder / "old.jsonl").write_text(lines_of(planted[0][: len(own)], own))
+        files = (folder / "old.jsonl", folder / "new.jsonl", "--pair-by-id", "--method", "procrustes", "--force")
+        ran = run("fit", *files, "--out", folder / "t", "--json")
+        assert ran.code == code, ran.err
+        if code:
+            assert "old.jsonl has the id '7' more than once" in ran.json["error"]
+        else:
+            assert ran.json["pairs"] == {"rows": 500, "of": 500, "by_id": True}
+
+
+def test_pairs_by_id_of_which_none_can_be_used_are_refused_by_their_option(
+    run: Run, folder: Path, planted: tuple[Rows, Rows]
+) -> None:
+    (folder / "old.jsonl").write_text(lines_of(spoiled(planted[0], {3: 0.0}), ["old"] * 3 + [3] + ["old"] * (N - 4)))
+    (folder / "new.jsonl").write_text(lines_of(planted[1], range(N)))
+    files = (folder / "old.jsonl", folder / "new.jsonl", "--pair-by-id", "--skip-bad")
+    ran = run("fit", *files, "--out", folder / "t", "--json")
+    assert ran.code == 2
+    assert ran.json["error"].endswith("so that no known pair is left. Leave --pair-by-id out.")

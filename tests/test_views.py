@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,56 @@ def test_rows_of_files_with_the_same_ids_are_matched_by_them(run: Any, spaces: A
     ran = run("fit", paths["source"], paths["target"], "--view", tmp_path / "twice.parquet", *options, "--force")
     assert ran.code == 2
     assert "twice.parquet has the id 'False-3' more than once" in " ".join(ran.err.split())
+
+
+def lines_of(ids: Sequence[int], rows: Any) -> str:
+    lines = (f'{{"id": {i}, "vector": {row.tolist()}}}' for i, row in zip(ids, rows, strict=True))
+    return "\n".join(lines).replace("nan", "NaN")
+
+
+def test_a_target_of_an_address_is_read_beside_a_view_without_rows_that_cannot_be_used(
+    run: Any, spaces: Any, given: Any, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "source.npy", spaces["target"].copy()
+    target[5] = np.nan
+    np.save(source, spaces["source"])
+    (tmp_path / "target.jsonl").write_text(lines_of(range(M), target))
+    np.save(tmp_path / "view.npy", spaces["views"]["first"])
+    command = ("fit", source, f"file://{tmp_path}/target.jsonl?id=id", "--view", tmp_path / "view.npy", "--skip-bad")
+    ran = run(*command, "--allow-failed", "--out", tmp_path / "t")
+    assert ran.code == 0, ran.err
+    assert drawn(spaces, given) == [i for i in range(M) if i != 5]
+
+
+@pytest.mark.parametrize("kind", ["lines", "store"])
+def test_rows_that_a_view_lacks_are_left_out_where_it_is_matched_by_ids(
+    run: Any, spaces: Any, given: Any, tmp_path: Path, kind: str
+) -> None:
+    rows = spaces["views"]["first"]
+    np.save(tmp_path / "source.npy", spaces["source"])
+    (tmp_path / "target.jsonl").write_text(lines_of(range(M), spaces["target"]))
+    view = str(tmp_path / "first.jsonl")
+    lines = lines_of(range(M), rows).split("\n")
+    lines[7] = "{"
+    Path(view).write_text("\n".join(lines))
+    if kind == "store":
+        duckdb = pytest.importorskip("duckdb")
+        view = f"duckdb://{tmp_path}/s.duckdb#items.first"
+        with duckdb.connect(str(tmp_path / "s.duckdb")) as connection:
+            connection.execute(f"create table items(id bigint primary key, first float[{rows.shape[1]}])")
+            values = [(i, None if i == 7 else row.tolist()) for i, row in enumerate(rows)]
+            connection.executemany("insert into items values (?, ?)", values)
+    command = ("fit", tmp_path / "source.npy", tmp_path / "target.jsonl", "--view", view, "--allow-failed")
+    ran = run(*command, "--skip-bad", "--out", tmp_path / "t", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["target"]["left_out"] == {"rows": 1, "first": [7]}
+    kept = [i for i in range(M) if i != 7]
+    assert drawn(spaces, given) == kept
+    np.testing.assert_array_equal(next(iter(given["views"].values())).vectors, rows[kept])
+    (tmp_path / "target.jsonl").write_text(lines_of(range(1, M + 1), spaces["target"]))
+    refused = run(*command, "--skip-bad", "--force", "--out", tmp_path / "t", "--json")
+    assert refused.code == 2
+    assert "lacks 2 of the 200 ids" in refused.json["error"]
 
 
 def drawn(spaces: Any, given: Any) -> list[int]:

@@ -138,7 +138,7 @@ def align(
     """
     from interlingua.aligners.candidates import fit_candidates, linear_for_candidates, read_candidates
     from interlingua.aligners.criterion import apply_criteria, check_criteria
-    from interlingua.aligners.usable import UsableInputs, advise_skip_bad, usable_space
+    from interlingua.aligners.usable import UsableInputs, advise_skip_bad, left_out_steps, usable_space
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
@@ -147,10 +147,10 @@ def align(
     criteria = check_criteria(criteria)
     with fit_progress(progress, report) as report, advise_skip_bad():
         candidates = read_candidates(target, usable_space) if skip_bad else read_candidates(target)
-        left_out: tuple[Mapping[str, Any], ...] = ()
+        pairs_left_out: tuple[Mapping[str, Any], ...] = ()
         if skip_bad and candidates is None:
             usable = UsableInputs.of(source, target, pairs=pairs, labels=labels, views=views)
-            source, target, left_out = usable.source, usable.target, usable.steps
+            source, target, pairs_left_out = usable.source, usable.target, usable.steps
             pairs, labels, views = usable.pairs, usable.labels, usable.views
         elif skip_bad:
             source = usable_space(source, "source")
@@ -170,7 +170,8 @@ def align(
         verdict = fit.verdict or judge(aligner, problem, fit, seed=seed, on_step=report)
         verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
         sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
-        fit = replace(fit, trace=(sampled, *left_out, *problem.counts, *fit.trace))
+        left_out = left_out_steps({"source": problem.source, "target": problem.target})
+        fit = replace(fit, trace=(sampled, *left_out, *pairs_left_out, *problem.counts, *fit.trace))
         alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried, on_step=report)
         report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
         return alignment
@@ -211,7 +212,7 @@ def align_spaces(
         MissingExtraError: the extra ``neural`` is not installed.
     """
     from interlingua.aligners.criterion import apply_criteria, check_criteria
-    from interlingua.aligners.usable import advise_skip_bad, usable_space
+    from interlingua.aligners.usable import advise_skip_bad, left_out_steps, usable_space
     from interlingua.core.networks import NetworkMap
     from interlingua.neural.aligner import Adversarial, verdict_of
 
@@ -243,7 +244,8 @@ def align_spaces(
             seed=seed,
             on_step=report,
         )
-        trace = ({"step": "rows", **{name: len(sample) for name, sample in rows.items()}}, *steps)
+        sampled = {"step": "rows", **{name: len(sample) for name, sample in rows.items()}}
+        trace = (sampled, *left_out_steps(spaces), *steps)
         alignments = {}
         for a, b in combinations(spaces, 2):
             forward = NetworkMap(trained, a, b)

@@ -257,8 +257,13 @@ def _with_rows_of(trial: _Trial, other: _Trial, max_rows: int | None, seed: int)
         return None
     more = more[np.sort(np.random.default_rng(seed).permutation(len(more))[:room])]
     union = np.concatenate([rows, more])
-    name = f"{trial.name} + {other.name}"
-    return replace(trial.problem, target=EmbeddingSpace(union, name=name), rows=(trial.problem.rows[0], union))
+    space = EmbeddingSpace(union, name=f"{trial.name} + {other.name}")
+    sides = trial.problem.target, other.problem.target
+    records = [side.left_out or {"rows": 0, "of": side.n} for side in sides]
+    if any(record["rows"] for record in records):
+        # The numbers of rows are those of one candidate, and name no row of the larger target.
+        space = space.with_left_out(*(sum(record[name] for record in records) for name in ("rows", "of")))
+    return replace(trial.problem, target=space, rows=(trial.problem.rows[0], union))
 
 
 def _agrees_better(verdict: Verdict, before: Verdict) -> bool:

@@ -15,7 +15,7 @@ from interlingua.core.arrays import IntArray, as_array, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.spaces import EmbeddingSpace, as_space
 
-__all__ = ["FIRST_ROWS", "UsableInputs", "advise_skip_bad", "renumber_pairs", "usable_space"]
+__all__ = ["FIRST_ROWS", "UsableInputs", "advise_skip_bad", "left_out_steps", "renumber_pairs", "usable_space"]
 
 # Rows that a card and a message name.
 FIRST_ROWS = 5
@@ -33,7 +33,7 @@ class UsableInputs:
         pairs: known pairs of the rows that are left, by their new numbers; or None.
         labels: categories of these rows, or None.
         views: vectors of these target rows by further models; or None.
-        steps: what was left out, as steps for the trace.
+        steps: the pairs that were left out, as steps for the trace; each side has a record of its own rows.
     """
 
     source: EmbeddingSpace
@@ -64,11 +64,12 @@ class UsableInputs:
             check_view_rows(view_label(name), len(own), len(usable[1]))
             usable[1] = usable[1] & own
         spaces = _select(source, "source", usable[0]), _select(target, "target", usable[1])
-        steps = [step for name, kept in zip(("source", "target"), usable, strict=True) for step in _step(name, kept)]
+        steps: list[dict[str, Any]] = []
         index = check_pairs(pairs, (len(usable[0]), len(usable[1])))
         if index is not None:
             kept = renumber_pairs(index, usable[0], usable[1])
-            steps += _step("pairs", np.arange(len(index)) < len(kept))
+            if len(kept) < len(index):
+                steps.append(_step("pairs", len(index) - len(kept), len(index)))
             pairs = kept
         # Labels that are no pair of sequences are refused where they are read.
         if isinstance(labels, tuple | list) and len(labels) == len(usable):
@@ -103,8 +104,9 @@ def renumber_pairs(pairs: IntArray, source: _Mask, target: _Mask) -> IntArray:
     kept = source[pairs[:, 0]] & target[pairs[:, 1]]
     if not kept.any():
         raise InputError(
-            f"pairs: each of the {len(pairs)} pairs has a row without a vector that can be used, so that no pair is "
-            "left. Give other pairs, or leave pairs out."
+            f"Each of the {len(pairs)} known pairs has a row without a vector that can be used, so that no pair is "
+            "left.",
+            "Give other pairs, or leave {pairs=...} out.",
         )
     columns = zip((source, target), pairs[kept].T, strict=True)
     return np.stack([np.cumsum(side)[column] - 1 for side, column in columns], axis=1)
@@ -153,7 +155,12 @@ def _select(vectors: Any, name: str, usable: _Mask) -> EmbeddingSpace:
     return space.with_left_out(len(left_out), len(usable), left_out[:FIRST_ROWS].tolist())
 
 
-def _step(name: str, kept: _Mask) -> list[dict[str, Any]]:
-    """Return the step that counts what was left out; none if nothing was."""
-    count = len(kept) - int(kept.sum())
-    return [{"step": "unusable rows", "side": name, "rows": count, "of": len(kept)}] if count else []
+def left_out_steps(spaces: Mapping[str, EmbeddingSpace]) -> list[dict[str, Any]]:
+    """Return a step for the trace for each space, by its name, of which rows were left out."""
+    records = {name: space.left_out for name, space in spaces.items()}
+    return [_step(name, each["rows"], each["of"]) for name, each in records.items() if each is not None]
+
+
+def _step(name: str, count: int, of: int) -> dict[str, Any]:
+    """Return the step that counts what was left out of a side or of the pairs."""
+    return {"step": "unusable rows", "side": name, "rows": count, "of": of}

@@ -11,7 +11,7 @@ from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, tables
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.fit_rows import find_usable, note_left_out, read_pairs_of_rows
+from interlingua.cli.fit_rows import find_usable, note_left_out, read_pairs_of_rows, row_word
 from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
@@ -138,8 +138,9 @@ def calibrate(
                     for side, each in zip(inputs.SIDES, found, strict=True)
                     if each is not None and each.count
                 }
+        of = {"pairs": files, "source": files[:1], "target": files[1:]}
         for what, rows in left_out.items():
-            note_left_out(rows, what)
+            note_left_out(rows, what, row_word(of[what]))
         record("read", rows=[space.n for space in spaces], left_out=sum(rows["rows"] for rows in left_out.values()))
         inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
         with console.working("Measuring scores", record):

@@ -16,6 +16,8 @@ from interlingua.core.values import named_row, python_values
 from interlingua.core.wording import text_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from interlingua.core.arrays import FloatArray
     from interlingua.core.records import Records
     from interlingua.io import VectorFile
@@ -26,10 +28,12 @@ __all__ = [
     "Paired",
     "check_same_order",
     "file_of",
+    "ids_as_text",
     "open_rows",
     "read_others",
     "read_rows_of_ids",
     "read_same_ids",
+    "repeated_id",
 ]
 
 _PAGE_ROWS = 4_096
@@ -46,7 +50,6 @@ class Collection:
         d: width of the vectors.
         names: names of the payload columns.
         nulls: number of rows without a vector, which are left out.
-        migrated: whether the collection says that a migration wrote its vectors.
     """
 
     def __init__(
@@ -58,13 +61,24 @@ class Collection:
         except BaseException:
             self._store.close()
             raise
-        from interlingua.stores._origin import is_migrated
-
-        url, self.migrated = self._store.url, is_migrated(self._store)
+        url = self._store.url
         self.path = str(url)
         self.title = ".".join(url.names) or text_of(Path(url.path).stem)
         self.n, self.d, self.nulls = info.count, info.d, info.nulls
         self.names: tuple[str, ...] = () if info.schema is None else tuple(info.schema.names)
+
+    @property
+    def file(self) -> VectorFile | None:
+        """The file that the address names; None for a collection of a database."""
+        from interlingua.stores.files import FileStore
+
+        return self._store.file if isinstance(self._store, FileStore) else None
+
+    def is_migrated(self) -> bool:
+        """Return whether the collection says that a migration wrote its vectors."""
+        from interlingua.stores._origin import is_migrated
+
+        return is_migrated(self._store)
 
     def batches(self) -> Iterator[Records]:
         """Yield all rows, in an order that does not change."""
@@ -114,6 +128,16 @@ def file_of(address: str) -> Path | None:
     return Path(url.path) if url.scheme == "file" and not url.names and not url.options else None
 
 
+def ids_as_text(ids: pa.Array) -> list[str | None]:
+    """Return ids as text, by which rows are matched; None for a row without an id, which is matched with none."""
+    return [None if key is None else str(key) for key in ids.to_pylist()]
+
+
+def repeated_id(side: VectorFile | Collection, key: str) -> InputError:
+    """Return the error about an id that more than one row of a side has."""
+    return InputError(f"{side.path} has the id {shown(key)} more than once, so its partner is not known.")
+
+
 @dataclass(frozen=True, eq=False)
 class Paired:
     """Rows with the same ids.
@@ -122,7 +146,7 @@ class Paired:
         vectors: [n, d_source] and [n, d_target].
         names: n names of the source rows and of the target rows: ids, and the values of a column where one is shown.
         keys: their n ids as text.
-        left_out: ids of rows of either side that were read and left out, because their vector cannot be used.
+        left_out: ids on both sides whose rows were read and left out, because a vector of them cannot be used.
     """
 
     vectors: tuple[FloatArray, FloatArray]
@@ -167,9 +191,13 @@ def read_same_ids(
     if rows is not None and rows < small.n:
         drawn = np.sort(np.random.default_rng(seed).choice(small.n, rows, replace=False))
     first_pages, second_pages = (report_rows(side.batches(), side.n, on_rows) for side in (small, large))
-    left_out: list[str] | None = [] if skip_bad else None
-    chosen = _by_id(select_rows(first_pages, drawn), small, show[order[0]], left_out)
-    matched = _by_id(second_pages, large, show[order[1]], left_out, among=chosen)
+    left_out: list[list[str] | None] = [[], []] if skip_bad else [None, None]
+    chosen = _by_id(select_rows(first_pages, drawn), small, show[order[0]], left_out[0])
+    unusable = dict.fromkeys(left_out[0] or ())
+    matched = _by_id(second_pages, large, show[order[1]], left_out[1], among=chosen.keys() | unusable.keys())
+    without = dict.fromkeys(left_out[1] or ())
+    # A row without a partner would not be used either way.
+    missing = [key for key in unusable if key in matched or key in without]
     keys = [key for key in chosen if key in matched]
     if len(keys) < 2:  # noqa: PLR2004
         raise InputError(
@@ -182,7 +210,7 @@ def read_same_ids(
         (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
         ([name for _, name in first], [name for _, name in second]),
         keys,
-        tuple(left_out or ()),
+        (*missing, *(key for key in without if key not in unusable)),
     )
 
 
@@ -192,6 +220,7 @@ def read_rows_of_ids(
     *,
     what: str,
     of: str,
+    gaps: int = 0,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> FloatArray:
     """Return the vectors [n, d] of the rows with n ids, in their order. Ids are compared as text.
@@ -201,10 +230,11 @@ def read_rows_of_ids(
         ids: the ids as text.
         what: the side, for messages.
         of: where the ids come from, for messages.
+        gaps: number of rows of the side that could not be read; as many ids may be missing, whose vectors are NaN.
         on_rows: as in `read_same_ids`.
 
     Raises:
-        InputError: an id is missing, or there more than once, or `ids` has one more than once.
+        InputError: more ids are missing than rows, an id is there more than once, or `ids` has one more than once.
     """
     from interlingua.core.records import report_rows
 
@@ -213,12 +243,13 @@ def read_rows_of_ids(
         raise InputError(f"{of} has {len(ids) - len(wanted)} repeated ids, so the rows of {what} are not known.")
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
-    if missing:
+    if len(missing) > gaps:
         raise InputError(
-            f"{what} lacks {len(missing)} of the {len(ids)} ids of {of}, the first is {missing[0]!r}. A vector for "
-            "each of them is needed."
+            f"{what} lacks {len(missing)} of the {len(ids)} ids of {of}, the first is {shown(missing[0])}. A vector "
+            "for each of them is needed."
         )
-    return np.stack([found[key][0] for key in ids])
+    nothing = np.full(side.d, np.nan, np.float32)
+    return np.stack([found[key][0] if key in found else nothing for key in ids])
 
 
 def read_others(
@@ -238,7 +269,6 @@ def read_others(
         seed: of the draw.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
     """
-    from interlingua.core.arrays import usable_rows
     from interlingua.core.records import report_rows, select_rows
 
     if rows < 1:
@@ -268,13 +298,14 @@ def check_same_order(source: VectorFile, target: VectorFile) -> None:
     Raises:
         InputError: an id is in both files, in different rows.
     """
-    first, second = ([] if ids is None else list(map(str, ids.to_pylist())) for ids in (source.ids(), target.ids()))
-    both = set(first) & set(second)
+    first, second = ([] if ids is None else ids_as_text(ids) for ids in (source.ids(), target.ids()))
+    both = set(first) & set(second) - {None}
     rows = (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b and (a in both or b in both))
     row = next(rows, None)
     if row is not None:
+        ids = (shown(first[row]), shown(second[row]))
         raise InputError(
-            f"Row {row} of {source.path} has the id {first[row]!r}, and row {row} of {target.path} {second[row]!r}; "
+            f"Row {row} of {source.path} has the id {ids[0]}, and row {row} of {target.path} {ids[1]}; "
             f"row i of both must be the same text. {_PAIR_BY_IDS}"
         )
 
@@ -302,8 +333,10 @@ def _by_id(
     for page in pages:
         usable = np.ones(len(page), bool) if left_out is None else usable_rows(page.vectors)
         for (key, row), is_usable in zip(_rows_of(page, side, show), usable.tolist(), strict=True):
+            if key is None:
+                continue
             if key in rows:
-                raise InputError(f"{side.path} has the id {shown(key)} more than once, so its partner is not known.")
+                raise repeated_id(side, key)
             if among is not None and key not in among:
                 continue
             if is_usable:
@@ -315,8 +348,8 @@ def _by_id(
 
 def _rows_of(
     page: Records, side: VectorFile | Collection, show: str | None
-) -> Iterator[tuple[str, tuple[FloatArray, Any]]]:
-    """Yield the id of each row as text, with its vector and its name."""
+) -> Iterator[tuple[str | None, tuple[FloatArray, Any]]]:
+    """Yield the id of each row as text, None where it has none, with its vector and its name."""
     if page.ids is None:
         raise InputError(f"{side.path} has no ids, and rows of a store are paired by their ids. Add a column of ids.")
     keys = page.ids.to_pylist()
@@ -324,7 +357,7 @@ def _rows_of(
     if show is not None and page.payload is not None:
         values = python_values(page.payload.column(show))
         names = [named_row(key, value) for key, value in zip(keys, values, strict=True)]
-    return ((str(key), row) for key, *row in zip(keys, page.vectors, names, strict=True))  # type: ignore[misc]
+    return ((key, row) for key, *row in zip(ids_as_text(page.ids), page.vectors, names, strict=True))  # type: ignore[misc]
 
 
 def _listed(side: VectorFile | Collection) -> str:

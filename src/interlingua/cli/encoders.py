@@ -11,7 +11,7 @@ import typer
 from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
-from interlingua.cli.fit_rows import read_usable_sample
+from interlingua.cli.fit_rows import note_left_out, read_usable_sample
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SourceEncoder", "TargetEncoder", "TextColumn", "Texts", "fit_encoders", "is_encoder_fit"]
 
+_WHERE = ("where", "target_where")
 _PANEL = "Encoders, to fit on public texts without pairs of your own"
 _MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"
 
@@ -125,10 +126,14 @@ def fit_encoders(
     sample = pairs.SAMPLE if sample is None else sample
     with console.working("Reading", record):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
-        collections = [
+        read = [
             _read_side(side, argument, condition, seed, skip_bad=skip_bad)
-            for side, argument, condition in zip(sides, ("where", "target_where"), where, strict=True)
+            for side, argument, condition in zip(sides, _WHERE, where, strict=True)
         ]
+    collections = [space for space, _ in read]
+    left_out = {side: facts for side, (_, facts) in zip(inputs.SIDES, read, strict=True) if facts is not None}
+    for side, facts in left_out.items():
+        note_left_out(facts, side, "id")
     with console.working("Loading the encoders", record):
         pair = pairs.EncoderPair.of(
             str(options["--source-encoder"]),
@@ -154,8 +159,12 @@ def fit_encoders(
         "texts": {"used": len(pair.texts), "different": pair.different, "of": pair.given},
         "collections": {name: {"agrees": s["agrees"]} for name, s in compared.items()},
     }
-    record("read", **used)
-    return alignment, spaces, used
+    if not left_out:
+        record("read", **used)
+        return alignment, spaces, used
+    # The log holds no ids.
+    record("read", **used, left_out={side: facts["rows"] for side, facts in left_out.items()})
+    return alignment, spaces, {**used, "left_out": left_out}
 
 
 def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
@@ -173,17 +182,19 @@ def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
 
 def _read_side(
     address: str | None, argument: str, where: str | None, seed: int, *, skip_bad: bool
-) -> EmbeddingSpace | None:
+) -> tuple[EmbeddingSpace | None, dict[str, Any] | None]:
+    """Return rows of a side, and which of them were left out; None for either that there is not."""
     from interlingua._encoder_pairs import COMPARED_ROWS
 
     if address is None:
         check_effect(
             {f"--{argument.replace('_', '-')}": where}, "selects rows of a collection, and none is given; leave it out."
         )
-        return None
+        return None, None
     with advise_skip_bad():
         collection = Collection(address, where, argument, skip_bad=skip_bad)
     with advise_skip_bad(), inputs.closing_sides([collection]):
         if skip_bad:
-            return read_usable_sample(collection, rows=COMPARED_ROWS, seed=seed)[0]
-        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)
+            space, usable = read_usable_sample(collection, rows=COMPARED_ROWS, seed=seed)
+            return space, usable.to_dict() if usable.count else None
+        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed), None

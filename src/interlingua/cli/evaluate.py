@@ -11,7 +11,7 @@ from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import read_others
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.fit_rows import note_left_out, read_pairs_of_rows
+from interlingua.cli.fit_rows import note_left_out, read_pairs_of_rows, row_word
 from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
@@ -118,7 +118,7 @@ def evaluate(
                 # Rows of the source without a partner compete, as in a search of the translated collection.
                 others = read_others(files[0], ids, rows=pool - len(ids), seed=seed, on_rows=progress.on_rows)
             scores = measure(measured, *spaces, pool=pool, seed=seed, others=others, on_rows=progress.on_rows)
-        note_left_out(left_out, "pairs")
+        note_left_out(left_out, "pairs", row_word(files))
         result = {**scores.to_dict(), "fitted": fitted, **({"left_out": left_out} if left_out else {})}
         if report is not None:
             with console.working("Drawing the report", record):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners.usable import renumber_pairs
+from interlingua.aligners.usable import FIRST_ROWS, renumber_pairs
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection, check_same_order, read_same_ids
 from interlingua.cli.same_ids import draw_with_pairs, find_same_ids
@@ -35,6 +35,7 @@ __all__ = [
     "read_fit_rows",
     "read_pairs_of_rows",
     "read_usable_sample",
+    "row_word",
 ]
 
 _OnRows = Callable[[str, int, int], None]
@@ -46,7 +47,8 @@ class Usable:
 
     Attributes:
         rows: [n], whether a row can be used.
-        first: of those that cannot, the first: row numbers of a file, ids of a collection.
+        first: of those that cannot, the first: row numbers of a file, ids of a collection. Empty for a file with lines
+            that cannot be read, because its rows are counted without them.
         lines: lines that cannot be read, by their ids or as ``"line 7"``.
     """
 
@@ -61,8 +63,6 @@ class Usable:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the number of rows and the first of them, for JSON."""
-        from interlingua.aligners.usable import FIRST_ROWS
-
         lines = {"lines": list(self.lines[:FIRST_ROWS])} if self.lines else {}
         return {"rows": self.count, "first": list(self.first), **lines}
 
@@ -186,8 +186,7 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
             continue
         left_out = counts.get("left_out")
         if left_out is not None:
-            word = "id" if isinstance(files[side], Collection) else "row"
-            first = ", ".join([*left_out.get("lines", ()), *(f"{word} {name}" for name in left_out["first"])])
+            first = _first(left_out, row_word([files[side]]))
             console.note(
                 f"{side}: {count_of(left_out['rows'])} of {counts['of']:,} without a vector that can be used "
                 f"{'is' if left_out['rows'] == 1 else 'are'} left out; the first: {first}"
@@ -198,6 +197,16 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
         file = files[side]
         if isinstance(file, Collection) and file.nulls:
             console.note(f"{side}: {_more_without_vector(file.nulls)}")
+
+
+def row_word(files: Sequence[inputs.Side]) -> str:
+    """Return what rows are named by: the ids of a collection, or the numbers of the rows of files."""
+    return "id" if any(isinstance(file, Collection) for file in files) else "row"
+
+
+def _first(left_out: Mapping[str, Any], word: str) -> str:
+    """Return the names of the first lines and rows that were left out."""
+    return ", ".join([*left_out.get("lines", ()), *(f"{word} {name}" for name in left_out["first"])])
 
 
 def _more_without_vector(count: int) -> str:
@@ -212,8 +221,6 @@ def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
     Raises:
         InputError: it cannot be read, or none of its rows has one.
     """
-    from interlingua.aligners.usable import FIRST_ROWS
-
     masks, first, done = [], list[Any](), 0
     lines: tuple[str, ...] = ()
     if isinstance(file, Collection):
@@ -229,7 +236,7 @@ def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
         done += len(own)
         if on_rows is not None:
             on_rows("checking", done, file.n)
-    found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), tuple(first), lines)
+    found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), () if lines else tuple(first), lines)
     if not found.rows.any():
         raise InputError(
             f"{file.path}: none of its {len(found.rows):,} rows has a vector that can be used; all would be left out."
@@ -254,12 +261,12 @@ def read_usable_sample(
     Raises:
         InputError: none of the drawn rows can be used.
     """
-    from interlingua.aligners.usable import FIRST_ROWS
     from interlingua.core.records import report_rows, select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    drawn = np.sort(np.random.default_rng(seed).choice(collection.n, min(rows, collection.n), replace=False))
-    pages = list(select_rows(report_rows(collection.batches(), collection.n, on_rows), drawn))
+    drawn = inputs.drawn_rows(collection, rows, seed)
+    read = report_rows(collection.batches(), collection.n, on_rows)
+    pages = list(read if drawn is None else select_rows(read, drawn))
     masks = [usable_rows(page.vectors) for page in pages]
     usable = np.concatenate(masks)
     if not usable.any():
@@ -299,7 +306,6 @@ def read_pairs_of_rows(
     Raises:
         InputError: as `inputs.read_paired`; no pair is left, or a file has lines that cannot be read.
     """
-    from interlingua.aligners.usable import FIRST_ROWS
     from interlingua.core.spaces import EmbeddingSpace
 
     given: dict[str, Any] = {"rows": rows, "seed": seed, "on_rows": on_rows}
@@ -334,10 +340,10 @@ def read_pairs_of_rows(
     return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None
 
 
-def note_left_out(left_out: Mapping[str, Any] | None, what: str) -> None:
-    """Say how many rows or pairs were left out, and which are the first."""
+def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str) -> None:
+    """Say how many rows or pairs were left out, and which are the first, named by their numbers or ids."""
     if left_out is not None:
-        first = ", ".join(map(str, left_out["first"]))
+        first = _first(left_out, word)
         verb = "is" if left_out["rows"] == 1 else "are"
         console.note(
             f"{what}: {left_out['rows']:,} without a vector that can be used {verb} left out; the first: {first}"
@@ -350,15 +356,13 @@ def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_row
     Raises:
         InputError: a side without usable rows, or views whose rows do not belong to those of the target.
     """
-    from interlingua.aligners.usable import FIRST_ROWS
-
     usable = [find_usable(file, on_rows) for file in files]
     for view in opened_views:
         rows = find_usable_view(view, files[1], usable[1].rows, on_rows)
         if not np.array_equal(rows, usable[1].rows):
             first = np.flatnonzero(~rows)[:FIRST_ROWS]
             names = read_ids(files[1], first) if isinstance(files[1], Collection) else first.tolist()
-            usable[1] = replace(usable[1], rows=rows, first=tuple(names))
+            usable[1] = replace(usable[1], rows=rows, first=() if usable[1].lines else tuple(names))
     return usable
 
 

@@ -60,6 +60,7 @@ def identify(
             console.show_progress("Reading", record=record, transient=True) as reading,
         ):
             space, usable = read_usable_sample(collection, rows=rows, seed=seed, on_rows=reading.on_rows)
+            is_migrated = collection.is_migrated()
         vectors, ids = space.vectors, list(space.ids or ())
         record("read", rows=len(vectors), of=collection.n, left_out=usable.count)
         with console.working("Comparing with known models", record):
@@ -73,7 +74,7 @@ def identify(
     command = public_pairs_command(source, result.model, rows=chosen) if known else None
     if as_json:
         left_out = {"left_out": usable.to_dict()} if usable.count else {}
-        facts = {"migrated": collection.migrated, "reduced": reduced, "mixture": parts, "command": command}
+        facts = {"migrated": is_migrated, "reduced": reduced, "mixture": parts, "command": command}
         console.emit_json(asdict(result) | left_out | facts)
         return
     if usable.count:
@@ -95,7 +96,7 @@ def identify(
         )
     else:
         out.print(f"{result.model}: {result.reason}", soft_wrap=True)
-    if collection.migrated:
+    if is_migrated:
         out.print(MIGRATED_NOTE, soft_wrap=True)
     if reduced and parts is None:
         out.print(REDUCED_NOTE, soft_wrap=True)

@@ -40,13 +40,13 @@ def commands_after_fit(
     if not (skip_bad or read):
         # A search refuses a collection with rows that it cannot rank, and takes no layout of a file.
         commands.append(f"interlingua search {translator} {quote(given)} --query NEW_QUERIES.npy")
-    # A translation leaves out no rows, and a migration takes no layout of a file.
     if path is None or (skip_bad and not read):
         left_out = " --skip-bad" if skip_bad else " --skip-null" if nulls else ""
         commands.append(
             f"interlingua migrate {translator} {quote(given)} TARGET{row_options(where)}{left_out} --dry-run"
         )
     elif not skip_bad:
+        # `translate` refuses a file with rows that cannot be used, and `migrate` takes no layout of a file.
         extension = path.suffix if path.suffix in EXTENSIONS else ".parquet"
         commands.append(f"interlingua translate {translator} {quote(given)} --out translated{extension}{read}")
     return commands

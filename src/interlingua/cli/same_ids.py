@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.cli.collections import Collection
+from interlingua.cli.collections import Collection, ids_as_text, repeated_id
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,15 +36,20 @@ def find_same_ids(files: Sequence[Side], on_rows: Callable[[str, int, int], None
     order = [0, 1] if files[0].n <= files[1].n else [1, 0]
     small, large = (files[i] for i in order)
     rows: dict[str, int] = {}
+    repeated: set[str] = set()
     for row, key in enumerate(_ids(small, on_rows)):
+        if key is None:
+            continue
         if key in rows:
-            raise _repeated(small, key)
+            repeated.add(key)
         rows[key] = row
     partners: dict[str, int] = {}
     for row, key in enumerate(_ids(large, on_rows)):
-        if key in rows:
+        if key is not None and key in rows:
+            if key in repeated:
+                raise repeated_id(small, key)
             if key in partners:
-                raise _repeated(large, key)
+                raise repeated_id(large, key)
             partners[key] = row
     if not partners:
         raise InputError(
@@ -66,9 +71,18 @@ def draw_with_pairs(
         usable: for each side, whether a row can be used.
         rows: for each side, most rows to read; None for all.
         seed: random seed of the draw.
+
+    Raises:
+        InputError: no pair has two rows that can be used.
     """
     rng = np.random.default_rng(seed)
     pairs = pairs[usable[0][pairs[:, 0]] & usable[1][pairs[:, 1]]]
+    if not len(pairs):
+        raise InputError(
+            "Each row whose id is on both sides has no vector that can be used on one of them, so that no known pair "
+            "is left.",
+            "Leave {pair_by_id} out.",
+        )
     most = min([len(pairs), *(limit for limit in rows if limit is not None)])
     pairs = pairs[np.sort(rng.choice(len(pairs), most, replace=False))]
     masks = []
@@ -82,8 +96,8 @@ def draw_with_pairs(
     return masks[0], masks[1]
 
 
-def _ids(side: Side, on_rows: Callable[[str, int, int], None]) -> Iterator[str]:
-    """Yield the ids of all rows as text, in the order in which the rows are read."""
+def _ids(side: Side, on_rows: Callable[[str, int, int], None]) -> Iterator[str | None]:
+    """Yield the ids of all rows as text, None for a row without one, in the order in which the rows are read."""
     missing = InputError(
         f"{side.path} has no ids, and rows are paired by their ids.",
         "Add a column of ids, or name the pairs by row numbers with {pairs=FILE}.",
@@ -92,16 +106,12 @@ def _ids(side: Side, on_rows: Callable[[str, int, int], None]) -> Iterator[str]:
         ids: Any = side.ids()
         if ids is None:
             raise missing
-        yield from map(str, ids.to_pylist())
+        yield from ids_as_text(ids)
         return
     done = 0
     for page in side.batches():
         if page.ids is None:
             raise missing
-        yield from map(str, page.ids.to_pylist())
+        yield from ids_as_text(page.ids)
         done += len(page)
         on_rows("reading ids", done, side.n)
-
-
-def _repeated(side: Side, key: str) -> InputError:
-    return InputError(f"{side.path} has the id {key!r} more than once, so its partner is not known.")

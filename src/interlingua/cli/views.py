@@ -13,7 +13,7 @@ import numpy.typing as npt
 import typer
 
 from interlingua.cli import inputs
-from interlingua.cli.collections import Collection, read_rows_of_ids
+from interlingua.cli.collections import Collection, ids_as_text, read_rows_of_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError
@@ -187,7 +187,10 @@ def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: _O
         usable &= np.concatenate([usable_rows(block) for block in in_order.vector_blocks()])
     else:
         kept = np.flatnonzero(usable)
-        usable[kept] = usable_rows(_read_by_ids(view, target, kept, on_rows))
+        side = view.side
+        # Rows without a vector and lines that cannot be read are no rows of the view; those of the target go with them.
+        gaps = side.nulls if isinstance(side, Collection) else len(side.skipped)
+        usable[kept] = usable_rows(_read_by_ids(view, target, kept, on_rows, gaps))
     if not usable.any():
         raise InputError(f"--view {view.address}: no row of TARGET has vectors that can be used in both.")
     return usable
@@ -229,7 +232,9 @@ def _in_order(view: View, target: inputs.Side) -> VectorFile | None:
     return of_view
 
 
-def _read_by_ids(view: View, target: inputs.Side, drawn: IntArray | None, on_rows: _OnRows | None) -> FloatArray:
+def _read_by_ids(
+    view: View, target: inputs.Side, drawn: IntArray | None, on_rows: _OnRows | None, gaps: int = 0
+) -> FloatArray:
     """Return the vectors [n, d] that a view has for rows of the target; for all rows where `drawn` is None.
 
     Raises:
@@ -242,7 +247,20 @@ def _read_by_ids(view: View, target: inputs.Side, drawn: IntArray | None, on_row
                 "it as a file with a column of ids, such as .parquet or .jsonl."
             )
     keys = read_ids(target, drawn)
-    return read_rows_of_ids(view.side, keys, what=f"--view {view.address}", of=f"TARGET {target.path}", on_rows=on_rows)
+    wanted = [key for key in keys if key is not None]
+    if len(wanted) < len(keys):
+        raise InputError(
+            f"TARGET {target.path} has {len(keys) - len(wanted)} rows without an id, and its rows and those of --view "
+            f"{view.address} belong together by their ids. Give each row an id."
+        )
+    return read_rows_of_ids(
+        view.side,
+        wanted,
+        what=f"--view {view.address}",
+        of=f"TARGET {target.path}",
+        gaps=gaps,
+        on_rows=on_rows,
+    )
 
 
 def _open_file(url: StoreURL, *, skip_bad: bool = False) -> VectorFile:
@@ -272,25 +290,22 @@ def _open_file(url: StoreURL, *, skip_bad: bool = False) -> VectorFile:
 
 def _file_of(side: inputs.Side) -> VectorFile | None:
     """Return the file that a side is, also one that an address names; None for a collection of a database."""
-    if isinstance(side, VectorFile):
-        return side
-    url = parse_url(side.path)
-    return _open_file(url) if url.scheme == "file" else None
+    return side if isinstance(side, VectorFile) else side.file
 
 
-def read_ids(side: inputs.Side, drawn: IntArray | None) -> list[str]:
-    """Return as text the ids of rows of a side; of all rows where `drawn` is None."""
+def read_ids(side: inputs.Side, drawn: IntArray | None) -> list[str | None]:
+    """Return as text the ids of rows of a side, None for a row without one; of all rows where `drawn` is None."""
     from interlingua.core.records import select_rows
 
     if isinstance(side, VectorFile):
         ids = cast("pa.Array", side.ids())
-        return list(map(str, (ids if drawn is None else ids.take(drawn)).to_pylist()))
+        return ids_as_text(ids if drawn is None else ids.take(drawn))
     pages = side.batches() if drawn is None else select_rows(side.batches(), drawn)
-    return [str(key) for page in pages for key in page.ids.to_pylist()]
+    return [key for page in pages for key in ids_as_text(page.ids)]
 
 
 def _have_ids_in_common(first: VectorFile, second: VectorFile) -> bool:
     ids = first.ids(), second.ids()
     if ids[0] is None or ids[1] is None:
         return False
-    return not set(map(str, ids[0].to_pylist())).isdisjoint(map(str, ids[1].to_pylist()))
+    return bool(set(ids_as_text(ids[0])) & set(ids_as_text(ids[1])) - {None})

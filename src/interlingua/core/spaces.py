@@ -67,6 +67,11 @@ class EmbeddingSpace:
         return self._name
 
     @property
+    def left_out(self) -> dict[str, Any] | None:
+        """How many rows were left out of it, of how many, and the first of them, for the card; or None."""
+        return self._left_out
+
+    @property
     def n(self) -> int:
         """Number of rows."""
         return int(self.vectors.shape[0])

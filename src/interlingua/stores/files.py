@@ -60,6 +60,11 @@ class FileStore(Adapter):
         self._skip = self._next = 0
 
     @property
+    def file(self) -> VectorFile:
+        """The file, as it is opened."""
+        return self._file
+
+    @property
     def origin(self) -> dict[str, str] | None:
         """Words on what the vectors were made of, where the file has them."""
         return self._file.origin
