@@ -51,7 +51,6 @@ REFUSED = [
     ),
     ("--pair-by-id", f"{FIT} --pair-by-id --pairs pairs.npy", "--pairs and --pair-by-id exclude each other"),
     ("--pair-by-id", f"{FIT} --pair-by-id --target other.npy", "--target cannot be combined with --pair-by-id"),
-    ("--pair-by-id", f"{FIT} --pair-by-id --view other.npy", "--pair-by-id cannot be combined with --view"),
     ("--device", f"{FIT} --pair-by-id --device cpu", "--device needs --method NAME together with known pairs"),
     ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
@@ -691,7 +690,7 @@ def test_an_empty_path_is_not_the_working_folder(run: Run, words: str, named: st
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--pairs pairs.npy --run folder", "--run needs --method NAME together with --pairs"),
+        ("--pairs pairs.npy --run folder", "--run needs --method NAME together with known pairs"),
         ("--method adversarial --resume", "resume and tensorboard need the folder of a run. Pass --run PATH."),
     ],
 )

@@ -43,7 +43,9 @@ def public(folder: Path, planted: tuple[Rows, Rows]) -> Path:
     """Texts and vectors of an audit."""
     words = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
     tops = zip(planted[1].argmax(axis=1), planted[1].argmin(axis=1), strict=True)
-    lines = [json.dumps({"text": f"{words[a % 8]}{a // 8} {words[b % 8]}{b // 8}"}) for a, b in tops]
+    # Words in a few of the texts each: what is in many of them reveals nothing.
+    pairs = [(words[a % 8] + "st"[a // 8] + "kmnp"[b // 4], words[b % 8] + "vw"[b // 8] + "kmnp"[a // 4]) for a, b in tops]
+    lines = [json.dumps({"text": " ".join(pair)}) for pair in pairs]
     (folder / "public.jsonl").write_text("\n".join(lines) + "\n")
     rows = (json.dumps({"text": f"text {i} of {i * i}", "vector": [1, i]}) for i in range(300))
     (folder / "texts.jsonl").write_text("\n".join(rows))

@@ -153,7 +153,7 @@ def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_
 
 @pytest.mark.parametrize(("limit", "averaged"), [(1, False), (10**6, True)])
 def test_few_rows_are_averaged_at_full_width_and_many_are_not(
-    limit: int, averaged: bool, hard: Problem, fewest_islands: None, monkeypatch: pytest.MonkeyPatch
+    limit: int, averaged: bool, hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(second_search, "_MANY_ROWS", limit)
     trace = align(hard, rounds=0, budget=GENEROUS).trace
