@@ -74,6 +74,8 @@ class QdrantStore(CollectionStore, PointStore):
                 https=url.uses_https,
                 api_key=os.environ.get("QDRANT_API_KEY"),
                 timeout=60,
+                # It asks in a thread of its own, which warns at any time if the server cannot be reached.
+                check_compatibility=False,
             )
 
         self._connect = connect
