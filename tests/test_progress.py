@@ -44,8 +44,10 @@ def public(folder: Path, planted: tuple[Rows, Rows]) -> Path:
     words = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
     tops = zip(planted[1].argmax(axis=1), planted[1].argmin(axis=1), strict=True)
     # Words in a few of the texts each: what is in many of them reveals nothing.
-    pairs = [(words[a % 8] + "st"[a // 8] + "kmnp"[b // 4], words[b % 8] + "vw"[b // 8] + "kmnp"[a // 4]) for a, b in tops]
-    lines = [json.dumps({"text": " ".join(pair)}) for pair in pairs]
+    texts = (
+        f"{words[a % 8]}{'st'[a // 8]}{'kmnp'[b // 4]} {words[b % 8]}{'vw'[b // 8]}{'kmnp'[a // 4]}" for a, b in tops
+    )
+    lines = [json.dumps({"text": text}) for text in texts]
     (folder / "public.jsonl").write_text("\n".join(lines) + "\n")
     rows = (json.dumps({"text": f"text {i} of {i * i}", "vector": [1, i]}) for i in range(300))
     (folder / "texts.jsonl").write_text("\n".join(rows))
