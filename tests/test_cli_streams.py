@@ -60,7 +60,7 @@ def test_a_command_in_another_encoding_ends_with_status_0(folder: Path, encoding
     assert ">= 0.2" in ran.stdout
 
 
-def test_what_an_encoding_lacks_is_spelled() -> None:
+def test_what_an_encoding_lacks_is_written_in_ascii() -> None:
     with io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
         with any_encoding():

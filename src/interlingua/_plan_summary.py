@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from interlingua.core.wording import count_of, duration_of, rough_size_of
 
 if TYPE_CHECKING:
-    from interlingua._plan import CollectionPlan
+    from interlingua._plan import CollectionPlan, Costs
 
 __all__ = ["summarize"]
 
@@ -38,14 +38,11 @@ def summarize(plan: CollectionPlan) -> str:
         low, high = plan.expected_top1
         lines.append(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
     if plan.costs is not None:
-        lines.append(_describe_costs(plan))
+        lines.append(_describe_costs(plan, plan.costs))
     return "\n".join([*lines, *(f"  {command}" for command in plan.commands)])
 
 
-def _describe_costs(plan: CollectionPlan) -> str:
-    costs = plan.costs
-    if costs is None:
-        return ""
+def _describe_costs(plan: CollectionPlan, costs: Costs) -> str:
     disk = "" if costs.disk_bytes is None else f", {rough_size_of(costs.disk_bytes)} of new vectors"
     failed = duration_of(costs.failed_fit_seconds)
     if costs.failed_views_fit_seconds > costs.failed_fit_seconds:

@@ -86,7 +86,7 @@ class PartlyWithTexts:
             "be failed: vectors of further texts by the new model help, embedded under new ids and added to the same "
             "collection."
         )
-        told = (
+        selection = (
             "The command that migrates selects the rows without a text by a condition."
             if self.rest is not None
             else "This kind of store cannot select the rows without a text, so that the command translates all rows; "
@@ -97,9 +97,9 @@ class PartlyWithTexts:
             "model. Their new vectors are of use twice: under their old ids they are known pairs for the fit, and "
             "they need no translation. Translate only the other rows, about "
             f"{rest:,}. {fit}",
-            f"In these commands, {_NATIVE} and {_REST} are addresses of two new collections. {told} `embed --dry-run` "
-            "embeds a few texts and says how long all of them take. Its option --catch-up embeds texts that arrived "
-            "meanwhile.",
+            f"In these commands, {_NATIVE} and {_REST} are addresses of two new collections. {selection} "
+            "`embed --dry-run` embeds a few texts and says how long all of them take. Its option --catch-up embeds "
+            "texts that arrived meanwhile.",
             "Search the two collections as the last command does, which matches their scores by samples of both, and "
             "not in one table. The cosines of a query with vectors of the new model and with translations are on "
             "different scales, so that in one table either kind can take more than its share of the hits. "

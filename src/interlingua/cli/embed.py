@@ -21,6 +21,7 @@ from interlingua.cli.migrations import (
     Metric,
     Triggers,
     after_interruption,
+    check_modes,
     flag,
     journal_of,
     phase_progress,
@@ -28,7 +29,7 @@ from interlingua.cli.migrations import (
     run_rollback,
     show_result,
 )
-from interlingua.cli.options import AsJson, Log, check_effect, check_outputs
+from interlingua.cli.options import AsJson, Log, check_outputs
 from interlingua.core.backend import resolve_device
 from interlingua.stores.planning import MOST_PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
@@ -108,14 +109,7 @@ def embed(
         if output is not None:
             check_output(output, input_files(source))
     check_outputs({"TARGET": next(iter(input_files(target)), None), "--journal": path, "--log": log})
-    if undo:
-        check_effect({"--resume": resume}, "and --rollback exclude each other.")
-    elif not catch_up:
-        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
-    if catch_up:
-        check_effect({"--resume": resume, "--rollback": undo}, "and --catch-up exclude each other.")
-    if dry_run:
-        check_effect({"--resume": resume}, "has no effect with --dry-run, which writes nothing; leave it out.")
+    check_modes(resume=resume, dry_run=dry_run, undo=undo, catch_up=catch_up, allow_loss=allow_loss)
     if undo:
         run_rollback(source, target, path, dry_run=dry_run, allow_loss=allow_loss, as_json=as_json)
         return

@@ -288,7 +288,7 @@ def read_pairs_of_rows(
     skip_bad: bool,
     on_rows: _OnRows,
 ) -> tuple[list[EmbeddingSpace], dict[str, Any] | None, frozenset[str] | None]:
-    """Read the rows of both sides that are the same text, as `inputs.read_paired`, on request without some of them.
+    """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
 
     Args:
         files: source and target.
@@ -304,16 +304,14 @@ def read_pairs_of_rows(
         pairs as text, or None for two files.
 
     Raises:
-        InputError: as `inputs.read_paired`; no pair is left, or a file has lines that cannot be read.
+        InputError: rows that cannot be used, no such column, no ids in common, no pair is left, or a file has lines
+            that cannot be read.
     """
     from interlingua.core.spaces import EmbeddingSpace
 
     given: dict[str, Any] = {"rows": rows, "seed": seed, "on_rows": on_rows}
-    if not skip_bad:
-        spaces, ids = inputs.read_paired(files, with_ids=with_ids, show=show, **given)
-        return spaces, None, ids
     if any(isinstance(file, Collection) for file in files):
-        paired = read_same_ids(files, show=show, skip_bad=True, **given)
+        paired = read_same_ids(files, show=show, skip_bad=skip_bad, **given)
         spaces = [
             EmbeddingSpace(vectors, ids=names if with_ids else None, name=inputs.title_of(file))
             for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
@@ -321,6 +319,22 @@ def read_pairs_of_rows(
         left_out = {"rows": len(paired.left_out), "first": list(paired.left_out[:FIRST_ROWS])}
         return spaces, left_out if paired.left_out else None, frozenset(paired.keys)
     check_same_order(*(file for file in files if isinstance(file, VectorFile)))
+    usable = _find_usable_pairs(files, on_rows) if skip_bad else None
+    spaces = [
+        inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
+        for file, column in zip(files, show, strict=True)
+    ]
+    if usable is None or usable.all():
+        return spaces, None, None
+    return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None
+
+
+def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: _OnRows) -> npt.NDArray[np.bool_]:
+    """Return which rows of two files have a vector that can be used in both.
+
+    Raises:
+        InputError: there is none, or a file has lines that cannot be read.
+    """
     found = [find_usable(file, on_rows) for file in files]
     for file, each in zip(files, found, strict=True):
         if each.lines:
@@ -331,13 +345,7 @@ def read_pairs_of_rows(
     usable = found[0].rows & found[1].rows
     if not usable.any():
         raise InputError("No row has vectors that can be used in both files; all would be left out.")
-    spaces = [
-        inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
-        for file, column in zip(files, show, strict=True)
-    ]
-    if usable.all():
-        return spaces, None, None
-    return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None
+    return usable
 
 
 def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.cli.collections import Collection, check_same_order, file_of, read_same_ids
+from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.options import check_effect
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError
@@ -37,7 +37,6 @@ __all__ = [
     "open_all",
     "open_sides",
     "read_categories",
-    "read_paired",
     "read_space",
     "side_columns",
     "side_names",
@@ -182,7 +181,7 @@ def check_widths(
         InputError: a width differs, or two files differ in rows.
     """
     widths = translator.d_target if translated else translator.d_source, translator.d_target
-    for side, file, width in zip(("source", "target"), files, widths, strict=True):
+    for side, file, width in zip(SIDES, files, widths, strict=True):
         if file.d != width:
             if translated and side == "source":
                 raise InputError(f"{file.path} has width {file.d}; translations by this translator have {width}.")
@@ -274,42 +273,6 @@ def read_space(
         values = read_categories(file, show, rows=rows, seed=seed, usable=usable, option="--show")
         ids = [named_row(key, value) for key, value in zip(ids or (), values, strict=True)]
     return EmbeddingSpace(vectors, ids=ids, name=name or title_of(file))
-
-
-def read_paired(
-    files: Sequence[Side],
-    *,
-    rows: int | None,
-    seed: int,
-    with_ids: bool,
-    show: Sequence[str | None] = (None, None),
-    on_rows: _OnRows | None = None,
-) -> tuple[list[EmbeddingSpace], frozenset[str] | None]:
-    """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
-
-    Also returns these ids, or None for two files.
-
-    Args:
-        files: source and target.
-        rows: number of rows to draw; None for all.
-        seed: random seed of the draw.
-        with_ids: also read the ids.
-        show: a column of each side whose values are added to the ids.
-        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
-
-    Raises:
-        InputError: rows that cannot be used, no such column, or no ids in common.
-    """
-    from interlingua.core.spaces import EmbeddingSpace
-
-    if not any(isinstance(file, Collection) for file in files):
-        check_same_order(*(file for file in files if isinstance(file, VectorFile)))
-        given: dict[str, Any] = {"rows": rows, "seed": seed, "with_ids": with_ids, "on_rows": on_rows}
-        return [read_space(file, show=column, **given) for file, column in zip(files, show, strict=True)], None
-    paired = read_same_ids(files, rows=rows, seed=seed, show=show, on_rows=on_rows)
-    sides = zip(paired.vectors, paired.names, files, strict=True)
-    spaces = [EmbeddingSpace(rows, ids=names if with_ids else None, name=title_of(file)) for rows, names, file in sides]
-    return spaces, frozenset(paired.keys)
 
 
 def read_categories(

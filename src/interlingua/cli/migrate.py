@@ -26,6 +26,7 @@ from interlingua.cli.migrations import (
     Metric,
     Triggers,
     after_interruption,
+    check_modes,
     flag,
     journal_of,
     phase_progress,
@@ -146,22 +147,17 @@ def migrate(
         check_effect({"--show": show}, "has no effect without --report; leave it out.")
     if fit is None:
         check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
-    if undo:
-        check_effect({"--resume": resume}, "and --rollback exclude each other.")
-    elif not catch_up:
-        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
+    check_modes(resume=resume, dry_run=dry_run, undo=undo, catch_up=catch_up, allow_loss=allow_loss)
     if not catch_up:
         without = {"--since": since, "--delete-vanished": delete_vanished}
         check_effect(without, "has no effect without --catch-up; leave it out.")
     else:
-        unused = {"--resume": resume, "--rollback": undo, "--report": report, "--fit": fit, "--rows": rows}
-        check_effect(unused, "and --catch-up exclude each other.")
+        check_effect({"--report": report, "--fit": fit, "--rows": rows}, "and --catch-up exclude each other.")
         choices = {"dry_run": dry_run, "delete_vanished": delete_vanished, "allow_loss": allow_loss}
         run_catch_up(load(directory), source, target, path, options, since, log, as_json=as_json, **choices)
         return
     if dry_run:
-        unused = {"--resume": resume, "--report": report}
-        check_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
+        check_effect({"--report": report}, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         run_rollback(source, target, path, dry_run=dry_run, allow_loss=allow_loss, as_json=as_json)
         return

@@ -14,6 +14,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
@@ -35,6 +36,7 @@ __all__ = [
     "Metric",
     "Triggers",
     "after_interruption",
+    "check_modes",
     "flag",
     "journal_of",
     "phase_progress",
@@ -72,6 +74,22 @@ class Triggers(StrEnum):
 
     FIRE = "fire"
     SKIP = "skip"
+
+
+def check_modes(*, resume: bool, dry_run: bool, undo: bool, catch_up: bool, allow_loss: bool) -> None:
+    """Refuse options for what a run does that exclude each other, and those without effect.
+
+    Raises:
+        InputError: such an option.
+    """
+    if undo:
+        check_effect({"--resume": resume}, "and --rollback exclude each other.")
+    elif not catch_up:
+        check_effect({"--allow-loss": allow_loss}, "has no effect without --rollback or --catch-up; leave it out.")
+    if catch_up:
+        check_effect({"--resume": resume, "--rollback": undo}, "and --catch-up exclude each other.")
+    if dry_run:
+        check_effect({"--resume": resume}, "has no effect with --dry-run, which writes nothing; leave it out.")
 
 
 @contextmanager

@@ -11,27 +11,27 @@ from typing import Any
 
 __all__ = ["any_encoding"]
 
-_SPELLED = "interlingua.spelled"
+_IN_ASCII = "interlingua.in_ascii"
 # What the tables and messages of the commands write beyond ASCII.
 _SIGNS = {"≥": ">=", "≤": "<=", "±": "+/-", "–": "-", "…": "..."}
 
 
-def _spell(error: UnicodeError) -> tuple[str, int]:
-    """Return ASCII for characters that an encoding lacks: signs are spelled, anything else is a question mark."""
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """Return ASCII in place of characters that an encoding lacks: of signs what they mean, otherwise question marks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(_SIGNS.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
-codecs.register_error(_SPELLED, _spell)
+codecs.register_error(_IN_ASCII, _replace)
 
 
 @contextmanager
 def any_encoding() -> Iterator[None]:
-    """Spell characters that the encoding of a stream lacks, as where Windows redirects output, instead of failing."""
+    """Write ASCII in place of characters that the encoding of a stream lacks, for example in a pipe on Windows."""
     streams: list[Any] = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
-    _set_errors(streams, [_SPELLED] * len(streams))
+    _set_errors(streams, [_IN_ASCII] * len(streams))
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from interlingua.core.wording import count_of
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_gone
 from interlingua.stores._open import open_source, open_store
+from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, recorded_url
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches
@@ -214,7 +215,7 @@ def _count_unsaved(
     if not len(written):
         return 0, None
     facts, held, rows = log.facts, list[IntArray](), 0
-    embeds = "text" in facts["plan"].get("origin", {})
+    embeds = made_by(facts["plan"]) == "encoder"
     try:
         with open_source(recorded_url(facts, "source")) as source:
             source.restrict(skip_null="skip_null" in source.capabilities.selects, bad_as_nan=True)
