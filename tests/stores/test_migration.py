@@ -142,9 +142,9 @@ def test_resume_goes_on_from_any_point(
     assert again.resumed_from == N
 
 
-def test_resume_after_death_in_the_survey(
-    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _kill_in_survey(memory: Callable[[str], Store], journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave what a migration leaves that is killed while it surveys its source."""
+
     def dies(phase: str, done: int, rows: int) -> None:
         if done > 200:
             raise Killed
@@ -153,6 +153,12 @@ def test_resume_after_death_in_the_survey(
         patch.setattr(MigrationJournal, "discard", lambda self: None)
         with pytest.raises(Killed):
             migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, on_rows=dies)
+
+
+def test_resume_after_death_in_the_survey(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _kill_in_survey(memory, journal, monkeypatch)
     assert not memory("new").exists()
     migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
     assert_migrated(source, memory("new"))
@@ -289,14 +295,7 @@ def test_resume_after_rows_without_a_vector_were_added(memory: Callable[[str], S
 def test_a_survey_that_was_killed_begins_again_with_the_rows_that_were_added(
     memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(phase: str, done: int, rows: int) -> None:
-        if done > 200:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MigrationJournal, "discard", lambda self: None)
-        with pytest.raises(Killed):
-            migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, on_rows=dies)
+    _kill_in_survey(memory, journal, monkeypatch)
     extra = memory("old").fetch(pa.array(["row 0"]))
     memory("old").upsert(Records(pa.array(["one more"]), extra.vectors, extra.payload))
     done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
