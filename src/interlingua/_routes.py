@@ -147,7 +147,8 @@ def choose_route(
     in_part = with_text >= (FEWEST_TEXTS if facts["model"] == "unknown" else _FAILED_ROWS)
     if facts["text_share"] == 1:
         embed = f"interlingua embed {source} TARGET{chosen_rows} --encoder {new_model}"
-        embed += f" --text-column {quote(facts['texts'][0])}{leave_out}"
+        # Rows without an old vector are embedded too.
+        embed += f" --text-column {quote(facts['texts'][0])}{' --skip-bad' if facts['unusable'] else ''}"
         route, commands, expected = "re-embed", (f"{embed} --dry-run", embed), None
         reasons = [
             f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "

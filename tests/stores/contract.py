@@ -26,6 +26,7 @@ from interlingua.stores._url import parse_url
 from interlingua.stores.changes import catch_up
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
+from interlingua.stores.reembedding import TextEmbedder
 from stores.migrations import D_IN as D
 from stores.migrations import translator
 
@@ -830,6 +831,30 @@ class StoreContract:
                     assert sorted(self.whole(new).ids.to_pylist()) == sorted(records.ids.to_pylist()[:20])
                 lines = Path(str(done.skipped_ids)).read_text("utf-8").splitlines()
                 assert sorted(map(json.loads, lines)) == sorted(records.ids.to_pylist()[20:])
+
+    def test_texts_of_rows_without_an_old_vector_are_embedded(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        if "skip_null" not in capabilities.selects:
+            return
+        rows = self.rows(capabilities.ids[-1], "none", 40)
+        records = Records(rows.ids, rows.vectors, pa.table({"title": ["x" * (i + 1) for i in range(40)]}))
+        address = self.half_filled(opened, url, records)
+        assert address is not None
+        embedder = TextEmbedder.of(lambda texts: [[len(text), 1.0] for text in texts], "title", "lengths")
+        with open_source(address) as source:
+            for name, options in {"": Options(page_rows=7), "bad": Options(page_rows=7, skip_bad=True)}.items():
+                with open_store(f"memory://{tmp_path.name}#new{name}") as new:
+                    done = migrate(embedder, source, new, journal=tmp_path / f"j{name}", options=options)
+                    assert (done.rows, done.plan.nulls, done.skipped_ids) == (40, 0, None)
+                    assert sorted(self.whole(new).ids.to_pylist()) == sorted(records.ids.to_pylist())
+                    found = catch_up(embedder, source, new, journal=tmp_path / f"j{name}")
+                    assert (found.read, found.updated, found.added) == (40, 0, 0)
+            with open_store(f"memory://{tmp_path.name}#filled") as new:
+                done = migrate(embedder, source, new, journal=tmp_path / "k", options=Options(skip_null=True))
+                assert (done.rows, done.plan.nulls) == (20, 20)
+                assert sorted(self.whole(new).ids.to_pylist()) == sorted(records.ids.to_pylist()[:20])
 
     def test_every_type_of_payload_is_kept_or_refused_before_anything_is_made(self, opened: Open) -> None:
         store = opened("things")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from command_line import Run
@@ -231,9 +232,70 @@ def test_a_file_is_embedded_from_the_command_line(
     assert "Name the column of the texts with --text-column." in wrong.json["error"]
 
 
-def test_the_help_says_that_rows_without_an_old_vector_are_left_out_too(run: Run) -> None:
+def file_with_gaps(folder: Path, name: str) -> Path:
+    """Write a file of five rows with texts; the vectors of two are missing, and one is of zeros."""
+    vectors: list[list[float] | None] = [[1.0, 2.0], None, [0.0, 0.0], [3.0, 4.0], None]
+    path = folder / name
+    if name.endswith(".parquet"):
+        column = pa.array(vectors, pa.list_(pa.float32()))
+        pq.write_table(pa.table({"id": range(5), "text": texts(5), "vector": column}), path)
+    elif name.endswith(".csv"):
+        cells = ["" if row is None else f'"{row}"' for row in vectors]
+        path.write_text("id,text,vector\n" + "".join(f"{i},text number {i},{cell}\n" for i, cell in enumerate(cells)))
+    else:
+        rows = [
+            {"id": i, "text": text, "vector": row} for i, (text, row) in enumerate(zip(texts(5), vectors, strict=True))
+        ]
+        if name.startswith("missing"):
+            rows = [{key: value for key, value in row.items() if value is not None} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("name", ["old.parquet", "old.jsonl", "missing.jsonl", "old.csv"])
+@pytest.mark.parametrize("options", [Options(), Options(skip_bad=True)])
+def test_texts_of_rows_of_a_file_without_a_vector_are_embedded(
+    name: str, options: Options, new: Store, tmp_path: Path
+) -> None:
+    with open_store(f"file://{file_with_gaps(tmp_path, name)}") as old:
+        done = migrate(embedder(), old, new, journal=tmp_path / "j", options=options)
+    assert (done.rows, done.plan.nulls, done.plan.bad, done.skipped_ids) == (5, 0, 0, None)
+    rows = whole(new)
+    found = rows.in_order_of(pa.array(range(5)).cast(rows.ids.type), "new").vectors  # CSV has ids of text only
+    cosines = (found * encode(texts(5))).sum(axis=1) / np.linalg.norm(encode(texts(5)), axis=1)
+    np.testing.assert_allclose(cosines / np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+def test_lines_of_a_file_that_cannot_be_read_are_refused_or_left_out(new: Store, tmp_path: Path) -> None:
+    path = file_with_gaps(tmp_path, "old.jsonl")
+    with path.open("a") as file:
+        file.write("no JSON\n")
+    with open_store(f"file://{path}") as old:
+        with pytest.raises(UnusableRowError, match=r"1 line cannot be read, the first is .*line 6.* left out with"):
+            migrate(embedder(), old, new, journal=tmp_path / "j")
+        done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
+    assert (done.rows, done.plan.nulls) == (5, 1)
+    assert "6" in Path(str(done.skipped_ids)).read_text()
+
+
+def test_a_text_and_a_vector_that_are_both_missing_are_told_apart(new: Store, tmp_path: Path) -> None:
+    path = tmp_path / "old.parquet"
+    column = pa.array([[1.0, 2.0], None, None], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"id": range(3), "text": pa.array([None, "a text", None]), "vector": column}), path)
+    with open_store(f"file://{path}") as old:
+        with pytest.raises(
+            UnusableRowError, match=r"2 of 3 rows of a page have no text .* left out with skip_bad=True"
+        ):
+            migrate(embedder(), old, new, journal=tmp_path / "j")
+        done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
+    assert (done.rows, done.plan.bad) == (1, 2)
+    assert [json.loads(line) for line in Path(str(done.skipped_ids)).read_text().splitlines()] == [0, 2]
+
+
+def test_the_help_says_which_rows_are_left_out(run: Run) -> None:
     shown = " ".join(run("embed", "--help").out.replace("│", " ").split())
-    assert "Leave out every row without a text, rows of a store without an old vector, and lines" in shown
+    assert "Leave out every row without a text, and lines of a file" in shown
+    assert "Leave out rows without an old vector" in shown
 
 
 def test_a_column_beside_the_old_one_is_filled_and_caught_up(

@@ -45,10 +45,7 @@ _ENCODER = (
     "(extra: encoder)."
 )
 _DEVICE = "Where a sentence-transformers model computes: cpu|cuda|cuda:N|mps|auto; cpu by default."
-_SKIP_BAD = (
-    "Leave out every row without a text, rows of a store without an old vector, and lines that cannot be read; list "
-    "their ids in a file."
-)
+_SKIP_BAD = "Leave out every row without a text, and lines of a file that cannot be read; list their ids in a file."
 # Rows of a page. A page is lost if the run is killed, and an encoder that is a program is started for each.
 _PAGE_ROWS = 4_096
 

@@ -173,7 +173,9 @@ def migrate(
             options.restrict(old)
             if not dry_run:
                 migration.check_journal(path, old, new, options)
-            translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, record, save=not dry_run, as_json=as_json)
+            translator = _fit(
+                directory, old, fit, rows or MAX_ROWS, seed, record, options, save=not dry_run, as_json=as_json
+            )
         else:
             translator = load(directory)
         if dry_run:
@@ -202,7 +204,16 @@ def _payload_columns(store: Store) -> tuple[str, ...]:
 
 
 def _fit(
-    directory: Path, old: Store, new_model: str, rows: int, seed: int, record: EventLog, *, save: bool, as_json: bool
+    directory: Path,
+    old: Store,
+    new_model: str,
+    rows: int,
+    seed: int,
+    record: EventLog,
+    options: Options,
+    *,
+    save: bool,
+    as_json: bool,
 ) -> Translator:
     """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
@@ -219,7 +230,7 @@ def _fit(
             "Choose another name, or leave --fit out to use it.",
         ) from error
     with open_rows(new_model) as new, console.working("Reading samples", record):
-        with advise_skip_bad(old):
+        with advise_skip_bad(options):
             x = sample_rows(old, rows, seed)
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]

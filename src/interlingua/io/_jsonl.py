@@ -9,7 +9,7 @@ A vector may be nested (:mod:`interlingua.io._json_vectors`); what remains of it
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import json
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -19,16 +19,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError, InputWarning, UnusableRowError
 from interlingua.core.records import is_marked_json, json_field
 from interlingua.io._checks import check_shape, check_unused, choose_ids, choose_vectors
-from interlingua.io._formats import INT8, AnyArray, Buffers, Contents, Output, Request
-from interlingua.io._formats import Sink as BaseSink
-from interlingua.io._json_columns import heads_of, is_json_type
+from interlingua.io._formats import INT8, AnyArray, Contents, Request
 from interlingua.io._json_vectors import (
     PRESETS,
     VectorPath,
@@ -38,6 +35,7 @@ from interlingua.io._json_vectors import (
     take_vector,
     to_vector,
 )
+from interlingua.io._jsonl_sink import Sink as Sink
 from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines, open_lines
 
 _MAX_LINE = 2**26
@@ -81,6 +79,8 @@ class _Scan:
     fault: str = ""
     # What can be read of the lines that are left out, by their numbers.
     skipped: dict[int, dict[str, Any]] = field(default_factory=dict)
+    # Numbers of the lines whose vector cannot be used, and whose other keys are read.
+    gaps: set[int] = field(default_factory=set)
 
 
 class JsonlSource(LineSource):
@@ -89,6 +89,7 @@ class JsonlSource(LineSource):
     def __init__(self, path: Path, contents: Contents, vector_path: VectorPath, scan: _Scan) -> None:
         super().__init__(path, contents, scan.marks, _MAX_LINE, scan.skipped)
         self._vector_path = vector_path
+        self._gaps = scan.gaps
 
     def ids(self) -> pa.Array | None:
         """Return the id column."""
@@ -99,8 +100,11 @@ class JsonlSource(LineSource):
         return _to_arrow(values, schema.field(name))
 
     def _parse(self, line: Line) -> tuple[dict[str, Any], AnyArray]:
-        row = _parse(self._path, line)
-        values = take_vector(self._path, line.number, row, self._vector_path, self.contents.shape[1])
+        row, d = _parse(self._path, line), self.contents.shape[1]
+        if line.number in self._gaps:
+            _drop_vector(row, self._vector_path)
+            return row, np.full(d, np.nan, np.float32)
+        values = take_vector(self._path, line.number, row, self._vector_path, d)
         return row, to_vector(self._path, line.number, values, self.contents.dtype)
 
     def _table(self, columns: Sequence[dict[str, Any]]) -> pa.Table | None:
@@ -117,7 +121,7 @@ def open_source(path: Path, request: Request) -> JsonlSource:
     dtype = INT8 if request.quantized else np.dtype(np.float32)
     first, header = _first_row(path, skip_bad=request.skip_bad)
     vector_path = _vector_path(path, first, request.column)
-    scan = _scan(path, vector_path, dtype, header, request)
+    scan = _scan(path, vector_path, dtype, header, request, frozenset(first))
     name = vector_path.name if vector_path.name not in scan.kinds else str(vector_path)
     preset = next((preset for preset in PRESETS.values() if preset.vector == str(vector_path)), None)
     id_name = preset.ids if preset is not None and preset.ids in scan.kinds else None
@@ -201,8 +205,32 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
     return paths.get(name) or choose_path(first, name)
 
 
-def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int, request: Request) -> _Scan:
+def _drop_vector(row: dict[str, Any], vector_path: VectorPath) -> None:
+    with contextlib.suppress(InputError):  # several vectors
+        vector_path.take(row)
+
+
+def _scan(
+    path: Path,
+    vector_path: VectorPath,
+    dtype: np.dtype[Any],
+    header: int,
+    request: Request,
+    usual: Collection[str],
+) -> _Scan:
+    """Read every line once.
+
+    Args:
+        path: the file.
+        vector_path: where a line has its vector.
+        dtype: of the vectors.
+        header: number of a line to leave out, 0 for none.
+        request: how to read.
+        usual: keys of the first row with a vector. A line with none of them is no row without a vector.
+    """
     scan, seen, block = _Scan(), RowCheck(), list[AnyArray]()
+    # A failed request has no vector either, but it is no row of a table.
+    is_plain = len(vector_path.parts) == 1 and dtype != INT8
     with open_lines(path) as file:
         for line in numbered_lines(path, file, _MAX_LINE):
             number = line.number
@@ -217,26 +245,19 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
                 vector = to_vector(path, number, values, dtype)
             except InputError as error:
                 scan.bad, scan.fault = scan.bad + 1, scan.fault or str(error)
-                if request.skip_bad:
+                if request.skip_bad and is_plain and not row.keys().isdisjoint(usual):
+                    scan.gaps.add(number)
+                    _drop_vector(row, vector_path)
+                    _count(scan, line, row, path)
+                elif request.skip_bad:
                     scan.skipped[number] = {key: value for key, value in row.items() if isinstance(value, int | str)}
                 continue
-            if scan.n % MARK_ROWS == 0:
-                scan.marks.append((line.offset, number))
+            scan.d = len(values)
             block.append(vector)
             if len(block) == MARK_ROWS:
                 seen.add(np.stack(block))
                 block = []
-            scan.d = len(values)
-            for key, value in row.items():
-                scan.kinds.setdefault(key, set()).add(_kind(value))
-                if type(value) is int and value < 0:
-                    scan.signed.add(key)
-            if len(scan.kinds) > _MAX_COLUMNS:
-                raise InputError(
-                    f"{path}: more than {_MAX_COLUMNS} different keys up to line {number}; a table has fewer. "
-                    "Put what varies into one object."
-                )
-            scan.n += 1
+            _count(scan, line, row, path)
     if block:
         seen.add(np.stack(block))
     if request.skip_bad:
@@ -247,6 +268,22 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
         )
     seen.check_directions(path)
     return scan
+
+
+def _count(scan: _Scan, line: Line, row: dict[str, Any], path: Path) -> None:
+    """Count a row, with the types of its keys other than the vector."""
+    if scan.n % MARK_ROWS == 0:
+        scan.marks.append((line.offset, line.number))
+    scan.n += 1
+    for key, value in row.items():
+        scan.kinds.setdefault(key, set()).add(_kind(value))
+        if type(value) is int and value < 0:
+            scan.signed.add(key)
+    if len(scan.kinds) > _MAX_COLUMNS:
+        raise InputError(
+            f"{path}: more than {_MAX_COLUMNS} different keys up to line {line.number}; a table has fewer. "
+            "Put what varies into one object."
+        )
 
 
 def _check_distinct_as_text(path: Path, name: str, skipped: Collection[int]) -> None:
@@ -339,42 +376,3 @@ def _to_arrow(values: list[Any], column: pa.Field) -> pa.Array:
     elif pa.types.is_string(column.type):  # ids may be numbers in some lines
         values = [None if value is None else str(value) for value in values]
     return pa.array(values, column.type)
-
-
-class Sink(BaseSink):
-    """Writes lines; with `.gz` every batch is a gzip member of its own, as the format allows."""
-
-    columns = "json"
-
-    def __init__(self, output: Output) -> None:
-        super().__init__(output)
-        self.stream = "rows" + output.extension
-        self._warned: set[str] = set()
-
-    @classmethod
-    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
-        """Return whether JSON can represent the values; dates, times and decimals become text."""
-        return is_json_type(field.type)
-
-    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
-        """Return one line per row, the vector last, every number in its shortest exact form."""
-        wide = vectors.astype(np.float32) if vectors.dtype == np.float16 else vectors
-        numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
-        ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)
-        joined = pc.binary_join(pa.LargeListArray.from_arrays(ends, numbers), ", ").to_pylist()
-        heads, lossy = ([""] * len(vectors), set[str]()) if others is None else heads_of(others)
-        self._warn(lossy)
-        name = json.dumps(self._output.vector_name, ensure_ascii=False)
-        text = "".join(f"{{{head}{name}: [{row}]}}\n" for head, row in zip(heads, joined, strict=True)).encode()
-        return {self.stream: [gzip.compress(text, 6, mtime=0) if self.stream.endswith(".gz") else text]}
-
-    def _warn(self, columns: set[str]) -> None:
-        """Warn once about every column with numbers that JSON lacks."""
-        for name in sorted(columns - self._warned):
-            warnings.warn(
-                f"column {name!r} has NaN or infinity, which JSON lacks: they were written as null. "
-                "Write .parquet to keep them.",
-                InputWarning,
-                stacklevel=4,
-            )
-        self._warned |= columns

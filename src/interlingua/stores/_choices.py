@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.core.errors import InputError
-from interlingua.stores.planning import Options
+from interlingua.core.wording import count_of
+from interlingua.stores.planning import Options, Plan
 
-__all__ = ["caught_up_options", "differences", "that_matter"]
+__all__ = ["caught_up_options", "check_choices", "differences", "that_matter"]
 
 # Options that change neither which rows are written nor what is written.
 _WITHOUT_EFFECT = frozenset({"page_rows", "allow_foreign"})
@@ -50,6 +51,27 @@ def caught_up_options(journal: Path, recorded: Options, given: Options | None) -
             "options in every command about one migration."
         )
     return wider
+
+
+def check_choices(plan: Plan, options: Options) -> None:
+    """Raise if the plan needs a choice that the options do not make.
+
+    Raises:
+        InputError: there are rows without a vector, or triggers that would fire.
+    """
+    if plan.nulls and not (options.skip_null or options.skip_bad):
+        raise InputError(
+            f"{plan.source}: the vector of id {plan.first_null} is null; {count_of(plan.nulls)} "
+            f"{'has' if plan.nulls == 1 else 'have'} no vector and {plan.rows:,} "
+            f"{'has' if plan.rows == 1 else 'have'} one.",
+            "Fill them, or leave them out with {skip_null}.",
+        )
+    if plan.triggers and options.triggers is None:
+        raise InputError(
+            f"{plan.target} is written into the source's own table, where every update fires "
+            f"{', '.join(plan.triggers)}.",
+            "Name a new table as the target, or choose {triggers=fire} or, as superuser, {triggers=skip}.",
+        )
 
 
 def differences(before: Any, now: Any, names: list[str] | None = None) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from interlingua.core.errors import InputError
 from interlingua.io._checkpoint import partial_folder
+from interlingua.io._checks import ID_NAMES
+from interlingua.stores._url import StoreURL
 
 # Characters of a long name that a message shows.
 _SHOWN = 40
@@ -71,3 +73,25 @@ def list_names(names: Iterable[str]) -> str:
     """Return the first 20 names in words, which say if there are more; ``none`` without any."""
     found = list(islice(names, _LISTED + 1))
     return (", ".join(found[:_LISTED]) or "none") + (" and more" if len(found) > _LISTED else "")
+
+
+def id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
+    """Return a name for the column of ids that no payload column has, whether in upper or in lower case.
+
+    It is the name after ``?id=`` in the target's address, or a usual one.
+    """
+    taken = {name.lower() for name in payload}
+    named = target.options.get("id")
+    if named is not None and named.lower() in taken:
+        raise InputError(
+            f"{target}: the ids cannot be called {named!r}, because a payload column has this name.",
+            "Choose another name with ?id=, or leave the payload out with {drop_payload}.",
+        )
+    # Readers look for the second name before any other.
+    name = named or next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
+    if name is None:
+        raise InputError(
+            f"{source}: the payload has columns 'id' and {ID_NAMES[0]!r}, the names that a column of ids can have.",
+            "Rename one, or leave the payload out with {drop_payload}.",
+        )
+    return name

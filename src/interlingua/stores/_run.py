@@ -120,7 +120,8 @@ class Run:
         if not (bad or self.info.nulls):
             return
         with private_file(skipped_path(self.log.path)) as file:
-            for ids in (*self.source.skipped(self.options.page_rows), bad):
+            skipped = self.source.skipped(self.options.page_rows) if self.info.nulls else ()
+            for ids in (*skipped, bad):
                 values = ids if isinstance(ids, list) else ids.to_pylist()
                 file.writelines(f"{json.dumps(value)}\n" for value in values)
 

@@ -30,7 +30,7 @@ from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches, written_rows
-from interlingua.stores.planning import Options, target_spec
+from interlingua.stores.planning import Options, options_for, target_spec
 from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = [
@@ -237,11 +237,13 @@ def catch_up(
             "Leave {since=...} or {delete_vanished} out.",
         )
     with closing(MigrationJournal(path, create=False)) as log:
-        options = caught_up_options(path, _check_finished(log, translator, source, target), options)
+        options = options_for(
+            translator, caught_up_options(path, _check_finished(log, translator, source, target), options)
+        )
         if delete_vanished and not target.capabilities.deletes:
             raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
-        options.restrict(source)
-        info = source.info()
+        with _advise_leaving_out(source, translator):
+            info = options.read_info(source)
         if since is not None:
             options.restrict(source, source.since(*since))
         _check_same_columns(log, source, info.identity())
@@ -259,7 +261,7 @@ def catch_up(
                 conversion.check_space(conversion.usable(changed)[0])
                 target.check_records(options.as_written(changed), spec)
 
-        with _advise_leaving_out(source):
+        with _advise_leaving_out(source, translator):
             changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
         _check_source(log, source, changes)
         ids = [*changes.updated, *changes.added]
@@ -305,12 +307,12 @@ def catch_up(
 
 
 @contextmanager
-def _advise_leaving_out(source: Store) -> Iterator[None]:
-    """Add the options that leave out rows to the error about a row that cannot be translated."""
+def _advise_leaving_out(source: Store, translator: Translator | TextEmbedder) -> Iterator[None]:
+    """Add the options that leave out rows to the error about a row that cannot be translated or embedded."""
     try:
         yield
     except UnusableRowError as error:
-        selects = "skip_null" in source.capabilities.selects
+        selects = "skip_null" in source.capabilities.selects and not isinstance(translator, TextEmbedder)
         alone = ", or only rows without a vector with {skip_null}" if selects else ""
         kept = "what the target holds for them stays as it is"
         error.remedy = f"A catch-up can leave out such rows with {{skip_bad}}{alone}; {kept}."

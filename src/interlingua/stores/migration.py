@@ -21,7 +21,7 @@ from interlingua.core.arguments import check_callable, check_flag, check_instanc
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
-from interlingua.stores._choices import differences, that_matter
+from interlingua.stores._choices import check_choices, differences, that_matter
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_not_renamed
@@ -30,7 +30,14 @@ from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores.changes import Progress, changes_path, find_vanished
-from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
+from interlingua.stores.planning import (
+    Options,
+    Plan,
+    advise_skip_bad,
+    make_plan,
+    options_for,
+    target_spec,
+)
 from interlingua.stores.reembedding import TextEmbedder
 from interlingua.stores.rollback import Rollback, rollback
 
@@ -101,11 +108,12 @@ def migrate(
         OutputExistsError: the target or the journal exists already.
         InterlinguaError: a server went away or the check at the end failed; the journal records the progress.
     """
-    options, watch, path = options or Options(), Watch(), check_path(journal, "journal")
+    watch, path = Watch(), check_path(journal, "journal")
     check_instance(translator, "translator", (Translator, TextEmbedder), "a Translator or a TextEmbedder")
     for store, name in ((source, "source"), (target, "target")):
         check_instance(store, name, Store, "a store, as open_store returns it,")
-    check_instance(options, "options", Options, "Options or None")
+    check_instance(options, "options", (Options, type(None)), "Options or None")
+    options = options_for(translator, options)
     if on_rows is not None:
         check_callable(on_rows, "on_rows", "a function or None")
     resume = check_flag(resume, "resume")
@@ -118,9 +126,8 @@ def migrate(
             if "options" in log.facts:
                 # The pages of the survey are read again, whatever their size is now.
                 options = replace(options, page_rows=log.facts["options"]["page_rows"])
-    options.restrict(source)
-    with nullcontext() if resume else advise_skip_bad(source):
-        info = source.info()
+    with nullcontext() if resume else advise_skip_bad(options):
+        info = options.read_info(source)
         spec = target_spec(translator, source, target, info, options)
         plan = None if resume else make_plan(translator, source, target, info, spec, options)
     if plan is not None:
@@ -150,7 +157,7 @@ def migrate(
         resumed_from = log.rows(done=True)
         run = Run(conversion, info, log, on_rows or (lambda phase, done, rows: None), resumed=bool(resumed_from))
         try:
-            with advise_skip_bad(source):
+            with advise_skip_bad(options):
                 run.survey(watch)
         except BaseException:
             # Nothing has been made yet, and a journal of nothing would only block the next attempt.

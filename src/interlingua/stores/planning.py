@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,9 +14,10 @@ from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
-from interlingua.io._checks import ID_NAMES, check_output
+from interlingua.io._checks import check_output
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._estimates import measure
+from interlingua.stores._names import id_name
 from interlingua.stores._origin import collection_name, origin_of
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
@@ -33,8 +34,8 @@ __all__ = [
     "Options",
     "Plan",
     "advise_skip_bad",
-    "check_choices",
     "make_plan",
+    "options_for",
     "plan",
     "target_spec",
 ]
@@ -100,13 +101,66 @@ class Options:
         where = next(iter(conditions), None)
         if len(conditions) > 1:
             where = " and ".join(f"({check_condition(text, str(source.url))}\n)" for text in conditions)
-        skip_null = skip_null or self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
+        skip_null = skip_null or self._leaves_out_null(source)
         source.restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan or self.skip_bad)
+
+    def read_info(self, source: Store) -> StoreInfo:
+        """Make a source return only the rows that these options choose, and return facts about them.
+
+        Raises:
+            InputError: the source cannot be used.
+        """
+        self.restrict(source)
+        return source.info()
+
+    def _leaves_out_null(self, source: Store) -> bool:
+        return self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
 
     def as_written(self, records: Records) -> Records:
         """Return ids and payload as the target gets them, with the vectors of the source."""
         ids = records.ids.cast("string") if self.ids_as_text else records.ids
         return Records(ids, records.vectors, None if self.drop_payload else records.payload)
+
+
+@dataclass(frozen=True)
+class _TextOptions(Options):
+    """Options of a run that embeds texts: a row has an old vector or not, and any old vector will do."""
+
+    def restrict(
+        self, source: Store, condition: str | None = None, *, skip_null: bool = False, bad_as_nan: bool = False
+    ) -> None:
+        """As for `Options`; vectors that cannot be used are always read as NaN."""
+        super().restrict(source, condition, skip_null=skip_null, bad_as_nan=True)
+
+    def read_info(self, source: Store) -> StoreInfo:
+        """As for `Options`; rows without an old vector are counted among the others, unless they are left out.
+
+        Raises:
+            UnusableRowError: a file has lines that cannot be read, and they are not to be left out.
+        """
+        info = super().read_info(source)
+        if not info.nulls or self.skip_null:
+            return info
+        if "skip_null" in source.capabilities.selects:
+            return replace(info, count=info.count + info.nulls, nulls=0, first_null=None)
+        if not self.skip_bad:
+            lines = f"{count_of(info.nulls, 'line')} cannot be read, the first is {info.first_null}"
+            raise UnusableRowError(f"{source.url}: {lines}.")
+        return info
+
+    def _leaves_out_null(self, source: Store) -> bool:
+        return self.skip_null
+
+
+def options_for(translator: Translator | TextEmbedder, options: Options | None) -> Options:
+    """Return the options as they hold for a translator, or for an embedder of texts.
+
+    Args:
+        translator: makes the new vectors.
+        options: how to migrate; ``None`` for the defaults.
+    """
+    options = options or Options()
+    return _TextOptions(**asdict(options)) if isinstance(translator, TextEmbedder) else options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,19 +220,19 @@ class Plan:
 
 
 @contextmanager
-def advise_skip_bad(source: Store) -> Iterator[None]:
+def advise_skip_bad(options: Options) -> Iterator[None]:
     """Add the option that leaves out rows without a usable vector to the error about such a row.
 
     Only a migration has this option, so readers of rows do not name it. A migration does not name it either once rows
     are copied, because its options cannot change any more.
 
     Args:
-        source: the rows. Nothing is added if it leaves them out already.
+        options: of the migration. Nothing is added if they leave out such rows already.
     """
     try:
         yield
     except UnusableRowError as error:
-        if not source.reads_bad_as_nan:
+        if not options.skip_bad:
             error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
         raise
 
@@ -190,10 +244,9 @@ def plan(translator: Translator | TextEmbedder, source: Store, target: Store, op
         InputError: the source cannot be used, or the target could not hold the result or has too little space.
         OutputExistsError: the target exists already.
     """
-    options = options or Options()
-    options.restrict(source)
-    with advise_skip_bad(source):
-        info = source.info()
+    options = options_for(translator, options)
+    with advise_skip_bad(options):
+        info = options.read_info(source)
         spec = target_spec(translator, source, target, info, options)
         return make_plan(translator, source, target, info, spec, options)
 
@@ -241,7 +294,7 @@ def target_spec(
         schema=schema,
         count=info.count,
         as_new_vector=as_new_vector,
-        id_name=_id_name(source.url, target.url, () if schema is None else schema.names),
+        id_name=id_name(source.url, target.url, () if schema is None else schema.names),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
         origin=origin_of(translator, collection_name(source.url), info.vector_name, inverse=options.inverse),
@@ -319,49 +372,6 @@ def _changed_types(fields: Iterable[pa.Field], target: Store) -> Iterator[tuple[
         before, after = type_name(column), type_name(target.kept(column))
         if before != after:
             yield column.name, before, after
-
-
-def check_choices(plan: Plan, options: Options) -> None:
-    """Raise if the plan needs a choice that the options do not make.
-
-    Raises:
-        InputError: there are rows without a vector, or triggers that would fire.
-    """
-    if plan.nulls and not (options.skip_null or options.skip_bad):
-        raise InputError(
-            f"{plan.source}: the vector of id {plan.first_null} is null; {count_of(plan.nulls)} "
-            f"{'has' if plan.nulls == 1 else 'have'} no vector and {plan.rows:,} "
-            f"{'has' if plan.rows == 1 else 'have'} one.",
-            "Fill them, or leave them out with {skip_null}.",
-        )
-    if plan.triggers and options.triggers is None:
-        raise InputError(
-            f"{plan.target} is written into the source's own table, where every update fires "
-            f"{', '.join(plan.triggers)}.",
-            "Name a new table as the target, or choose {triggers=fire} or, as superuser, {triggers=skip}.",
-        )
-
-
-def _id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
-    """Return a name for the column of ids that no payload column has, whether in upper or in lower case.
-
-    It is the name after ``?id=`` in the target's address, or a usual one.
-    """
-    taken = {name.lower() for name in payload}
-    named = target.options.get("id")
-    if named is not None and named.lower() in taken:
-        raise InputError(
-            f"{target}: the ids cannot be called {named!r}, because a payload column has this name.",
-            "Choose another name with ?id=, or leave the payload out with {drop_payload}.",
-        )
-    # Readers look for the second name before any other.
-    name = named or next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
-    if name is None:
-        raise InputError(
-            f"{source}: the payload has columns 'id' and {ID_NAMES[0]!r}, the names that a column of ids can have.",
-            "Rename one, or leave the payload out with {drop_payload}.",
-        )
-    return name
 
 
 def _check_other_vectors(source: StoreURL, target: StoreURL) -> None:
