@@ -391,8 +391,10 @@ def test_a_model_embeds_in_blocks_and_keeps_the_order(monkeypatch: pytest.Monkey
     assert told == [256, 512, 600]
 
 
-def test_a_task_is_text_and_a_record_a_function() -> None:
+def test_arguments_of_another_type_are_refused() -> None:
     with pytest.raises(il.InputError, match="task is 3"), show_progress(3):  # type: ignore[arg-type]
         pass
     with pytest.raises(il.InputError, match="record is 'log'; a function"), show_progress("a", record="log"):  # type: ignore[arg-type]
+        pass
+    with pytest.raises(il.InputError, match="whole is 3; a WholeTime or None"), show_progress("a", whole=3):  # type: ignore[arg-type]
         pass

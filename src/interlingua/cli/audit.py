@@ -141,6 +141,7 @@ def audit(
     as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
     attack is no proof of safety.
     """
+    from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
@@ -213,16 +214,20 @@ def audit(
         public = corpus_texts.vectors
         check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records, seed=seed)
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
+        chosen = None if suite == _SUITES[0] else suite
+        attack = attack_share(chosen, inputs.vectors.shape[1], (len(inputs.vectors), len(public)), halvings)
+        seeds = [] if translator else [seed + number for number in range(fits or _FITS)]
+        whole = audit_fits.whole_time(corpus_texts, seeds, [] if other is None else [seed], keep, attack)
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
         else:
-            seeds = [seed + number for number in range(fits or _FITS)]
-            alignments = audit_fits.make_fits(inputs.vectors, corpus_texts, seeds, keep, log_event)
+            alignments = audit_fits.make_fits(inputs.vectors, corpus_texts, seeds, keep, log_event, whole)
         second_leak = None
         if other is not None:
             rows, texts = other
             folder = None if keep is None else keep / "second"
-            second_leak = SecondLeak(audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event), rows, texts)
+            others = audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event, whole, "second fit")
+            second_leak = SecondLeak(others, rows, texts)
         provenance = Provenance(
             authorized_by=authorized_by or "nobody (public data)",
             date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -235,8 +240,10 @@ def audit(
         )
         evidence, decoder = corpus_texts, None
         if corpus_texts.has_texts:
-            evidence, decoder = audit_fits.make_decoder(corpus_texts, seed, keep, log_event)
-        with console.show_progress("Recovering words, labels and neighbors", record=log_event) as on_step:
+            evidence, decoder = audit_fits.make_decoder(corpus_texts, seed, keep, log_event, whole)
+        whole.begin("attack")
+        title = "Recovering words, labels and neighbors"
+        with console.show_progress(title, record=log_event, whole=whole) as on_step:
             result = measure(
                 alignments,
                 inputs.vectors,
@@ -244,7 +251,7 @@ def audit(
                 decoder=decoder,
                 labels=inputs.labels,
                 truth=inputs.truth,
-                defenses=None if suite == _SUITES[0] else suite,
+                defenses=chosen,
                 records=records,
                 second=second_leak,
                 kinds=kinds,

@@ -15,6 +15,7 @@ from interlingua.cli import console
 from interlingua.core.arrays import row_blocks
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
+from interlingua.core.whole import WholeTime
 
 if TYPE_CHECKING:
     from interlingua.cli.eventlog import EventLog
@@ -23,15 +24,46 @@ if TYPE_CHECKING:
     from interlingua.leakage.inputs import PublicCorpus
     from interlingua.leakage.inversion import KeywordDecoder
 
-__all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits"]
+__all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits", "whole_time"]
 
 _INPUTS = "inputs.json"
 # The evidence that only fits with known pairs have.
 _PAIRS = "held_out_pairs"
 
 
+def whole_time(
+    corpus: PublicCorpus, seeds: Sequence[int], second: Sequence[int], keep: Path | None, attack: float
+) -> WholeTime:
+    """Return the clock of a whole audit, whose parts are the fits, the stand-in, the decoder and the attack.
+
+    Args:
+        corpus: the public vectors and texts.
+        seeds: of the fits that are made or read.
+        second: of the fits of a second leak.
+        keep: folder of fits that need not be made again.
+        attack: time of the attack beside that of a fit.
+    """
+    from interlingua.leakage._shares import DECODER, FIT
+
+    def share(units: float, *names: str) -> float:
+        return 0.0 if keep is not None and keep.joinpath(*names).exists() else units
+
+    parts = {f"fit {seed}": share(FIT, f"fit-{seed}") for seed in seeds}
+    parts |= {f"second fit {seed}": share(FIT, "second", f"fit-{seed}") for seed in second}
+    digest = "" if keep is None or not corpus.has_texts else _decoder_digest(corpus, seeds[0])[:16]
+    parts["stand-in"] = 0.0 if corpus.stand_in is None else share(FIT, f"stand-in-{digest}")
+    parts["decoder"] = share(DECODER, f"decoder-{digest}.safetensors") if corpus.has_texts else 0.0
+    return WholeTime({**parts, "attack": attack})
+
+
 def make_fits(
-    vectors: Any, corpus: PublicCorpus, seeds: Sequence[int], keep: Path | None, record: EventLog
+    vectors: Any,
+    corpus: PublicCorpus,
+    seeds: Sequence[int],
+    keep: Path | None,
+    record: EventLog,
+    whole: WholeTime,
+    part: str = "fit",
 ) -> list[Alignment]:
     """Align the vectors with the public ones once for each seed, or read the fit from the folder ``keep``.
 
@@ -41,6 +73,8 @@ def make_fits(
         seeds: seeds of the fits.
         keep: folder with one translator for each seed; new fits are written to it. None keeps nothing.
         record: receives the events of each fit.
+        whole: the time of the whole audit, in which each fit is the part ``part`` with its seed.
+        part: see ``whole``.
 
     Raises:
         InputError: the folder holds fits of other vectors, or is not a folder of fits.
@@ -53,11 +87,13 @@ def make_fits(
         _check_folder(keep, digests | _view_digests(corpus.views))
     alignments = []
     for number, seed in enumerate(seeds, 1):
+        whole.begin(f"{part} {seed}")
         folder = None if keep is None else keep / f"fit-{seed}"
         if folder is not None and folder.exists():
             alignments.append(alignment_of(load(folder)))
         else:
-            with console.show_progress(f"Fit {number} of {len(seeds)}, without pairs", record=record) as on_step:
+            title = f"Fit {number} of {len(seeds)}, without pairs"
+            with console.show_progress(title, record=record, whole=whole) as on_step:
                 fit = interlingua.align(vectors, corpus.vectors, views=corpus.views, seed=seed, on_step=on_step)
                 alignments.append(fit)
             if folder is not None:
@@ -67,7 +103,7 @@ def make_fits(
 
 
 def make_decoder(
-    corpus: PublicCorpus, seed: int, keep: Path | None, record: EventLog
+    corpus: PublicCorpus, seed: int, keep: Path | None, record: EventLog, whole: WholeTime
 ) -> tuple[PublicCorpus, KeywordDecoder]:
     """Fit the stand-in and the keyword decoder, or read them from the folder ``keep`` if the inputs are the same.
 
@@ -78,21 +114,24 @@ def make_decoder(
     from interlingua.leakage.inversion import KeywordDecoder
 
     digest = "" if keep is None else _decoder_digest(corpus, seed)[:16]
+    whole.begin("stand-in")
     if corpus.stand_in is not None:
         folder = None if keep is None else keep / f"stand-in-{digest}"
         if folder is not None and folder.exists():
             corpus = replace(corpus, stand_in_fit=alignment_of(load(folder)))
         else:
-            with console.show_progress("Fit of the stand-in, without pairs", record=record) as on_step:
+            title = "Fit of the stand-in, without pairs"
+            with console.show_progress(title, record=record, whole=whole) as on_step:
                 corpus = corpus.align_stand_in(seed, on_step=on_step)
             if folder is not None and corpus.stand_in_fit is not None:
                 corpus.stand_in_fit.translator(force=True).save(folder)
         if corpus.stand_in_fit is not None:
             record("stand-in", status=str(corpus.stand_in_fit.verdict.status))
+    whole.begin("decoder")
     path = None if keep is None else keep / f"decoder-{digest}.safetensors"
     if path is not None and path.is_file():
         return corpus, KeywordDecoder.load(path)
-    with console.working("Fitting the keyword decoder", record):
+    with console.working("Fitting the keyword decoder", record, whole):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
         decoder.save(path)

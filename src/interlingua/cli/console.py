@@ -15,6 +15,7 @@ from rich.console import Console
 from interlingua.core.errors import SpaceMismatchWarning
 from interlingua.core.progress import Record, show_progress
 from interlingua.core.screen import Screen, naming_stream, visible
+from interlingua.core.whole import WholeTime
 
 __all__ = [
     "STATUS_STYLES",
@@ -86,9 +87,9 @@ class WarningPrinter:
 
 
 @contextmanager
-def working(task: str, record: Record | None = None) -> Iterator[None]:
+def working(task: str, record: Record | None = None, whole: WholeTime | None = None) -> Iterator[None]:
     """Show on standard error that a task of unknown length runs, and record it every ten seconds."""
-    with show_progress(task, record=record, transient=True):
+    with show_progress(task, record=record, transient=True, whole=whole):
         yield
 
 

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from interlingua.core.arguments import check_callable, check_text
-from interlingua.core.wording import describe_rows, describe_step
+from interlingua.core.arguments import check_callable, check_instance, check_text
+from interlingua.core.whole import FIT_SHARES, WholeTime, fit_share
+from interlingua.core.wording import describe_rows, describe_step, describe_total
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,9 @@ LINE_SECONDS = 10.0
 _RECORD_SECONDS = 1.0
 # Seconds between two updates in a notebook; each is a message to the browser.
 _UPDATE_SECONDS = 0.2
+
+# Keys of a step with times that count down until the next step.
+_LEFT = ("seconds_left", "total_seconds_left")
 
 _Follow = Callable[[dict[str, Any]], None]
 
@@ -48,6 +52,8 @@ class Timed:
     ``of``, by the mean time of those before since the count began, and to steps of a search with a ``budget``, as the
     most that can be left.
     A step keeps a ``seconds_left`` of its own; None means that the time is not known, and nothing is added.
+    ``total_seconds_left`` is added where the length of the whole work is known: to the steps of a fit that follow its
+    search, and to those of an audit that follow its first defense.
 
     Args:
         receive: called with each step.
@@ -58,6 +64,9 @@ class Timed:
         self._start = time.perf_counter()
         # For each step that counts, where its count began and when, and where it is.
         self._counts: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+        self._whole: WholeTime | None = WholeTime({"": 1.0}, time.perf_counter)
+        self._whole.begin("")
+        self._last_share = 0.0
 
     def __call__(self, step: Mapping[str, Any]) -> None:
         """Pass a step on."""
@@ -66,7 +75,22 @@ class Timed:
         left = timed.pop("seconds_left") if "seconds_left" in timed else self._left(timed, elapsed)
         if left is not None:
             timed["seconds_left"] = round(left, 1)
+        total = self._total_left(timed)
+        if total is not None:
+            timed["total_seconds_left"] = round(total, 1)
         self.receive(timed)
+
+    def _total_left(self, step: Mapping[str, Any]) -> float | None:
+        share = fit_share(step)
+        # A fit that follows another one, as with several candidates: nobody said how many there will be.
+        if step.get("step") == "trial" or (share is not None and share < self._last_share == FIT_SHARES["verdict"]):
+            self._whole = None
+        if self._whole is None:
+            return None
+        if share is not None:
+            self._last_share = share
+            self._whole.reach(share)
+        return self._whole.seconds_left() if share is None or share < FIT_SHARES["verdict"] else None
 
     def _left(self, step: Mapping[str, Any], elapsed: float) -> float | None:
         budget, spent = step.get("budget"), step.get("seconds")
@@ -88,11 +112,18 @@ class ShownProgress:
     """Receives steps and rows, shows them, and records them.
 
     The object itself is an ``on_step``.
+
+    Args:
+        task: what is done.
+        record: called with each event.
+        whole: the time of the whole work, if the task is a part of it. It is shown, and recorded as
+            ``total_elapsed`` and ``total_seconds_left``.
     """
 
-    def __init__(self, task: str, record: Record | None = None) -> None:
+    def __init__(self, task: str, record: Record | None = None, whole: WholeTime | None = None) -> None:
         self.task = task
         self._record = record
+        self._whole = whole
         self._started = time.perf_counter()
         self._phase: str | None = None
         self._phase_started = self._recorded = 0.0
@@ -103,12 +134,15 @@ class ShownProgress:
     @property
     def state(self) -> str:
         """What is done now, with the time that is left now."""
-        known = self._step
-        if known is None:
-            return self._state
-        step, since = known
-        # A step that takes longer than was estimated has no estimate any more.
-        return describe_step({**step, "seconds_left": max(0.0, step["seconds_left"] - (self.seconds - since))})
+        text, known = self._state, self._step
+        if known is not None:
+            step, since = known
+            # A step that takes longer than was estimated has no estimate any more.
+            left = {name: max(0.0, step[name] - (self.seconds - since)) for name in _LEFT if step.get(name) is not None}
+            text = describe_step({**step, **left})
+        if self._whole is None:
+            return text
+        return (text + describe_total(self._whole.elapsed, self._whole.seconds_left())).removeprefix(", ")
 
     @property
     def seconds(self) -> float:
@@ -117,10 +151,15 @@ class ShownProgress:
 
     def __call__(self, step: Mapping[str, Any]) -> None:
         """Show a step of a fit or an audit, as ``on_step`` is called with it."""
+        if self._whole is not None:
+            step = {name: value for name, value in step.items() if name != "total_seconds_left"}
+            share = fit_share(step)
+            if share is not None:
+                self._whole.reach(share)
         self._state = describe_step(step)
-        self._step = None if step.get("seconds_left") is None else (step, self.seconds)
+        self._step = (step, self.seconds) if any(step.get(name) is not None for name in _LEFT) else None
         if self._record is not None:
-            self._record("progress", **step)
+            self._record("progress", **step, **self._totals())
         # The verdict is the last step of a fit.
         at, of = (1, 1) if step.get("step") == "verdict" else (step.get("at"), step.get("of"))
         self._draw(at, of)
@@ -145,16 +184,26 @@ class ShownProgress:
         self._step, self._state = None, describe_rows(phase, done, rows, speed, left)
         if self._record is not None and (begins or done >= rows or now - self._recorded >= _RECORD_SECONDS):
             self._recorded = now
-            facts = {"phase": phase, "done": done, "rows": rows, "seconds": round(spent, 3)}
-            self._record("rows", **facts, seconds_left=None if left is None else round(left, 1))
+            facts: dict[str, Any] = {"phase": phase, "done": done, "rows": rows, "seconds": round(spent, 3)}
+            facts["seconds_left"] = None if left is None else round(left, 1)
+            self._record("rows", **facts, **self._totals())
         self._draw(done, rows)
 
     def beat(self) -> str:
         """Record that the work goes on, and return the line that says so."""
         if self._record is not None:
-            self._record("working", task=self.task, seconds=round(self.seconds, 1), state=self.state)
+            facts = {"task": self.task, "seconds": round(self.seconds, 1), "state": self.state}
+            self._record("working", **facts, **self._totals())
         state = self.state
         return f"{self.task}: {self.seconds:.0f} s" + (f", {state}" if state else "")
+
+    def _totals(self) -> dict[str, float]:
+        """Return what a record says of the time of the whole work."""
+        if self._whole is None:
+            return {}
+        left = self._whole.seconds_left()
+        elapsed = {"total_elapsed": round(self._whole.elapsed, 1)}
+        return elapsed if left is None else elapsed | {"total_seconds_left": round(left, 1)}
 
     def _draw(self, at: float | None, of: float | None) -> None:
         """Draw the bar, where there is one."""
@@ -163,8 +212,8 @@ class ShownProgress:
 class _Bar(ShownProgress):
     """Draws one bar."""
 
-    def __init__(self, task: str, record: Record | None, bar: Progress) -> None:
-        super().__init__(task, record)
+    def __init__(self, task: str, record: Record | None, whole: WholeTime | None, bar: Progress) -> None:
+        super().__init__(task, record, whole)
         self._bar, self._row = bar, bar.add_task(task, total=None, state="")
 
     def beat(self) -> str:
@@ -183,10 +232,10 @@ class _Bar(ShownProgress):
 class _NotebookBar(ShownProgress):
     """Draws one bar in the output of a notebook's cell."""
 
-    def __init__(self, task: str, record: Record | None) -> None:
+    def __init__(self, task: str, record: Record | None, whole: WholeTime | None) -> None:
         from IPython.display import HTML, display
 
-        super().__init__(task, record)
+        super().__init__(task, record, whole)
         self._html = HTML
         self._at: float | None = None
         self._of: float | None = None
@@ -258,7 +307,9 @@ def _is_shown(receive: _Follow) -> bool:
 
 
 @contextmanager
-def show_progress(task: str, *, record: Record | None = None, transient: bool = False) -> Iterator[ShownProgress]:
+def show_progress(
+    task: str, *, record: Record | None = None, transient: bool = False, whole: WholeTime | None = None
+) -> Iterator[ShownProgress]:
     """Show how far long work is, on standard error or in the output of a notebook's cell.
 
     A terminal or a notebook shows a bar with the elapsed time. Any other stream gets one line every ten seconds; work
@@ -268,12 +319,13 @@ def show_progress(task: str, *, record: Record | None = None, transient: bool = 
         task: what is done, such as ``"Aligning"``.
         record: called with each event, for a log; while no step is reported, with ``"working"`` every ten seconds.
         transient: remove the bar at the end.
+        whole: the time of the whole work (:class:`interlingua.core.whole.WholeTime`), if the task is a part of it.
 
     Yields:
         An object to pass as ``on_step``, whose method ``on_rows`` is to be passed as ``on_rows``.
 
     Raises:
-        InputError: ``task`` is not text, or ``record`` is not a function.
+        InputError: ``task`` is not text, ``record`` is not a function, or ``whole`` is not a `WholeTime`.
 
     Example:
         >>> import numpy as np, interlingua as il
@@ -284,8 +336,9 @@ def show_progress(task: str, *, record: Record | None = None, transient: bool = 
     task = check_text(task, "task")
     if record is not None:
         check_callable(record, "record", "a function of an event and its facts, or None,")
+    check_instance(whole, "whole", (WholeTime, type(None)), "a WholeTime or None")
     if in_notebook():
-        notebook = _NotebookBar(task, record)
+        notebook = _NotebookBar(task, record, whole)
         with _beating(notebook.beat):
             yield notebook
         if transient:
@@ -296,11 +349,11 @@ def show_progress(task: str, *, record: Record | None = None, transient: bool = 
     screen = _screen()
     if screen.is_terminal and not screen.is_dumb_terminal:
         with _bars(screen, transient) as bar:
-            display: ShownProgress = _Bar(task, record, bar)
+            display: ShownProgress = _Bar(task, record, whole, bar)
             with _beating(display.beat):
                 yield display
     else:
-        display = ShownProgress(task, record)
+        display = ShownProgress(task, record, whole)
         with _beating(lambda: _write(display.beat())):
             yield display
 

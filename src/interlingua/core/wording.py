@@ -16,6 +16,7 @@ __all__ = [
     "describe_evidence",
     "describe_rows",
     "describe_step",
+    "describe_total",
     "duration_of",
     "evidence_cells",
     "rough_size_of",
@@ -78,6 +79,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "train": lambda s: _training(s),
     "verdict": lambda s: f"verdict {s['status']}",
     "attack": lambda s: str(s["work"]),
+    "point": lambda s: f"attacking with {s['rows']:,} of {s['all_rows']:,} {s['side']} rows",
     "defense": lambda s: f"defense {s['name']}, {s['at'] + 1} of {s['of']}",
 }
 
@@ -89,7 +91,8 @@ def describe_step(step: Mapping[str, Any]) -> str:
         words = _STEPS[name](step)
     except (KeyError, TypeError, ValueError):  # a step of a user's method
         return name
-    return words + _left(step.get("seconds_left"))
+    total = step.get("total_seconds_left")
+    return words + _left(step.get("seconds_left")) + describe_total(None, total)
 
 
 def describe_rows(phase: str, done: int, rows: int, speed: float, seconds_left: float | None) -> str:
@@ -104,6 +107,19 @@ def describe_rows(phase: str, done: int, rows: int, speed: float, seconds_left: 
     """
     rate = f", {speed:,.0f} rows/s" if speed else ""
     return f"{phase} {done:,} of {rows:,} rows{rate}" + (_left(seconds_left) if done < rows else "")
+
+
+def describe_total(elapsed: float | None, seconds_left: float | None) -> str:
+    """Return how long the whole work has taken, and how long it still takes, in words that follow others.
+
+    Args:
+        elapsed: seconds since the whole work began, or None to leave them out.
+        seconds_left: of the whole work, or None.
+    """
+    words = f", {duration_of(elapsed)} so far in all" if elapsed is not None else ""
+    if seconds_left is not None and round(seconds_left):
+        words += f", about {duration_of(seconds_left)} left in all"
+    return words
 
 
 def _left(seconds: float | None) -> str:

@@ -29,6 +29,7 @@ from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._predictions import meaningless, most_frequent, offered, predict
+from interlingua.leakage._shares import SharesReported
 from interlingua.leakage._words import word_findings
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.centering import collection_mean
@@ -103,7 +104,8 @@ def audit(
             has views, they are passed as ``views``.
         documents: largest number of rows that are attacked.
         seed: random seed.
-        on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`.
+        on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`; from the first
+            defense on with the ``share`` of the audit that is done and ``total_seconds_left``.
 
     Raises:
         InputError: no fit, and as :func:`interlingua.leakage.input_checks.check_inputs`.
@@ -127,7 +129,7 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
     known = truth.take(picked)
-    report = Timed(on_step)
+    report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)

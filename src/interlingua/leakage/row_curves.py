@@ -101,8 +101,8 @@ def leak_by_rows(
             if count < MIN_ROWS:
                 continue
             some = np.sort(order[side][:count])
-            # The last fits have most rows and take longest, so no time left is shown.
-            on_step({"step": "attack", "work": f"attacking with {count:,} of {len(order[side]):,} {side} rows"})
+            # The last fits have most rows and take longest, so the step is not counted.
+            on_step({"step": "point", "rows": count, "all_rows": len(order[side]), "side": side})
             if side == "leaked":
                 own, picked = decoder or corpus.fit_decoder(seed), some
                 alignment = fit(rows[some], corpus.vectors, seed=seed, **_views(corpus))
@@ -112,6 +112,11 @@ def leak_by_rows(
                 alignment = fit(rows, part.vectors, seed=seed, **_views(part))
             points.append(_point(side, count, alignment, rows, picked, own, truth, seed))  # type: ignore[arg-type]
     return tuple(points)
+
+
+def count_points(leaked: int, public: int, halvings: int) -> int:
+    """Return how many points `leak_by_rows` measures for these numbers of rows."""
+    return sum(rows >> power >= MIN_ROWS for rows in (leaked, public) for power in range(1, halvings + 1))
 
 
 def _views(corpus: PublicCorpus) -> dict[str, Any]:

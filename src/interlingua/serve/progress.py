@@ -8,20 +8,13 @@ from typing import Any
 
 from interlingua.core.atomic import write_text
 from interlingua.core.progress import ShownProgress
+from interlingua.core.whole import FIT_SHARES, bounded_share, fit_share
 from interlingua.core.wording import describe_step
 
 __all__ = ["FitLog", "last_rows", "written_rows"]
 
 # No file from a browser has a name that begins with a dot.
 _ROWS = ".rows.json"
-
-# The share of the whole time that has passed when a step of the method `linear` ends, from one fit of 4,000 rows a side
-# and 128 columns. Other methods report how many of their steps are done.
-_SHARES = {
-    "copies": 0.02, "round": 0.28, "fine": 0.4, "polish": 0.55, "full width": 0.6, "exchange": 0.75,
-    "nonorthogonal": 0.8, "correction": 0.88, "verdict": 0.97,
-}  # fmt: skip
-_TRAINING = 0.95
 
 
 class FitLog:
@@ -68,23 +61,20 @@ class FitLog:
         """
         if not self._share:
             return {"share": None, "seconds_left": None}
-        total = max(self._at, 0.1) / self._share
-        following = min((share for share in _SHARES.values() if share > self._share), default=0.99)
-        share = min(max(seconds / total, self._share), following)
-        return {"share": round(share, 3), "seconds_left": round(max(total - seconds, (1 - share) * total))}
+        following = min((share for share in FIT_SHARES.values() if share > self._share), default=0.99)
+        share, left = bounded_share(seconds, share=self._share, at=self._at, following=following)
+        return {"share": round(share, 3), "seconds_left": round(left)}
 
     def _take(self, event: dict[str, Any], seconds: float) -> None:
         # The page shows the time left of the whole fit, beside which that of a step would be misread.
-        step = {key: value for key, value in event.items() if key != "seconds_left"}
+        step = {key: value for key, value in event.items() if key not in {"seconds_left", "total_seconds_left"}}
         name, words = str(event.get("step")), describe_step(step)
         if name == self._name:
             self._steps[-1] = words
         else:
             self._name = name
             self._steps.append(words)
-        share = _SHARES.get(name, 0.0)
-        if name == "train" and event.get("of"):
-            share = _TRAINING * event["at"] / event["of"]
+        share = fit_share(step) or FIT_SHARES.get(name, 0.0)
         if share > self._share:
             self._share, self._at = share, seconds
 
