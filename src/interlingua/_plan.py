@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from interlingua._routes import NEEDED_ROWS, RecordedSearches, Route, choose_route
 from interlingua._texts_in_part import without_text
 from interlingua.core.arguments import check_count, check_on_rows, check_text, described
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def plan(
     where: str | None = None,
     target_where: str | None = None,
     seed: int = 0,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> CollectionPlan:
     """Look at a collection and say what to do with it; nothing is written.
 
@@ -246,9 +246,7 @@ def plan(
     return CollectionPlan(**facts, **chosen, costs=costs)
 
 
-def _draw_rows(
-    store: Store, count: int, rows: int, seed: int, on_rows: Callable[[str, int, int], None] | None
-) -> list[Records]:
+def _draw_rows(store: Store, count: int, rows: int, seed: int, on_rows: OnRows | None) -> list[Records]:
     """Return ``rows`` of ``count`` rows, drawn at random, as parts of the pages that they are on."""
     from interlingua.core.records import report_rows, select_rows
 
@@ -257,9 +255,7 @@ def _draw_rows(
         return list(select_rows(report_rows((records for records, _ in pages), count, on_rows), drawn))
 
 
-def _look_at_target(
-    store: Store, count: int, rows: int, seed: int, on_rows: Callable[[str, int, int], None] | None
-) -> tuple[str | None, int]:
+def _look_at_target(store: Store, count: int, rows: int, seed: int, on_rows: OnRows | None) -> tuple[str | None, int]:
     """Return the known model of the vectors of a store, None where too few can be used, and how many cannot."""
     from interlingua import identification
     from interlingua.core.arrays import usable_rows

@@ -22,6 +22,7 @@ from interlingua.aligners.side_information import (
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import check_callable
 from interlingua.core.arrays import FloatArray, IntArray, read_only
+from interlingua.core.callbacks import OnStep
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.progress import Timed
@@ -50,7 +51,6 @@ __all__ = [
 ]
 
 # Called with one dict of numbers and short words after each step of a fit.
-OnStep = Callable[[dict[str, Any]], None]
 PairUse = Literal["unused", "optional", "required"]
 OptionalUse = Literal["unused", "optional"]
 # What a method uses or refuses beside pairs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import usable_rows
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
 from interlingua.core.wording import text_of
@@ -162,7 +163,7 @@ def read_same_ids(
     seed: int,
     show: Sequence[str | None] = (None, None),
     skip_bad: bool = False,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> Paired:
     """Return the rows whose ids both sides have. Ids are compared as text.
 
@@ -221,7 +222,7 @@ def read_rows_of_ids(
     what: str,
     of: str,
     gaps: int = 0,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> FloatArray:
     """Return the vectors [n, d] of the rows with n ids, in their order. Ids are compared as text.
 
@@ -258,7 +259,7 @@ def read_others(
     *,
     rows: int,
     seed: int,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> FloatArray | None:
     """Return rows of a side without those of some ids, drawn at random; None if there are none.
 

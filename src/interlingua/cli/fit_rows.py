@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from interlingua.cli.collections import Collection, check_same_order, read_same_
 from interlingua.cli.same_ids import draw_with_pairs, find_same_ids
 from interlingua.cli.views import View, find_usable_view, read_ids, read_views
 from interlingua.core.arrays import usable_rows
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
@@ -37,8 +38,6 @@ __all__ = [
     "read_usable_sample",
     "row_word",
 ]
-
-_OnRows = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ def read_fit_rows(
     pair_by_id: bool = False,
     with_ids: bool,
     skip_bad: bool,
-    on_rows: _OnRows,
+    on_rows: OnRows,
 ) -> FitRows:
     """Read the rows of a source and its targets.
 
@@ -215,7 +214,7 @@ def _more_without_vector(count: int) -> str:
     return f"{count:,} more {verbs[0]} no vector and {verbs[1]} left out"
 
 
-def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
+def find_usable(file: inputs.Side, on_rows: OnRows | None = None) -> Usable:
     """Read a file or collection once and return which of its rows have a vector that can be used.
 
     Raises:
@@ -245,7 +244,7 @@ def find_usable(file: inputs.Side, on_rows: _OnRows | None = None) -> Usable:
 
 
 def read_usable_sample(
-    collection: Collection, *, rows: int, seed: int, on_rows: _OnRows | None = None
+    collection: Collection, *, rows: int, seed: int, on_rows: OnRows | None = None
 ) -> tuple[EmbeddingSpace, Usable]:
     """Read rows of a collection that are drawn at random, once and without those of them that cannot be used.
 
@@ -286,7 +285,7 @@ def read_pairs_of_rows(
     with_ids: bool,
     show: Sequence[str | None] = (None, None),
     skip_bad: bool,
-    on_rows: _OnRows,
+    on_rows: OnRows,
 ) -> tuple[list[EmbeddingSpace], dict[str, Any] | None, frozenset[str] | None]:
     """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
 
@@ -329,7 +328,7 @@ def read_pairs_of_rows(
     return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None
 
 
-def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: _OnRows) -> npt.NDArray[np.bool_]:
+def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: OnRows) -> npt.NDArray[np.bool_]:
     """Return which rows of two files have a vector that can be used in both.
 
     Raises:
@@ -358,7 +357,7 @@ def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str) -> N
         )
 
 
-def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_rows: _OnRows) -> list[Usable]:
+def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_rows: OnRows) -> list[Usable]:
     """Return which rows of each side can be used; those of a target only together with its views.
 
     Raises:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.cli.inputs import SIDES, Side, read_space
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import UnusableRowError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _COUNTED = 16
 def warn_of_fitted_rows(
     files: Sequence[Side],
     translator: Translator,
-    on_rows: Callable[[str, int, int], None],
+    on_rows: OnRows,
     sides: Sequence[str] = SIDES,
 ) -> list[str]:
     """Print a warning for each side that holds the fitted rows, and return these sides.

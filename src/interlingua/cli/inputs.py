@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.options import check_effect
 from interlingua.core.arguments import read_number
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
 from interlingua.core.wording import text_of
@@ -49,7 +50,6 @@ SIDES, _WHERE = ("source", "target"), ("where", "target_where")
 Side = VectorFile | Collection
 # Sides are refused if this share of the rows of one is also on the other.
 _SAME = 0.5
-_OnRows = Callable[[str, int, int], None]
 
 
 def open_sides(
@@ -230,7 +230,7 @@ def read_space(
     with_ids: bool = False,
     show: str | None = None,
     name: str | None = None,
-    on_rows: _OnRows | None = None,
+    on_rows: OnRows | None = None,
 ) -> EmbeddingSpace:
     """Read a file or collection, or ``rows`` of its rows drawn at random without replacement, in its order.
 

@@ -15,6 +15,7 @@ import typer
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import check_effect
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
@@ -93,7 +94,7 @@ def check_modes(*, resume: bool, dry_run: bool, undo: bool, catch_up: bool, allo
 
 
 @contextmanager
-def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> Iterator[Callable[[str, int, int], None]]:
+def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> Iterator[OnRows]:
     """Show and log how far a migration is; yields the function to call after each page.
 
     Args:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua.cli.collections import Collection, ids_as_text, repeated_id
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["draw_with_pairs", "find_same_ids"]
 _Mask = npt.NDArray[np.bool_]
 
 
-def find_same_ids(files: Sequence[Side], on_rows: Callable[[str, int, int], None]) -> IntArray:
+def find_same_ids(files: Sequence[Side], on_rows: OnRows) -> IntArray:
     """Return the pairs [p, 2] of row numbers of two sides whose ids are equal as text, in the order of the source.
 
     The ids of the side with fewer rows are held in memory.
@@ -96,7 +97,7 @@ def draw_with_pairs(
     return masks[0], masks[1]
 
 
-def _ids(side: Side, on_rows: Callable[[str, int, int], None]) -> Iterator[str | None]:
+def _ids(side: Side, on_rows: OnRows) -> Iterator[str | None]:
     """Yield the ids of all rows as text, None for a row without one, in the order in which the rows are read."""
     missing = InputError(
         f"{side.path} has no ids, and rows are paired by their ids.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from interlingua.cli import inputs
 from interlingua.cli.collections import Collection, ids_as_text, read_rows_of_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import usable_rows
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.io import VectorFile, open_vectors
 from interlingua.stores._url import StoreURL, parse_url
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 _Mask = npt.NDArray[np.bool_]
-_OnRows = Callable[[str, int, int], None]
 
 Views = Annotated[
     list[str] | None,
@@ -131,7 +131,7 @@ def read_views(
     rows: int | None,
     seed: int,
     usable: _Mask | None = None,
-    on_rows: _OnRows | None = None,
+    on_rows: OnRows | None = None,
 ) -> dict[str, EmbeddingSpace] | None:
     """Read the rows of views that `interlingua.cli.inputs.read_space` reads of the target with the same arguments.
 
@@ -164,7 +164,7 @@ def read_views(
     return read or None
 
 
-def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: _OnRows | None = None) -> _Mask:
+def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: OnRows | None = None) -> _Mask:
     """Return which rows of the target can be used together with a view.
 
     Args:
@@ -233,7 +233,7 @@ def _in_order(view: View, target: inputs.Side) -> VectorFile | None:
 
 
 def _read_by_ids(
-    view: View, target: inputs.Side, drawn: IntArray | None, on_rows: _OnRows | None, gaps: int = 0
+    view: View, target: inputs.Side, drawn: IntArray | None, on_rows: OnRows | None, gaps: int = 0
 ) -> FloatArray:
     """Return the vectors [n, d] that a view has for rows of the target; for all rows where `drawn` is None.
 

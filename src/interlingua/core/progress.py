@@ -16,6 +16,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
 from interlingua.core.arguments import check_callable, check_instance, check_text
+from interlingua.core.callbacks import OnStep
 from interlingua.core.whole import FIT_SHARES, WholeTime, fit_share
 from interlingua.core.wording import describe_rows, describe_step, describe_total
 
@@ -34,8 +35,6 @@ _UPDATE_SECONDS = 0.2
 
 # Keys of a step with times that count down until the next step.
 _LEFT = ("seconds_left", "total_seconds_left")
-
-_Follow = Callable[[dict[str, Any]], None]
 
 
 class Record(Protocol):
@@ -59,7 +58,7 @@ class Timed:
         receive: called with each step.
     """
 
-    def __init__(self, receive: _Follow) -> None:
+    def __init__(self, receive: OnStep) -> None:
         self.receive = receive
         self._start = time.perf_counter()
         # For each step that counts, where its count began and when, and where it is.
@@ -275,7 +274,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def fit_progress(show: bool | None, receive: _Follow) -> Iterator[_Follow]:
+def fit_progress(show: bool | None, receive: OnStep) -> Iterator[OnStep]:
     """Show how far a fit is; yields the function to call with each step.
 
     Args:
@@ -300,7 +299,7 @@ def fit_progress(show: bool | None, receive: _Follow) -> Iterator[_Follow]:
         _write(display.beat())
 
 
-def _is_shown(receive: _Follow) -> bool:
+def _is_shown(receive: OnStep) -> bool:
     while isinstance(receive, Timed):
         receive = receive.receive
     return isinstance(receive, ShownProgress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_columns, digest_ids, digest_matrix, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
 
@@ -111,7 +112,7 @@ def concatenated(parts: Sequence[Records]) -> Records:
 
 
 def report_rows(
-    pages: Iterable[Records], rows: int, on_rows: Callable[[str, int, int], None] | None, phase: str = "reading"
+    pages: Iterable[Records], rows: int, on_rows: OnRows | None, phase: str = "reading"
 ) -> Iterator[Records]:
     """Yield pages, and call ``on_rows`` for each with the rows read so far, before yielding it.
 

@@ -7,7 +7,7 @@ not in actors: a worker that dies loses only its part, which Ray gives to anothe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from interlingua.core.arguments import check_count, check_flag, check_path, check_text, shown
 from interlingua.core.arrays import require
 from interlingua.core.atomic import atomic_folder, check_parent
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def translate_with_ray(
     allow_foreign: bool = False,
     workers: int | None = None,
     batch_rows: int = _BATCH_ROWS,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> DistributedResult:
     """Translate a Parquet file, a folder of them or a Lance dataset with Ray Data.
 

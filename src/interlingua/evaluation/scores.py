@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_on_rows, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import table_html
 from interlingua.evaluation.bootstrap import Interval, Resamples, interval
@@ -229,7 +230,7 @@ def evaluate(
     retrieval: Sequence[str] = RETRIEVALS,
     bootstrap: int = 1000,
     others: Any = None,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> Evaluation:
     """Score a translator on paired rows: row ``i`` of both sides is the same text.
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_path
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.io._checks import check_scale, list_parquet, missing_file
@@ -100,7 +101,7 @@ class VectorFile:
                     digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
 
-    def check(self, *, on_rows: Callable[[str, int, int], None] | None = None) -> None:
+    def check(self, *, on_rows: OnRows | None = None) -> None:
         """Read every vector once and refuse a file that cannot be translated.
 
         Args:
@@ -155,7 +156,7 @@ class VectorFile:
         size = min(check_count(size, "size", minimum=1), self.n)
         return (records.vectors for records in self._batches(size, 0, self.n, others=False))
 
-    def vectors(self, *, on_rows: Callable[[str, int, int], None] | None = None) -> FloatArray:
+    def vectors(self, *, on_rows: OnRows | None = None) -> FloatArray:
         """Return all vectors [n, d], checked: a read-only memory map where the format allows, else in memory.
 
         Args:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import IntArray
+from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records, concatenated
@@ -27,7 +28,7 @@ from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._sketches import written_rows
 from interlingua.stores._surveyed import surveyed_pages
 from interlingua.stores._taken import taken_error
-from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
+from interlingua.stores.changes import FETCHED_ROWS, Changes, find_changes, private_file
 from interlingua.stores.planning import Options
 from interlingua.stores.reembedding import TextEmbedder
 
@@ -55,7 +56,7 @@ class Run:
     conversion: Conversion
     info: StoreInfo
     log: MigrationJournal
-    on_rows: Progress
+    on_rows: OnRows
     resumed: bool
 
     @property

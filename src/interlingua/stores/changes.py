@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import IntArray
+from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
@@ -38,7 +39,6 @@ __all__ = [
     "CatchUp",
     "Changes",
     "OnPage",
-    "Progress",
     "catch_up",
     "changes_path",
     "find_changes",
@@ -48,7 +48,6 @@ __all__ = [
 
 # Rows that are read by their ids at a time; stores limit how many ids a request has.
 FETCHED_ROWS = 1_024
-Progress = Callable[[str, int, int], None]
 OnPage = Callable[[Records, IntArray, npt.NDArray[np.bool_]], None]
 
 
@@ -200,7 +199,7 @@ def catch_up(
     dry_run: bool = False,
     delete_vanished: bool = False,
     allow_loss: bool = False,
-    on_rows: Progress | None = None,
+    on_rows: OnRows | None = None,
 ) -> CatchUp:
     """Copy the rows of a source that are new or have changed since a finished migration or its last catch-up.
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance, check_on_rows
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.calibration import match_quantiles, quantiles_of
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
 from interlingua.core.values import python_rows
@@ -184,7 +185,7 @@ class JointSearch:
         *,
         candidates: int = 10,
         payload: bool = False,
-        on_rows: Callable[[str, int, int], None] | None = None,
+        on_rows: OnRows | None = None,
     ) -> list[list[JointHit]]:
         """Return the k nearest rows of each query, best first.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path
+from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
@@ -29,7 +30,7 @@ from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
-from interlingua.stores.changes import Progress, changes_path, find_vanished
+from interlingua.stores.changes import changes_path, find_vanished
 from interlingua.stores.planning import (
     Options,
     Plan,
@@ -88,7 +89,7 @@ def migrate(
     journal: str | Path,
     options: Options | None = None,
     resume: bool = False,
-    on_rows: Progress | None = None,
+    on_rows: OnRows | None = None,
 ) -> Migration:
     """Translate every row of ``source``, or embed its text, into a new collection or vector.
 

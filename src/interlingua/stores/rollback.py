@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path, shown
 from interlingua.core.arrays import IntArray, usable_rows
+from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_ids
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.wording import count_of
@@ -89,7 +90,7 @@ def rollback(
     address: str | None = None,
     dry_run: bool = False,
     allow_loss: bool = False,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> Rollback:
     """Drop what the migration of this journal made; the source is never touched.
 
@@ -173,7 +174,7 @@ def _check_losses(found: Rollback, facts: dict[str, Any], *, allow_loss: bool) -
         )
 
 
-def _find_losses(log: MigrationJournal, target: Store, on_rows: Callable[[str, int, int], None]) -> Rollback:
+def _find_losses(log: MigrationJournal, target: Store, on_rows: OnRows) -> Rollback:
     """Read all rows of the target and the source, and count those that would be lost."""
     if target.capabilities.appends:
         # A file as a whole has a mark, which any change of it changes. The rows of an unfinished one cannot be read.
@@ -208,9 +209,7 @@ def _find_losses(log: MigrationJournal, target: Store, on_rows: Callable[[str, i
     )
 
 
-def _count_unsaved(
-    log: MigrationJournal, written: IntArray, on_rows: Callable[[str, int, int], None]
-) -> tuple[int, str | None]:
+def _count_unsaved(log: MigrationJournal, written: IntArray, on_rows: OnRows) -> tuple[int, str | None]:
     """Return how many of some rows the source does not hold with a vector, and why it cannot be read."""
     if not len(written):
         return 0, None
