@@ -88,7 +88,12 @@ def test_an_evaluation_pairs_a_file_that_has_ids_with_a_store(
     ran = run("evaluate", saved, stores[0], tmp_path / "new.jsonl", "--json")
     assert ran.code == 0, ran.err
     assert (ran.json["n"], ran.json["forward"]["top1"]) == (4, 1)
-    assert run("evaluate", saved, stores[0], tmp_path / "target.npy").err.count("has no ids, and rows of a store") == 1
+    assert (
+        run("evaluate", saved, stores[0], tmp_path / "target.npy").err.count(
+            "has no ids, and rows are matched by their ids"
+        )
+        == 1
+    )
     (tmp_path / "twice.jsonl").write_text("\n".join([*lines, lines[1]]))
     ran = run("evaluate", saved, stores[0], tmp_path / "twice.jsonl")
     assert ran.code == 2

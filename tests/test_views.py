@@ -470,7 +470,7 @@ def test_a_view_is_another_vector_of_the_collection_of_the_target(
     for name, expected in (("items.first", "first"), ("second", "second")):
         np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"][expected][picked])
     for view, message in (
-        (tmp_path / "second.npy", f"--view {tmp_path}/second.npy has no ids, and a row of a store and a row of a file"),
+        (tmp_path / "second.npy", f"--view {tmp_path}/second.npy has no ids, and rows are matched by their ids"),
         (f"duckdb://{path}#items.target", "#items.target has the same nearest neighbors as the target"),
     ):
         ran = run("fit", tmp_path / "source.npy", target, "--view", view, *options)

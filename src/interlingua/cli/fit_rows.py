@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from interlingua.aligners.usable import FIRST_ROWS, renumber_pairs
 from interlingua.cli import console, inputs
-from interlingua.cli.collections import Collection, check_same_order, read_same_ids
+from interlingua.cli.collections import Collection, check_same_order, read_ids, read_same_ids
 from interlingua.cli.same_ids import draw_with_pairs, find_same_ids
-from interlingua.cli.views import View, find_usable_view, read_ids, read_views
+from interlingua.cli.views import View, find_usable_view, read_views
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
@@ -185,11 +185,7 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
             continue
         left_out = counts.get("left_out")
         if left_out is not None:
-            first = _first(left_out, row_word([files[side]]))
-            console.note(
-                f"{side}: {count_of(left_out['rows'])} of {counts['of']:,} without a vector that can be used "
-                f"{'is' if left_out['rows'] == 1 else 'are'} left out; the first: {first}"
-            )
+            note_left_out(left_out, side, row_word([files[side]]), of=counts["of"])
         elsewhere = 0 if left_out is None else left_out["rows"]
         if counts["rows"] < counts["of"] - elsewhere:
             console.note(f"{side}: {counts['rows']:,} of {counts['of'] - elsewhere:,} rows, drawn at random")
@@ -201,11 +197,6 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
 def row_word(files: Sequence[inputs.Side]) -> str:
     """Return what rows are named by: the ids of a collection, or the numbers of the rows of files."""
     return "id" if any(isinstance(file, Collection) for file in files) else "row"
-
-
-def _first(left_out: Mapping[str, Any], word: str) -> str:
-    """Return the names of the first lines and rows that were left out."""
-    return ", ".join([*left_out.get("lines", ()), *(f"{word} {name}" for name in left_out["first"])])
 
 
 def _more_without_vector(count: int) -> str:
@@ -347,14 +338,21 @@ def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: OnRows) -> npt.NDA
     return usable
 
 
-def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str) -> None:
-    """Say how many rows or pairs were left out, and which are the first, named by their numbers or ids."""
+def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str, *, of: int | None = None) -> None:
+    """Say how many rows or pairs were left out, and which are the first.
+
+    Args:
+        left_out: their number, and the first; None without any.
+        what: the side, or what they are.
+        word: what they are named by: an id, or the number of a row.
+        of: number of rows of a side.
+    """
     if left_out is not None:
-        first = _first(left_out, word)
+        # The first lines and rows.
+        first = ", ".join([*left_out.get("lines", ()), *(f"{word} {name}" for name in left_out["first"])])
         verb = "is" if left_out["rows"] == 1 else "are"
-        console.note(
-            f"{what}: {left_out['rows']:,} without a vector that can be used {verb} left out; the first: {first}"
-        )
+        count = f"{left_out['rows']:,}" if of is None else f"{count_of(left_out['rows'])} of {of:,}"
+        console.note(f"{what}: {count} without a vector that can be used {verb} left out; the first: {first}")
 
 
 def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_rows: OnRows) -> list[Usable]:
@@ -368,7 +366,7 @@ def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_row
         rows = find_usable_view(view, files[1], usable[1].rows, on_rows)
         if not np.array_equal(rows, usable[1].rows):
             first = np.flatnonzero(~rows)[:FIRST_ROWS]
-            names = read_ids(files[1], first) if isinstance(files[1], Collection) else first.tolist()
+            names = list(read_ids(files[1], first)) if isinstance(files[1], Collection) else first.tolist()
             usable[1] = replace(usable[1], rows=rows, first=() if usable[1].lines else tuple(names))
     return usable
 

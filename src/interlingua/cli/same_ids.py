@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.cli.collections import Collection, ids_as_text, repeated_id
+from interlingua.cli.collections import read_ids, repeated_id
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_with_pairs", "find_same_ids"]
 
+_BY_NUMBER = "Or name the pairs by row numbers with {pairs=FILE}."
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -38,14 +39,14 @@ def find_same_ids(files: Sequence[Side], on_rows: OnRows) -> IntArray:
     small, large = (files[i] for i in order)
     rows: dict[str, int] = {}
     repeated: set[str] = set()
-    for row, key in enumerate(_ids(small, on_rows)):
+    for row, key in enumerate(read_ids(small, on_rows=on_rows, remedy=_BY_NUMBER)):
         if key is None:
             continue
         if key in rows:
             repeated.add(key)
         rows[key] = row
     partners: dict[str, int] = {}
-    for row, key in enumerate(_ids(large, on_rows)):
+    for row, key in enumerate(read_ids(large, on_rows=on_rows, remedy=_BY_NUMBER)):
         if key is not None and key in rows:
             if key in repeated:
                 raise repeated_id(small, key)
@@ -95,24 +96,3 @@ def draw_with_pairs(
         mask[rng.choice(others, count, replace=False)] = True
         masks.append(mask)
     return masks[0], masks[1]
-
-
-def _ids(side: Side, on_rows: OnRows) -> Iterator[str | None]:
-    """Yield the ids of all rows as text, None for a row without one, in the order in which the rows are read."""
-    missing = InputError(
-        f"{side.path} has no ids, and rows are paired by their ids.",
-        "Add a column of ids, or name the pairs by row numbers with {pairs=FILE}.",
-    )
-    if not isinstance(side, Collection):
-        ids: Any = side.ids()
-        if ids is None:
-            raise missing
-        yield from ids_as_text(ids)
-        return
-    done = 0
-    for page in side.batches():
-        if page.ids is None:
-            raise missing
-        yield from ids_as_text(page.ids)
-        done += len(page)
-        on_rows("reading ids", done, side.n)

@@ -6,24 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
 import typer
 
 from interlingua.cli import inputs
-from interlingua.cli.collections import Collection, ids_as_text, read_rows_of_ids
+from interlingua.cli.collections import Collection, ids_as_text, missing_ids, read_ids, read_rows_of_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.io import VectorFile, open_vectors
+from interlingua.stores._names import FILL_IDS
 from interlingua.stores._url import StoreURL, parse_url
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from interlingua.core.arrays import FloatArray, IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
@@ -35,7 +34,6 @@ __all__ = [
     "name_views",
     "naming_options",
     "open_views",
-    "read_ids",
     "read_views",
 ]
 
@@ -242,16 +240,13 @@ def _read_by_ids(
     """
     for file, what in ((_file_of(target), "TARGET"), (_file_of(view.side), f"--view {view.address}")):
         if file is not None and file.ids() is None:
-            raise InputError(
-                f"{what} has no ids, and a row of a store and a row of a file belong together by their ids. Give "
-                "it as a file with a column of ids, such as .parquet or .jsonl."
-            )
-    keys = read_ids(target, drawn)
+            raise missing_ids(what)
+    keys = list(read_ids(target, drawn))
     wanted = [key for key in keys if key is not None]
     if len(wanted) < len(keys):
         raise InputError(
             f"TARGET {target.path} has {len(keys) - len(wanted)} rows without an id, and its rows and those of --view "
-            f"{view.address} belong together by their ids. Give each row an id."
+            f"{view.address} are matched by their ids. {FILL_IDS}"
         )
     return read_rows_of_ids(
         view.side,
@@ -291,17 +286,6 @@ def _open_file(url: StoreURL, *, skip_bad: bool = False) -> VectorFile:
 def _file_of(side: inputs.Side) -> VectorFile | None:
     """Return the file that a side is, also one that an address names; None for a collection of a database."""
     return side if isinstance(side, VectorFile) else side.file
-
-
-def read_ids(side: inputs.Side, drawn: IntArray | None) -> list[str | None]:
-    """Return as text the ids of rows of a side, None for a row without one; of all rows where `drawn` is None."""
-    from interlingua.core.records import select_rows
-
-    if isinstance(side, VectorFile):
-        ids = cast("pa.Array", side.ids())
-        return ids_as_text(ids if drawn is None else ids.take(drawn))
-    pages = side.batches() if drawn is None else select_rows(side.batches(), drawn)
-    return [key for page in pages for key in ids_as_text(page.ids)]
 
 
 def _have_ids_in_common(first: VectorFile, second: VectorFile) -> bool:

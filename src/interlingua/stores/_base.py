@@ -17,7 +17,7 @@ from interlingua.core.records import Records
 from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._conditions import check_condition
-from interlingua.stores._names import NameRule, list_names
+from interlingua.stores._names import FILL_IDS, NameRule, list_names
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._taken import taken_error
 from interlingua.stores._url import StoreURL
@@ -327,8 +327,7 @@ def null_ids(where: str, count: int, names: Collection[str]) -> InputError:
     """Return the error for ids that are null, or of which a part is null."""
     what = f"{count_of(count, 'id')} in {', '.join(map(repr, names))} {'is' if count == 1 else 'are'} null"
     return InputError(
-        f"{where}: {what}; every row needs an id{' without a null' if len(names) > 1 else ''}. Fill them, or choose "
-        "other columns with ?id=."
+        f"{where}: {what}; every row needs an id{' without a null' if len(names) > 1 else ''}. {FILL_IDS}"
     )
 
 

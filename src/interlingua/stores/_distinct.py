@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from interlingua.core.arguments import shown
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
+from interlingua.stores._names import FILL_IDS
 from interlingua.stores._protocol import Store
 
 
@@ -78,7 +79,7 @@ class DistinctIds:
         """
         if ids.null_count:
             nulls = f"{count_of(ids.null_count, 'id')} on page {page} {'is' if ids.null_count == 1 else 'are'} null"
-            raise InputError(f"{self._where}: {nulls}; every row needs an id.")
+            raise InputError(f"{self._where}: {nulls}; every row needs an id. {FILL_IDS}")
         rows = sum(map(len, self._parts))
         if ids.type != self._kind:
             raise InputError(

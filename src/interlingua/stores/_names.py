@@ -14,6 +14,8 @@ from interlingua.io._checkpoint import partial_folder
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._url import StoreURL
 
+# What to do about rows without an id.
+FILL_IDS = "Fill them, or choose other columns with ?id=."
 # Characters of a long name that a message shows.
 _SHOWN = 40
 # Names that a message lists.
