@@ -19,7 +19,7 @@ from interlingua.core.wording import text_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from interlingua.core.arrays import FloatArray, IntArray
+    from interlingua.core.arrays import FloatArray
     from interlingua.core.records import Records
     from interlingua.io import VectorFile
     from interlingua.stores import Store
@@ -32,7 +32,6 @@ __all__ = [
     "ids_as_text",
     "missing_ids",
     "open_rows",
-    "read_ids",
     "read_others",
     "read_rows_of_ids",
     "read_same_ids",
@@ -167,40 +166,6 @@ def missing_ids(what: object, remedy: str = "") -> InputError:
     """
     advice = "Add a column of ids, in a file for example as .parquet or .jsonl."
     return InputError(f"{what} has no ids, and rows are matched by their ids. {advice}", remedy)
-
-
-def read_ids(
-    side: VectorFile | Collection,
-    drawn: IntArray | None = None,
-    on_rows: OnRows | None = None,
-    *,
-    remedy: str = "",
-) -> Iterator[str | None]:
-    """Yield the ids of rows as text, None for a row without one, in the order in which rows are read.
-
-    Args:
-        side: a file or collection.
-        drawn: row numbers in ascending order; None for all.
-        on_rows: called with the phase, the rows read so far and the number of rows, when a page of a store has been
-            read.
-        remedy: what can be done about a side without ids, apart from adding some.
-
-    Raises:
-        InputError: the side has no ids.
-    """
-    from interlingua.core.records import report_rows, select_rows
-
-    if not isinstance(side, Collection):
-        ids: Any = side.ids()
-        if ids is None:
-            raise missing_ids(side.path, remedy)
-        yield from ids_as_text(ids if drawn is None else ids.take(drawn))
-        return
-    pages = report_rows(side.batches(), side.n, on_rows, "reading ids")
-    for page in pages if drawn is None else select_rows(pages, drawn):
-        if page.ids is None:
-            raise missing_ids(side.path, remedy)
-        yield from ids_as_text(page.ids)
 
 
 def read_same_ids(

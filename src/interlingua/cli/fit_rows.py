@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from interlingua.aligners.usable import FIRST_ROWS, renumber_pairs
 from interlingua.cli import console, inputs
-from interlingua.cli.collections import Collection, check_same_order, read_ids, read_same_ids
-from interlingua.cli.same_ids import draw_with_pairs, find_same_ids
+from interlingua.cli.collections import Collection, check_same_order, read_same_ids
+from interlingua.cli.same_ids import draw_with_pairs, find_same_ids, read_ids
 from interlingua.cli.views import View, find_usable_view, read_views
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows

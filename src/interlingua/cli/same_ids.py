@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.cli.collections import read_ids, repeated_id
+from interlingua.cli.collections import Collection, ids_as_text, missing_ids, repeated_id
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.cli.inputs import Side
     from interlingua.core.arrays import IntArray
+    from interlingua.io import VectorFile
 
-__all__ = ["draw_with_pairs", "find_same_ids"]
+__all__ = ["draw_with_pairs", "find_same_ids", "read_ids"]
 
 _BY_NUMBER = "Or name the pairs by row numbers with {pairs=FILE}."
 _Mask = npt.NDArray[np.bool_]
@@ -96,3 +97,37 @@ def draw_with_pairs(
         mask[rng.choice(others, count, replace=False)] = True
         masks.append(mask)
     return masks[0], masks[1]
+
+
+def read_ids(
+    side: VectorFile | Collection,
+    drawn: IntArray | None = None,
+    on_rows: OnRows | None = None,
+    *,
+    remedy: str = "",
+) -> Iterator[str | None]:
+    """Yield the ids of rows as text, None for a row without one, in the order in which rows are read.
+
+    Args:
+        side: a file or collection.
+        drawn: row numbers in ascending order; None for all.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page of a store has been
+            read.
+        remedy: what can be done about a side without ids, apart from adding some.
+
+    Raises:
+        InputError: the side has no ids.
+    """
+    from interlingua.core.records import report_rows, select_rows
+
+    if not isinstance(side, Collection):
+        ids: Any = side.ids()
+        if ids is None:
+            raise missing_ids(side.path, remedy)
+        yield from ids_as_text(ids if drawn is None else ids.take(drawn))
+        return
+    pages = report_rows(side.batches(), side.n, on_rows, "reading ids")
+    for page in pages if drawn is None else select_rows(pages, drawn):
+        if page.ids is None:
+            raise missing_ids(side.path, remedy)
+        yield from ids_as_text(page.ids)

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import typer
 
 from interlingua.cli import inputs
-from interlingua.cli.collections import Collection, ids_as_text, missing_ids, read_ids, read_rows_of_ids
+from interlingua.cli.collections import Collection, ids_as_text, missing_ids, read_rows_of_ids
 from interlingua.cli.options import check_effect
+from interlingua.cli.same_ids import read_ids
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
