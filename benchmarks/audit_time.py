@@ -61,6 +61,50 @@ def steps(log: Path) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
+def stages(log: Path) -> dict[str, Any]:
+    """Return the seconds of each part of the audit, and of each defense, in the order in which they ran."""
+    events = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    found: dict[str, Any] = {}
+    name, begun = None, 0.0
+    for event in events:
+        now = datetime.fromisoformat(event["time"]).timestamp()
+        step = event.get("step")
+        following = {
+            "audit": "fit 1",
+            "fit": f"fit {len([part for part in found if part.startswith('fit')]) + 2}",
+            "stand-in": "decoder",
+            "audited": "end",
+        }.get(event["event"])
+        if event["event"] == "progress" and step == "defense":
+            following = f"defense {event['name']}"
+        elif event["event"] == "progress" and step == "attack":
+            following = "attack" if not any(part.startswith("defense") for part in found) else "attack, the rest"
+            following = "attack, the rest" if str(name).startswith("defense") else following
+        if following is None or following == name:
+            continue
+        if name is not None:
+            found[name] = round(now - begun, 1)
+        name, begun = following, now
+    # What follows the last fit until its event is that of the stand-in.
+    last = max(part for part in found if part.startswith("fit"))
+    return {("stand-in" if part == last else part): seconds for part, seconds in found.items()}
+
+
+def estimates(log: Path) -> dict[str, float | None]:
+    """Return what the log said at a tenth, a quarter, a half and three quarters of the time, beside the true time.
+
+    Each is the estimated time of the whole audit as a multiple of the true one; None where it said nothing yet.
+    """
+    events = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    told = [(event["total_elapsed"], event.get("total_seconds_left")) for event in events if "total_elapsed" in event]
+    end = told[-1][0]
+    found: dict[str, float | None] = {}
+    for share in (0.1, 0.25, 0.5, 0.75):
+        elapsed, left = [pair for pair in told if pair[0] <= share * end][-1]
+        found[f"{share:.0%}"] = None if left is None else round((elapsed + left) / end, 2)
+    return found
+
+
 def main() -> None:
     """Run the audit once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,6 +139,8 @@ def main() -> None:
         "peak_mib": round(after.ru_maxrss / 1024),
         "verdicts": found["verdicts"],
         "leak": found["leak"],
+        "stages": stages(arguments.work / "log.jsonl"),
+        "estimates": estimates(arguments.work / "log.jsonl"),
         "steps": {name: round(value, 1) for name, value in list(steps(arguments.work / "log.jsonl").items())[:20]},
     }
     with arguments.out.open("a", encoding="utf-8") as stream:

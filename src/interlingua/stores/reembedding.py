@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ class TextEmbedder:
 
     Attributes:
         encode: a function from texts to vectors [n, d].
-        text_column: name of the column.
+        text_column: name of the column, or of the key where a store keeps documents.
         name: of the encoder, for messages and files.
         d: width of the vectors.
         identity: what tells this encoder from others of the same name, such as a whole command. A migration recognizes
@@ -69,6 +70,8 @@ class TextEmbedder:
         import pyarrow as pa
 
         names = [] if schema is None else schema.names
+        if self._is_in_documents(names):
+            return
         if schema is None or self.text_column not in names:
             raise InputError(
                 f"{where} has no column {self.text_column!r}; its columns are {', '.join(names) or 'none'}.",
@@ -121,14 +124,29 @@ class TextEmbedder:
 
     def only_texts(self, payload: pa.Table | None) -> pa.Table | None:
         """Return a payload without its other columns."""
-        return None if payload is None else payload.select([self.text_column])
-
-    def _texts(self, records: Records) -> pa.Array:
         import pyarrow as pa
 
+        return None if payload is None else pa.table({self.text_column: self._column(payload)})
+
+    def _is_in_documents(self, names: Sequence[str]) -> bool:
+        """Return whether the payload is one column of JSON documents, whose keys are known only when they are read."""
+        from interlingua.stores._documents import JSON_COLUMN
+
+        return list(names) == [JSON_COLUMN] and self.text_column != JSON_COLUMN
+
+    def _texts(self, records: Records) -> pa.Array:
         if records.payload is None:
             raise InputError(f"The rows have no column {self.text_column!r}.")
-        column = records.payload.column(self.text_column).combine_chunks()
+        return self._column(records.payload)
+
+    def _column(self, payload: pa.Table) -> pa.Array:
+        import pyarrow as pa
+
+        if self._is_in_documents(payload.schema.names):
+            documents = (json.loads(text) for text in payload.column(0).to_pylist())
+            values = (document.get(self.text_column) for document in documents)
+            return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
+        column = payload.column(self.text_column).combine_chunks()
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
