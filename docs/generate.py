@@ -193,8 +193,8 @@ seconds are several times those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
 
-The fit was {verdict(record)}. The script goes on after a doubtful verdict too; you would look for the cause first, or fit with
-more rows.
+The fit was {verdict(record)}. The script goes on after a doubtful verdict too; you
+would look for the cause first, or fit with more rows.
 
 Before that, `plan` said: {estimate(record)}. It estimates a fit that reads up to 20,000 rows of each side; that of the
 guide draws 6,000.

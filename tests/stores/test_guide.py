@@ -35,7 +35,7 @@ def test_the_guide_leads_from_the_first_look_to_the_last_step(journey: ModuleTyp
 
 
 def test_the_page_says_what_the_fit_and_the_evaluation_found(journey: ModuleType) -> None:
-    evidence = " transport excess       6.05   0.00262       ≥ 5   yes\n start agreement       0.746    0.0559     ≥ 0.8   no\n"
+    evidence = " transport excess  6.05  0.00262  ≥ 5  yes\n start agreement  0.746  0.0559  ≥ 0.8  no\n"
     scores = " source to target    0.850 ±0.015   1.653 ±0.167\n in the collection   0.738 ±0.019   4.216 ±0.992\n"
     printed = ["", "", f"Verdict: doubtful (score 1.00)\n{evidence}", scores]
     found = journey.verdict({"steps": [{"printed": text} for text in printed]})
