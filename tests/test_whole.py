@@ -15,9 +15,8 @@ from interlingua.core import progress
 from interlingua.core.progress import ShownProgress, Timed
 from interlingua.core.whole import WholeTime, fit_share
 from interlingua.core.wording import describe_step, describe_total
-from interlingua.leakage._shares import DECODER, FIT, SharesReported, attack_share
+from interlingua.leakage._shares import DECODER, FIT, SharesReported, attack_share, count_points
 from interlingua.leakage.inputs import PublicCorpus
-from interlingua.leakage.row_curves import count_points
 
 
 class Clock:

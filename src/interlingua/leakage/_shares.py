@@ -7,9 +7,9 @@ from typing import Any
 
 from interlingua.aligners.base import OnStep
 from interlingua.leakage.defenses import Defense, suite
-from interlingua.leakage.row_curves import count_points
+from interlingua.leakage.row_curves import MIN_ROWS
 
-__all__ = ["DECODER", "FIT", "SharesReported", "attack_share"]
+__all__ = ["DECODER", "FIT", "SharesReported", "attack_share", "count_points"]
 
 # In units of a fit without pairs, from benchmarks/results/audit-time.jsonl. An attack on a defense with a key, and a
 # point of the leak by the number of rows, is a fit with what follows it.
@@ -26,6 +26,11 @@ def attack_share(defenses: str | None, width: int, sizes: tuple[int, int], halvi
         halvings: of the leak by the number of rows.
     """
     return _ATTACK + sum(_times(defenses, width)) + _POINT * count_points(*sizes, halvings)
+
+
+def count_points(leaked: int, public: int, halvings: int) -> int:
+    """Return how many points the leak by the number of rows has for these numbers of rows."""
+    return sum(rows >> power >= MIN_ROWS for rows in (leaked, public) for power in range(1, halvings + 1))
 
 
 class SharesReported:

@@ -114,11 +114,6 @@ def leak_by_rows(
     return tuple(points)
 
 
-def count_points(leaked: int, public: int, halvings: int) -> int:
-    """Return how many points `leak_by_rows` measures for these numbers of rows."""
-    return sum(rows >> power >= MIN_ROWS for rows in (leaked, public) for power in range(1, halvings + 1))
-
-
 def _views(corpus: PublicCorpus) -> dict[str, Any]:
     """Return the views of a corpus as a keyword; nothing without views, which functions of callers may not take."""
     return {"views": corpus.views} if corpus.views else {}
