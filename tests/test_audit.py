@@ -442,6 +442,25 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
         ({"labels": Labels(("one",), np.ones((1, D)))}, "There is 1 label to infer; at least 2 are needed"),
         ({"truth": GroundTruth(vectors=np.eye(N, 7) + 1)}, "The true vectors have width 7 and the public vectors 24"),
         ({"records": KnownRecords(np.eye(24, D), np.eye(5, D))}, "There are 5 nonmembers; at least 20 are needed"),
+        ({"records": KnownRecords(np.eye(1, D))}, "There is 1 member; at least 20 are needed"),
+        (
+            {"records": KnownRecords(np.ones((24, D)))},
+            "All 24 members are equal, so nothing could be measured with them",
+        ),
+        (
+            {"records": KnownRecords(np.eye(24, D), np.ones((24, D)))},
+            "All 24 nonmembers are equal, so nothing could be measured with them",
+        ),
+        (
+            {"records": KnownRecords(np.eye(24, D), np.eye(24, D)[::-1])},
+            "The members and the nonmembers hold the same vectors: all of the rows of one are in the other. A record",
+        ),
+        ({"labels": Labels(("a", "b"), np.ones((2, D)))}, "All 2 vectors of the labels are equal, so nothing could be"),
+        (
+            {"labels": Labels(("a", "b"), np.ones((3, 2, D)))},
+            "All 2 vectors of the labels are equal, so nothing could be",
+        ),
+        ({"truth": GroundTruth(vectors=np.ones((N, D)))}, "All 1,200 true vectors are equal, so nothing could be"),
     ],
 )
 def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, Any], message: str) -> None:
@@ -455,6 +474,49 @@ def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, A
         check_inputs(rows, world.corpus, **change)
     with pytest.raises(InputError, match=message):
         audit([world.fit()], rows, world.corpus, **change)
+
+
+def test_what_no_fit_could_be_made_of_is_refused_before_the_fits(world: World) -> None:
+    corpus, rows = world.corpus, world.vectors
+    same = np.repeat(world.known[:1], N, axis=0)
+    few = np.tile(world.known[:90], (14, 1))[:N]
+    for public, message in (
+        (replace(corpus, vectors=same), "The public vectors hold 1 distinct row; at least 100 are needed for a fit"),
+        (replace(corpus, stand_in=same), "The stand-in holds 1 distinct row; at least 200 are needed, because its fit"),
+        (replace(corpus, stand_in=few), "The stand-in holds 90 distinct rows; at least 200 are needed, because its"),
+        (corpus.take(np.arange(99)), "The public vectors hold 99 distinct rows; at least 100 are needed for a fit"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_inputs(rows, public)
+    with pytest.raises(InputError, match="The audited vectors hold 90 distinct rows; at least 100 are needed for a"):
+        check_inputs(few, corpus)
+    # Fits that exist need no rows.
+    assert len(check_inputs(few, corpus, fitted=True)) == N
+    check_inputs(rows, corpus.take(np.arange(60)), fitted=True)
+
+
+def test_a_curve_without_enough_rows_is_refused_before_the_fits(world: World) -> None:
+    few = world.corpus.take(np.arange(400))
+    with pytest.raises(InputError, match="There are 400 vectors to audit and 400 public texts; halvings needs 500 of"):
+        check_inputs(world.vectors[:400], few, options={"halvings": 1})
+    check_inputs(world.vectors, few, options={"halvings": 1})
+    check_inputs(world.vectors[:400], few, options={"halvings": 0})
+
+
+def test_points_of_a_curve_that_have_too_few_rows_are_said(world: World) -> None:
+    found = world.audit(halvings=3, fit=lambda vectors, public, *, seed: world.fit(right=False))
+    assert [(point.side, point.rows) for point in found.points] == [
+        ("leaked", 300), ("leaked", 600), ("public", 300), ("public", 600),
+    ]  # fmt: skip
+    assert found.omitted == (
+        "The leak by the number of rows lacks 1 point of leaked rows and 1 point of public texts, because they would "
+        "have fewer than 250 rows.",
+    )
+
+
+def test_a_label_without_text_is_refused() -> None:
+    with pytest.raises(InputError, match="Row 1 of the corpus has a blank label; give a row without a label no label"):
+        Labels.of_corpus(np.eye(3), [["a"], ["a", " "], []], min_documents=1)
 
 
 def test_public_texts_that_no_decoder_can_be_fitted_with_are_refused_before_the_fits(world: World) -> None:
@@ -474,9 +536,9 @@ def test_public_texts_that_no_decoder_can_be_fitted_with_are_refused_before_the_
             refused()
     # A decoder that was fitted before is not fitted again, and its words are those that are read.
     decoder = world.corpus.fit_decoder()
-    check_inputs(world.vectors, few, decoder=decoder)
+    check_inputs(world.vectors, few, decoder=decoder, fitted=True)
     with pytest.raises(InputError, match="None of the true texts holds one of the 12 words"):
-        check_inputs(world.vectors, few, decoder=decoder, truth=GroundTruth(["xyzzy"] * N))
+        check_inputs(world.vectors, few, decoder=decoder, truth=GroundTruth(["xyzzy"] * N), fitted=True)
 
 
 def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Path) -> None:

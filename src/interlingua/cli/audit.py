@@ -211,7 +211,10 @@ def audit(
                 check_different([(str(vectors), inputs.vectors), (str(second), other[0])])
         corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
         public = corpus_texts.vectors
-        check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records, seed=seed)
+        check_inputs(
+            inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
+            options={"halvings": halvings}, fitted=bool(translator), seed=seed,
+        )  # fmt: skip
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)

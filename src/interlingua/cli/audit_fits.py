@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits"]
 
 _INPUTS = "inputs.json"
+_Read = TypeVar("_Read")
 # The evidence that only fits with known pairs have.
 _PAIRS = "held_out_pairs"
 
@@ -55,7 +56,7 @@ def make_fits(
     for number, seed in enumerate(seeds, 1):
         folder = None if keep is None else keep / f"fit-{seed}"
         if folder is not None and folder.exists():
-            alignments.append(alignment_of(load(folder)))
+            alignments.append(_kept(folder, lambda path: alignment_of(load(path))))
         else:
             with console.show_progress(f"Fit {number} of {len(seeds)}, without pairs", record=record) as on_step:
                 fit = interlingua.align(vectors, corpus.vectors, views=corpus.views, seed=seed, on_step=on_step)
@@ -81,7 +82,7 @@ def make_decoder(
     if corpus.stand_in is not None:
         folder = None if keep is None else keep / f"stand-in-{digest}"
         if folder is not None and folder.exists():
-            corpus = replace(corpus, stand_in_fit=alignment_of(load(folder)))
+            corpus = replace(corpus, stand_in_fit=_kept(folder, lambda path: alignment_of(load(path))))
         else:
             with console.show_progress("Fit of the stand-in, without pairs", record=record) as on_step:
                 corpus = corpus.align_stand_in(seed, on_step=on_step)
@@ -91,7 +92,7 @@ def make_decoder(
             record("stand-in", status=str(corpus.stand_in_fit.verdict.status))
     path = None if keep is None else keep / f"decoder-{digest}.safetensors"
     if path is not None and path.is_file():
-        return corpus, KeywordDecoder.load(path)
+        return corpus, _kept(path, KeywordDecoder.load)
     with console.working("Fitting the keyword decoder", record):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
@@ -108,7 +109,7 @@ def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
         parts = "".join([_digest(vectors), _digest(public), str(seed), *_view_digests(views).values()])
         folder = None if keep is None else keep / f"part-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
         if folder is not None and folder.exists():
-            return alignment_of(load(folder))
+            return _kept(folder, lambda path: alignment_of(load(path)))
         alignment = interlingua.align(vectors, public, views=views, seed=seed)
         if folder is not None:
             alignment.translator(force=True).save(folder)
@@ -165,19 +166,41 @@ def alignment_of(translator: Translator) -> Alignment:
     )
 
 
+def _kept(path: Path, read: Callable[[Path], _Read]) -> _Read:
+    """Read a part of the kept folder, or say what to do with one that is damaged."""
+    try:
+        return read(path)
+    except InputError as error:
+        raise InputError(
+            f"{error} This is a part of {path.parent}, which keeps what an audit has fitted. Delete it, and the audit "
+            f"makes it again: {path}"
+        ) from error
+
+
 def _check_folder(folder: Path, digests: dict[str, str]) -> None:
     """Make the folder for these inputs, or check that it holds fits of them."""
     path = folder / _INPUTS
     if path.is_file():
-        if json.loads(path.read_text("utf-8")) != digests:
+        try:
+            known = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} is damaged, so it is not known of which vectors the fits are; choose another --keep DIR."
+            ) from error
+        if known != digests:
             raise InputError(
                 f"{folder} holds fits of other vectors, other public vectors or other views; choose another --keep DIR."
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and not (folder.is_dir() and all(map(_precedes_inputs, folder.iterdir()))):
         raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(digests) + "\n")
+
+
+def _precedes_inputs(path: Path) -> bool:
+    """Return whether a write of the inputs that was killed has left this file."""
+    return path.name.startswith(".tmp.") and path.name.endswith(_INPUTS)
 
 
 def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:

@@ -52,7 +52,7 @@ from interlingua.leakage.kinds import KindFinding, kinds_of_words
 from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
 from interlingua.leakage.linkage import Linkage, linkage
 from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
-from interlingua.leakage.row_curves import RowPoint, leak_by_rows
+from interlingua.leakage.row_curves import RowPoint, leak_by_rows, points_left_out
 
 __all__ = ["DOCUMENTS", "audit"]
 
@@ -119,8 +119,9 @@ def audit(
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     of_texts = {"defenses": defenses, "kinds": kinds, "halvings": halvings}
     rows = check_inputs(
-        vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, seed=seed
-    )
+        vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, fitted=True,
+        seed=seed,
+    )  # fmt: skip
     truth = truth or GroundTruth()
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
@@ -187,6 +188,7 @@ def audit(
             rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed,
             on_step=report,
         )  # fmt: skip
+        omitted.extend(points_left_out(points, halvings))
     frequent: tuple[FrequentWord, ...] = ()
     found_kinds: tuple[KindFinding, ...] = ()
     if decoder is not None:
