@@ -6,7 +6,7 @@ import stat
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
+from interlingua.leakage.row_curves import RowPoint, Side
 from interlingua.report.annex import annex_sections
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
@@ -558,6 +559,15 @@ def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Pat
     )
     assert [sentence.split()[0] for sentence in failed.omitted] == ["Defenses", "Membership", "Links"]
     assert world.audit().omitted == ()
+
+
+def test_the_last_point_of_a_curve_has_the_control_of_the_audit(found: Audit, tmp_path: Path) -> None:
+    points = tuple(RowPoint(side, 500, "aligned", Interval(0.4), Interval(0.11), "measured") for side in get_args(Side))
+    null = replace(found.words.measured.leak_rate, control=Interval(0.37))  # type: ignore[union-attr]
+    measured = replace(found.words.measured, leak_rate=null)  # type: ignore[type-var]
+    curve = replace(found, points=points, word_findings=replace(found.words, measured=measured))
+    page = write_audit(tmp_path / "a.html", curve, PROVENANCE).read_text("utf-8")
+    assert page.count("Control: 11%; 37%.") == 2
 
 
 def test_the_report_counts_the_audited_rows_and_not_those_of_the_fit(world: World, tmp_path: Path) -> None:
