@@ -18,6 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
 from interlingua.identification import Candidate
+from interlingua.leakage._predictions import attacked_rows
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
@@ -494,6 +495,18 @@ def test_what_no_fit_could_be_made_of_is_refused_before_the_fits(world: World) -
     # Fits that exist need no rows.
     assert len(check_inputs(few, corpus, fitted=True)) == N
     check_inputs(rows, corpus.take(np.arange(60)), fitted=True)
+
+
+def test_true_labels_that_no_attacked_row_has_are_refused_before_the_fits(world: World) -> None:
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    rare = GroundTruth(labels=[(WORDS[0],), *[("unknown",)] * (N - 1)])
+    attacked = attacked_rows(N, 60, 0)
+    assert 0 not in attacked
+    for documents, count in ((60, "Of the 60 rows that are attacked, 0 have"), (N, "Of the 1,200 rows .*, 1 has")):
+        with pytest.raises(InputError, match=f"{count} a true label that is among those to infer; at least 2 are"):
+            world.audit(labels=labels, truth=rare, documents=documents)
+    with pytest.raises(InputError, match="Of the 1,200 rows that are attacked, 1 has a true label"):
+        check_inputs(world.vectors, world.corpus, labels=labels, truth=rare)
 
 
 def test_a_curve_without_enough_rows_is_refused_before_the_fits(world: World) -> None:

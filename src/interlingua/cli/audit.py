@@ -213,7 +213,7 @@ def audit(
         public = corpus_texts.vectors
         check_inputs(
             inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
-            options={"halvings": halvings}, fitted=bool(translator), seed=seed,
+            options={"halvings": halvings}, fitted=bool(translator), documents=documents, seed=seed,
         )  # fmt: skip
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:

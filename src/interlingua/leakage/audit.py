@@ -28,7 +28,7 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
-from interlingua.leakage._predictions import meaningless, most_frequent, offered, predict
+from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._words import word_findings
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.centering import collection_mean
@@ -120,13 +120,13 @@ def audit(
     of_texts = {"defenses": defenses, "kinds": kinds, "halvings": halvings}
     rows = check_inputs(
         vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, fitted=True,
-        seed=seed,
+        documents=documents, seed=seed,
     )  # fmt: skip
     truth = truth or GroundTruth()
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
-    picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
+    picked = attacked_rows(len(rows), documents, seed)
     known = truth.take(picked)
     report = Timed(on_step)
     report({"step": "attack", "work": "translating"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace, digest_sample, shared_rows
 from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_distinct
-from interlingua.leakage._predictions import offered
+from interlingua.leakage._predictions import attacked_rows, offered
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import MIN_TEXTS, held_out_rows
@@ -30,6 +30,7 @@ __all__ = ["MIN_AUDITED", "check_inputs"]
 MIN_AUDITED = 50
 # Members and nonmembers are refused if this share of the records of one side is also on the other.
 _SAME = 0.5
+_MIN_LABELED = 2
 
 
 def check_inputs(
@@ -42,6 +43,7 @@ def check_inputs(
     decoder: KeywordDecoder | None = None,
     options: Mapping[str, object] | None = None,
     fitted: bool = False,
+    documents: int | None = None,
     seed: int = 0,
 ) -> npt.NDArray[Any]:
     """Return the audited vectors as a matrix, or refuse inputs from which nothing could be measured.
@@ -55,7 +57,9 @@ def check_inputs(
         decoder: keyword decoder, if one was fitted before.
         options: further options that need texts, by their names.
         fitted: whether there are fits of the vectors, so that no rows are needed for one.
-        seed: random seed of the audit, which decides the texts that a decoder takes its words from.
+        documents: largest number of rows that are attacked; all by default.
+        seed: random seed of the audit, which decides the texts that a decoder takes its words from, and the rows that
+            are attacked.
 
     Raises:
         InputError: fewer than 50 vectors or all of them equal; too few distinct rows for a fit, or too few rows for
@@ -76,6 +80,7 @@ def check_inputs(
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     check_instance(options, "options", (Mapping, type(None)), "a mapping from names of options to their values")
     fitted, seed = check_flag(fitted, "fitted"), check_count(seed, "seed")
+    documents = None if documents is None else check_count(documents, "documents", minimum=1)
     rows = check_matrix(vectors, "the audited vectors")
     if len(rows) < MIN_AUDITED:
         raise InputError(
@@ -94,11 +99,8 @@ def check_inputs(
     _check_rows_of_fits(rows, corpus, fitted=fitted, has_decoder=decoder is not None)
     if labels is not None and len(labels.names) < 2:
         raise InputError(f"{_there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
-    if labels is not None and truth.labels is not None and not any(offered(truth.labels, labels.names)):
-        raise InputError(
-            f"None of the true labels of the {len(rows)} rows is one of the {len(labels.names)} labels to infer; give "
-            "both in the same spelling."
-        )
+    if labels is not None and truth.labels is not None:
+        _check_true_labels(labels, truth.labels, len(rows) if documents is None else documents, seed)
     if corpus.has_texts and (options or {}).get("halvings"):
         _check_curve(len(rows), len(corpus.texts))
     if records is not None:
@@ -145,6 +147,24 @@ def _check_rows_of_fits(rows: npt.NDArray[Any], corpus: PublicCorpus, *, fitted:
     if corpus.stand_in is not None and corpus.stand_in_fit is None and not has_decoder:
         reason = ", because its fit has half of them on each side. Leave it out, or give more public texts"
         check_distinct(corpus.stand_in, "The stand-in holds", needed=2 * MIN_ROWS, reason=reason)
+
+
+def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents: int, seed: int) -> None:
+    """Refuse true labels with which nothing could be measured on the rows that are attacked."""
+    known = [bool(row) for row in offered(true, labels.names)]
+    if not any(known):
+        raise InputError(
+            f"None of the true labels of the {len(known)} rows is one of the {len(labels.names)} labels to infer; give "
+            "both in the same spelling."
+        )
+    attacked = attacked_rows(len(known), documents, seed)
+    found = sum(known[row] for row in attacked)
+    if found < _MIN_LABELED:
+        raise InputError(
+            f"Of the {count_of(len(attacked))} that are attacked, {found} {'has' if found == 1 else 'have'} a true "
+            f"label that is among those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents, or "
+            "leave the true labels out."
+        )
 
 
 def _check_curve(leaked: int, public: int) -> None:
