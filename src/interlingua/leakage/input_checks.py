@@ -162,7 +162,7 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
     if found < _MIN_LABELED:
         raise InputError(
             f"Of the {count_of(len(attacked))} that are attacked, {found} {'has' if found == 1 else 'have'} a true "
-            f"label that is among those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents, "
+            f"label that is among those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents "
             "or leave the true labels out."
         )
 
