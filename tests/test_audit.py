@@ -6,7 +6,7 @@ import stat
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
 from interlingua.identification import Candidate
+from interlingua.leakage._predictions import attacked_rows
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
@@ -26,6 +27,7 @@ from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
+from interlingua.leakage.row_curves import RowPoint, Side
 from interlingua.report.annex import annex_sections
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
@@ -442,6 +444,25 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
         ({"labels": Labels(("one",), np.ones((1, D)))}, "There is 1 label to infer; at least 2 are needed"),
         ({"truth": GroundTruth(vectors=np.eye(N, 7) + 1)}, "The true vectors have width 7 and the public vectors 24"),
         ({"records": KnownRecords(np.eye(24, D), np.eye(5, D))}, "There are 5 nonmembers; at least 20 are needed"),
+        ({"records": KnownRecords(np.eye(1, D))}, "There is 1 member; at least 20 are needed"),
+        (
+            {"records": KnownRecords(np.ones((24, D)))},
+            "All 24 members are equal, so nothing could be measured with them",
+        ),
+        (
+            {"records": KnownRecords(np.eye(24, D), np.ones((24, D)))},
+            "All 24 nonmembers are equal, so nothing could be measured with them",
+        ),
+        (
+            {"records": KnownRecords(np.eye(24, D), np.eye(24, D)[::-1])},
+            "The members and the nonmembers hold the same vectors: all of the rows of one are in the other. A record",
+        ),
+        ({"labels": Labels(("a", "b"), np.ones((2, D)))}, "All 2 vectors of the labels are equal, so nothing could be"),
+        (
+            {"labels": Labels(("a", "b"), np.ones((3, 2, D)))},
+            "All 2 vectors of the labels are equal, so nothing could be",
+        ),
+        ({"truth": GroundTruth(vectors=np.ones((N, D)))}, "All 1,200 true vectors are equal, so nothing could be"),
     ],
 )
 def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, Any], message: str) -> None:
@@ -455,6 +476,61 @@ def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, A
         check_inputs(rows, world.corpus, **change)
     with pytest.raises(InputError, match=message):
         audit([world.fit()], rows, world.corpus, **change)
+
+
+def test_what_no_fit_could_be_made_of_is_refused_before_the_fits(world: World) -> None:
+    corpus, rows = world.corpus, world.vectors
+    same = np.repeat(world.known[:1], N, axis=0)
+    few = np.tile(world.known[:90], (14, 1))[:N]
+    for public, message in (
+        (replace(corpus, vectors=same), "The public vectors hold 1 distinct row; at least 100 are needed for a fit"),
+        (replace(corpus, stand_in=same), "The stand-in holds 1 distinct row; at least 200 are needed, because its fit"),
+        (replace(corpus, stand_in=few), "The stand-in holds 90 distinct rows; at least 200 are needed, because its"),
+        (corpus.take(np.arange(99)), "The public vectors hold 99 distinct rows; at least 100 are needed for a fit"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_inputs(rows, public)
+    with pytest.raises(InputError, match="The audited vectors hold 90 distinct rows; at least 100 are needed for a"):
+        check_inputs(few, corpus)
+    # Fits that exist need no rows.
+    assert len(check_inputs(few, corpus, fitted=True)) == N
+    check_inputs(rows, corpus.take(np.arange(60)), fitted=True)
+
+
+def test_true_labels_that_no_attacked_row_has_are_refused_before_the_fits(world: World) -> None:
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    rare = GroundTruth(labels=[(WORDS[0],), *[("unknown",)] * (N - 1)])
+    attacked = attacked_rows(N, 60, 0)
+    assert 0 not in attacked
+    for documents, count in ((60, "Of the 60 rows that are attacked, 0 have"), (N, "Of the 1,200 rows .*, 1 has")):
+        with pytest.raises(InputError, match=f"{count} a true label that is among those to infer; at least 2 are"):
+            world.audit(labels=labels, truth=rare, documents=documents)
+    with pytest.raises(InputError, match="Of the 1,200 rows that are attacked, 1 has a true label"):
+        check_inputs(world.vectors, world.corpus, labels=labels, truth=rare)
+
+
+def test_a_curve_without_enough_rows_is_refused_before_the_fits(world: World) -> None:
+    few = world.corpus.take(np.arange(400))
+    with pytest.raises(InputError, match="There are 400 vectors to audit and 400 public texts; halvings needs 500 of"):
+        check_inputs(world.vectors[:400], few, options={"halvings": 1})
+    check_inputs(world.vectors, few, options={"halvings": 1})
+    check_inputs(world.vectors[:400], few, options={"halvings": 0})
+
+
+def test_points_of_a_curve_that_have_too_few_rows_are_said(world: World) -> None:
+    found = world.audit(halvings=3, fit=lambda vectors, public, *, seed: world.fit(right=False))
+    assert [(point.side, point.rows) for point in found.points] == [
+        ("leaked", 300), ("leaked", 600), ("public", 300), ("public", 600),
+    ]  # fmt: skip
+    assert found.omitted == (
+        "The leak by the number of rows lacks 1 point of leaked rows and 1 point of public texts, because they would "
+        "have fewer than 250 rows.",
+    )
+
+
+def test_a_label_without_text_is_refused() -> None:
+    with pytest.raises(InputError, match="Row 1 of the corpus has a blank label; give a row without a label no label"):
+        Labels.of_corpus(np.eye(3), [["a"], ["a", " "], []], min_documents=1)
 
 
 def test_public_texts_that_no_decoder_can_be_fitted_with_are_refused_before_the_fits(world: World) -> None:
@@ -474,9 +550,9 @@ def test_public_texts_that_no_decoder_can_be_fitted_with_are_refused_before_the_
             refused()
     # A decoder that was fitted before is not fitted again, and its words are those that are read.
     decoder = world.corpus.fit_decoder()
-    check_inputs(world.vectors, few, decoder=decoder)
+    check_inputs(world.vectors, few, decoder=decoder, fitted=True)
     with pytest.raises(InputError, match="None of the true texts holds one of the 12 words"):
-        check_inputs(world.vectors, few, decoder=decoder, truth=GroundTruth(["xyzzy"] * N))
+        check_inputs(world.vectors, few, decoder=decoder, truth=GroundTruth(["xyzzy"] * N), fitted=True)
 
 
 def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Path) -> None:
@@ -496,6 +572,15 @@ def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Pat
     )
     assert [sentence.split()[0] for sentence in failed.omitted] == ["Defenses", "Membership", "Links"]
     assert world.audit().omitted == ()
+
+
+def test_the_last_point_of_a_curve_has_the_control_of_the_audit(found: Audit, tmp_path: Path) -> None:
+    points = tuple(RowPoint(side, 500, "aligned", Interval(0.4), Interval(0.11), "measured") for side in get_args(Side))
+    null = replace(found.words.measured.leak_rate, control=Interval(0.37))  # type: ignore[union-attr]
+    measured = replace(found.words.measured, leak_rate=null)  # type: ignore[type-var]
+    curve = replace(found, points=points, word_findings=replace(found.words, measured=measured))
+    page = write_audit(tmp_path / "a.html", curve, PROVENANCE).read_text("utf-8")
+    assert page.count("Control: 11%; 37%.") == 2
 
 
 def test_the_report_counts_the_audited_rows_and_not_those_of_the_fit(world: World, tmp_path: Path) -> None:

@@ -178,6 +178,52 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     assert "translates vectors of width 24 to 16" in run(*parts).json["error"]
 
 
+def test_a_damaged_part_of_the_kept_folder_says_how_to_go_on(run: Run, case: Path) -> None:
+    keep = with_vectors(case, "--fits", "1", "--keep", case / "kept", "--force", "--json")
+    assert run(*keep).code == 0
+    kept = case / "kept"
+    decoder = next(kept.glob("decoder-*"))
+    again = "which keeps what an audit has fitted. Delete it, and the audit makes it again"
+    for file, part in ((decoder, decoder), (kept / "fit-0" / "card.json", kept / "fit-0")):
+        whole = file.read_bytes()
+        for damage in (b"", whole[: len(whole) // 2], b"\0\xff" * 100):
+            file.write_bytes(damage)
+            ran = run(*keep)
+            assert (ran.code, ran.json["error"].endswith(f"This is a part of {kept}, {again}: {part}")) == (2, True)
+        file.write_bytes(whole)
+    whole = (kept / "inputs.json").read_bytes()
+    for damage in (b"", whole[:-9], b"\0\xff" * 100):
+        (kept / "inputs.json").write_bytes(damage)
+        ran = run(*keep)
+        assert ran.code == 2
+        assert "inputs.json is damaged, so it is not known of which vectors the fits are; choose" in ran.json["error"]
+    (kept / "inputs.json").write_bytes(whole)
+    # What a killed write leaves does no harm.
+    (kept / ".tmp.0123.fit-1").mkdir()
+    assert run(*keep).code == 0
+    other = case / "other"
+    other.mkdir()
+    (other / ".tmp.0123456789abcdef.inputs.json").write_bytes(b"")
+    assert run(*with_vectors(case, "--fits", "1", "--keep", other, "--force")).code == 0
+
+
+def test_a_second_leak_that_cannot_be_fitted_is_refused_before_the_fits(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **settings: Any) -> None:
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(interlingua, "align", refuse)
+    np.save(case / "same.npy", np.ones((200, 24), np.float32))
+    ran = run(*with_vectors(case, "--second", case / "same.npy", "--json"))
+    assert (ran.code, "same.npy holds 1 distinct row; at least 100 are needed" in ran.json["error"]) == (2, True)
+    np.save(case / "one.npy", np.ones((1, 24), np.float32))
+    assert (
+        "one.npy has 1 row; at least 100"
+        in run(*with_vectors(case, "--second", case / "one.npy", "--json")).json["error"]
+    )
+
+
 def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
     ran = run(*with_vectors(case, "--fits", "1", "--defenses", "quick"))
     assert ran.code == 0, ran.err
@@ -215,7 +261,7 @@ def test_an_encoder_makes_the_vectors_of_texts_and_labels(
             asked.update(name=name, **settings)
 
         def encode(self, texts: list[str], **settings: Any) -> Any:
-            return np.stack([by_text.get(text, planted[1][len(text)]) for text in texts])
+            return np.stack([by_text.get(text, planted[1][sum(map(ord, text)) % N]) for text in texts])
 
     module = SimpleNamespace(SentenceTransformer=SentenceTransformer)
     monkeypatch.setitem(sys.modules, "sentence_transformers", module)

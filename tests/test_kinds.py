@@ -88,7 +88,12 @@ def test_the_report_shows_kinds(tmp_path: Path) -> None:
     name = kinds.KindFinding("name", Interval(0.3, 0.2, 0.4), Interval(0.0, 0.0, 0.01), None, 5, 9)
     named = replace(result, kinds=(name,))
     assert severity(named).level == "critical"
-    assert "words of the kind name are read in 30% of the documents" in severity(named).reasons
+    assert "by estimate, a word of the kind 'name' is read in 30% of the documents" in severity(named).reasons
+    right = replace(name, right=Interval(0.1, 0.05, 0.2))
+    assert (
+        "a right word of the kind 'name' is read in 10% of the documents"
+        in severity(replace(result, kinds=(right,))).reasons
+    )
     below = replace(name, control=Interval(0.3, 0.2, 0.4))
     assert severity(replace(result, kinds=(below,))).level == "high"
     page = write_audit(tmp_path / "a.html", named, PROVENANCE).read_text("utf-8")

@@ -130,6 +130,17 @@ def test_stored_rows_have_the_vectors_ids_and_texts_of_the_file(
     assert stored.find("nowhere") is None
 
 
+@pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.large_string(), pa.string_view()])
+def test_texts_of_every_arrow_type_are_shown(kind: pa.DataType, tmp_path: Path) -> None:
+    texts = pa.array([f"name {row}" for row in range(9)]).cast(pa.string())
+    texts = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts.cast(kind)
+    table = pa.table({"text": texts, "vector": np.random.default_rng(0).standard_normal((9, 4)).tolist()})
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    assert read(tmp_path / "a.arrow")["texts"] == "text"
+    assert StoredRows(tmp_path / "a.arrow").described(7)["text"] == "name 7"
+
+
 def test_labels_of_many_batches_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlingua.serve.rows._BLOCK", 8)
     rows = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)

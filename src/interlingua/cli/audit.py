@@ -212,7 +212,10 @@ def audit(
                 check_different([(str(vectors), inputs.vectors), (str(second), other[0])])
         corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
         public = corpus_texts.vectors
-        check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records, seed=seed)
+        check_inputs(
+            inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
+            options={"halvings": halvings}, fitted=bool(translator), documents=documents, seed=seed,
+        )  # fmt: skip
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         chosen = None if suite == _SUITES[0] else suite
         attack = attack_share(chosen, inputs.vectors.shape[1], (len(inputs.vectors), len(public)), halvings)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits", "whole_time"]
 
 _INPUTS = "inputs.json"
+_Read = TypeVar("_Read")
 # The evidence that only fits with known pairs have.
 _PAIRS = "held_out_pairs"
 
@@ -90,7 +91,7 @@ def make_fits(
         whole.begin(f"{part} {seed}")
         folder = None if keep is None else keep / f"fit-{seed}"
         if folder is not None and folder.exists():
-            alignments.append(alignment_of(load(folder)))
+            alignments.append(_kept(folder, lambda path: alignment_of(load(path))))
         else:
             title = f"Fit {number} of {len(seeds)}, without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
@@ -118,7 +119,7 @@ def make_decoder(
     if corpus.stand_in is not None:
         folder = None if keep is None else keep / f"stand-in-{digest}"
         if folder is not None and folder.exists():
-            corpus = replace(corpus, stand_in_fit=alignment_of(load(folder)))
+            corpus = replace(corpus, stand_in_fit=_kept(folder, lambda path: alignment_of(load(path))))
         else:
             title = "Fit of the stand-in, without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
@@ -130,7 +131,7 @@ def make_decoder(
     whole.begin("decoder")
     path = None if keep is None else keep / f"decoder-{digest}.safetensors"
     if path is not None and path.is_file():
-        return corpus, KeywordDecoder.load(path)
+        return corpus, _kept(path, KeywordDecoder.load)
     with console.working("Fitting the keyword decoder", record, whole):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
@@ -147,7 +148,7 @@ def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
         parts = "".join([_digest(vectors), _digest(public), str(seed), *_view_digests(views).values()])
         folder = None if keep is None else keep / f"part-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
         if folder is not None and folder.exists():
-            return alignment_of(load(folder))
+            return _kept(folder, lambda path: alignment_of(load(path)))
         alignment = interlingua.align(vectors, public, views=views, seed=seed)
         if folder is not None:
             alignment.translator(force=True).save(folder)
@@ -204,19 +205,41 @@ def alignment_of(translator: Translator) -> Alignment:
     )
 
 
+def _kept(path: Path, read: Callable[[Path], _Read]) -> _Read:
+    """Read a part of the kept folder, or say what to do with one that is damaged."""
+    try:
+        return read(path)
+    except InputError as error:
+        raise InputError(
+            f"{error} This is a part of {path.parent}, which keeps what an audit has fitted. Delete it, and the audit "
+            f"makes it again: {path}"
+        ) from error
+
+
 def _check_folder(folder: Path, digests: dict[str, str]) -> None:
     """Make the folder for these inputs, or check that it holds fits of them."""
     path = folder / _INPUTS
     if path.is_file():
-        if json.loads(path.read_text("utf-8")) != digests:
+        try:
+            known = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} is damaged, so it is not known of which vectors the fits are; choose another --keep DIR."
+            ) from error
+        if known != digests:
             raise InputError(
                 f"{folder} holds fits of other vectors, other public vectors or other views; choose another --keep DIR."
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and not (folder.is_dir() and all(map(_precedes_inputs, folder.iterdir()))):
         raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(digests) + "\n")
+
+
+def _precedes_inputs(path: Path) -> bool:
+    """Return whether a write of the inputs that was killed has left this file."""
+    return path.name.startswith(".tmp.") and path.name.endswith(_INPUTS)
 
 
 def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:

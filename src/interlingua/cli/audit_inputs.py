@@ -16,6 +16,7 @@ from interlingua.cli.options import check_effect
 from interlingua.cli.reports import check_report
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.cli.demo_data import DemoData
@@ -314,13 +315,17 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
     Raises:
         InputError: a file that cannot be used, or not one text per vector.
     """
+    from interlingua.leakage._checks import check_distinct
     from interlingua.leakage.linkage import MIN_ROWS
 
     if vectors is None:
         return None
     rows = read_plain_vectors(vectors)
     if len(rows) < MIN_ROWS:
-        raise InputError(f"{vectors} has {len(rows)} rows; at least {MIN_ROWS} are needed to link rows of two leaks.")
+        raise InputError(
+            f"{vectors} has {count_of(len(rows))}; at least {MIN_ROWS} are needed to link rows of two leaks."
+        )
+    check_distinct(rows, f"{vectors} holds")
     true = None if texts is None else read_text_rows(texts, column)
     if true is not None and len(true) != len(rows):
         raise InputError(

@@ -324,6 +324,11 @@ def _parse(path: Path, line: Line) -> dict[str, Any]:
             f"{path}: line {number} has the key {error.args[0]!r} twice in one object, so one of the two values would "
             "be lost. Give each key once."
         ) from error
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{path}: line {number} holds half of a surrogate pair, such as \\ud83d, which is not text. Write the "
+            "character whole, or leave it out."
+        ) from error
     except (ValueError, RecursionError) as error:
         if b"}\r{" in text:
             raise InputError(

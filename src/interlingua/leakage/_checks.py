@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.arguments import check_texts, described
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix, unit_rows
+from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = [
     "check_corpus",
+    "check_distinct",
     "check_indices",
     "check_label_rows",
     "check_members",
@@ -79,3 +84,22 @@ def check_indices(value: Any, name: str, n: int) -> IntArray:
     if indices.min() < 0 or indices.max() >= n:
         raise InputError(f"{name} names rows {indices.min()} to {indices.max()} of {n}; rows 0 to {n - 1} are needed.")
     return indices.astype(np.int64)
+
+
+def check_distinct(
+    vectors: npt.ArrayLike, name: str, *, needed: int = MIN_ROWS, reason: str = " for a fit. Give more contents"
+) -> None:
+    """Refuse vectors with fewer distinct rows than a fit needs.
+
+    Args:
+        vectors: [n, d].
+        name: what they are and the verb, such as "The stand-in holds".
+        needed: smallest number of distinct rows.
+        reason: the end of the message, which says what they are needed for and what to do.
+
+    Raises:
+        InputError: fewer distinct rows.
+    """
+    found = len(np.unique(digest_matrix(np.asarray(check_matrix(vectors, name), np.float32))))
+    if found < needed:
+        raise InputError(f"{name} {count_of(found, 'distinct row')}; at least {needed} are needed{reason}.")

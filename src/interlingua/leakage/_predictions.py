@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from interlingua.core.arrays import FloatArray, row_blocks
+from interlingua.core.arrays import FloatArray, IntArray, row_blocks
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defenses import Rotation
@@ -15,9 +15,14 @@ from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, score_keywords
 
-__all__ = ["expected_leak_rate", "meaningless", "most_frequent", "offered", "predict", "read_words"]
+__all__ = ["attacked_rows", "expected_leak_rate", "meaningless", "most_frequent", "offered", "predict", "read_words"]
 
 _BLOCK = 512
+
+
+def attacked_rows(n: int, documents: int, seed: int) -> IntArray:
+    """Return the sorted numbers of the rows that an audit of ``n`` rows attacks, at most ``documents``."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:documents])
 
 
 def predict(decoder: KeywordDecoder, translations: Sequence[FloatArray]) -> list[Extraction]:

@@ -28,7 +28,7 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
-from interlingua.leakage._predictions import meaningless, most_frequent, offered, predict
+from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._shares import SharesReported
 from interlingua.leakage._words import word_findings
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
@@ -53,7 +53,7 @@ from interlingua.leakage.kinds import KindFinding, kinds_of_words
 from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
 from interlingua.leakage.linkage import Linkage, linkage
 from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
-from interlingua.leakage.row_curves import RowPoint, leak_by_rows
+from interlingua.leakage.row_curves import RowPoint, leak_by_rows, points_left_out
 
 __all__ = ["DOCUMENTS", "audit"]
 
@@ -121,13 +121,14 @@ def audit(
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     of_texts = {"defenses": defenses, "kinds": kinds, "halvings": halvings}
     rows = check_inputs(
-        vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, seed=seed
-    )
+        vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, fitted=True,
+        documents=documents, seed=seed,
+    )  # fmt: skip
     truth = truth or GroundTruth()
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
-    picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
+    picked = attacked_rows(len(rows), documents, seed)
     known = truth.take(picked)
     report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})
@@ -189,6 +190,7 @@ def audit(
             rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed,
             on_step=report,
         )  # fmt: skip
+        omitted.extend(points_left_out(points, halvings))
     frequent: tuple[FrequentWord, ...] = ()
     found_kinds: tuple[KindFinding, ...] = ()
     if decoder is not None:

@@ -147,15 +147,15 @@ def _held(cases: Sequence[tuple[str, float, float]]) -> float:
 MIN_CASES = 3
 ERRORS = {
     "corpus": {
-        "leak_rate": CalibrationError(-0.176, -0.057, 0.015, cases=28, corpora=9, pairs=8, held=0.964),
-        "precision": CalibrationError(-0.388, -0.2, -0.083, cases=28, corpora=9, pairs=8, held=0.964),
+        "leak_rate": CalibrationError(-0.176, -0.062, 0.015, cases=32, corpora=9, pairs=9, held=0.969),
+        "precision": CalibrationError(-0.388, -0.204, -0.083, cases=32, corpora=9, pairs=9, held=0.969),
     },
     "paired": {
-        "leak_rate": CalibrationError(-0.208, -0.023, 0.039, cases=31, corpora=8, pairs=9, held=0.968),
-        "precision": CalibrationError(-0.476, -0.13, 0.007, cases=31, corpora=8, pairs=9, held=0.935),
+        "leak_rate": CalibrationError(-0.208, -0.027, 0.039, cases=35, corpora=8, pairs=10, held=0.971),
+        "precision": CalibrationError(-0.476, -0.134, 0.015, cases=35, corpora=8, pairs=10, held=0.943),
     },
     "unpaired": {
-        "leak_rate": CalibrationError(-0.099, 0.014, 0.084, cases=19, corpora=7, pairs=8, held=0.947),
-        "precision": CalibrationError(-0.151, -0.019, 0.061, cases=19, corpora=7, pairs=8, held=0.947),
+        "leak_rate": CalibrationError(-0.099, 0.014, 0.084, cases=21, corpora=7, pairs=8, held=0.952),
+        "precision": CalibrationError(-0.151, -0.018, 0.064, cases=21, corpora=7, pairs=8, held=0.952),
     },
 }

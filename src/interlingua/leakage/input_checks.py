@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.base import MIN_ROWS
 from interlingua.aligners.side_information import check_views, is_copy, view_label
-from interlingua.core.arguments import check_count, check_instance
+from interlingua.core.arguments import check_count, check_flag, check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import EmbeddingSpace
-from interlingua.leakage._predictions import offered
+from interlingua.core.spaces import EmbeddingSpace, digest_sample, shared_rows
+from interlingua.core.wording import count_of
+from interlingua.leakage._checks import check_distinct
+from interlingua.leakage._predictions import attacked_rows, offered
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import MIN_TEXTS, held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.leakage.membership import MIN_RECORDS
+from interlingua.leakage.row_curves import MIN_ROWS as MIN_POINT
 
 __all__ = ["MIN_AUDITED", "check_inputs"]
 
 # Figures are shares of rows, and translations are centered by the mean of all rows.
 MIN_AUDITED = 50
+# Members and nonmembers are refused if this share of the records of one side is also on the other.
+_SAME = 0.5
+_MIN_LABELED = 2
 
 
 def check_inputs(
@@ -35,6 +42,8 @@ def check_inputs(
     records: KnownRecords | None = None,
     decoder: KeywordDecoder | None = None,
     options: Mapping[str, object] | None = None,
+    fitted: bool = False,
+    documents: int | None = None,
     seed: int = 0,
 ) -> npt.NDArray[Any]:
     """Return the audited vectors as a matrix, or refuse inputs from which nothing could be measured.
@@ -47,14 +56,18 @@ def check_inputs(
         records: records of known membership.
         decoder: keyword decoder, if one was fitted before.
         options: further options that need texts, by their names.
-        seed: random seed of the audit, which decides the texts that a decoder takes its words from.
+        fitted: whether there are fits of the vectors, so that no rows are needed for one.
+        documents: largest number of rows that are attacked; all by default.
+        seed: random seed of the audit, which decides the texts that a decoder takes its words from, and the rows that
+            are attacked.
 
     Raises:
-        InputError: fewer than 50 vectors or all of them equal; true contents of another number of rows; public texts
-            without words that can be read, or true texts without any of these words; fewer than two labels, or true
-            labels that are not among the labels to infer; too few records, or vectors of another width than the public
-            ones; what is no view of the public texts, or a view that is the stand-in; rows without texts, and an option
-            that needs texts or nothing to measure with.
+        InputError: fewer than 50 vectors or all of them equal; too few distinct rows for a fit, or too few rows for
+            ``halvings``; true contents of another number of rows; public texts without words that can be read, or true
+            texts without any of these words; fewer than two labels, or true labels that are not among the labels to
+            infer; too few records, or members that are nonmembers; labels, records or true vectors that are all equal,
+            or of another width than the public ones; what is no view of the public texts, or a view that is the
+            stand-in; rows without texts, and an option that needs texts or nothing to measure with.
     """
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
@@ -66,14 +79,15 @@ def check_inputs(
     for name, (value, kind) in optional.items():
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     check_instance(options, "options", (Mapping, type(None)), "a mapping from names of options to their values")
-    seed = check_count(seed, "seed")
+    fitted, seed = check_flag(fitted, "fitted"), check_count(seed, "seed")
+    documents = None if documents is None else check_count(documents, "documents", minimum=1)
     rows = check_matrix(vectors, "the audited vectors")
     if len(rows) < MIN_AUDITED:
         raise InputError(
-            f"There are {len(rows)} vectors to audit; at least {MIN_AUDITED} are needed, because figures are shares of "
-            "rows and translations are centered by their mean."
+            f"{_there_are(len(rows), 'vector')} to audit; at least {MIN_AUDITED} are needed, because figures are "
+            "shares of rows and translations are centered by their mean."
         )
-    if all(bool((rows[block] == rows[0]).all()) for block in row_blocks(len(rows))):
+    if _all_equal(rows):
         raise InputError(f"All {len(rows)} vectors to audit are equal; give the vectors of different contents.")
     _check_views(corpus)
     truth = truth or GroundTruth()
@@ -82,32 +96,106 @@ def check_inputs(
         _check_texts(corpus, truth, decoder, seed)
     else:
         _check_rows_without_texts(labels, truth, {"decoder": decoder, **(options or {}), "texts": truth.texts})
+    _check_rows_of_fits(rows, corpus, fitted=fitted, has_decoder=decoder is not None)
     if labels is not None and len(labels.names) < 2:
-        n = len(labels.names)
-        raise InputError(f"There {'is 1 label' if n == 1 else f'are {n} labels'} to infer; at least 2 are needed.")
-    if labels is not None and truth.labels is not None and not any(offered(truth.labels, labels.names)):
-        raise InputError(
-            f"None of the true labels of the {len(rows)} rows is one of the {len(labels.names)} labels to infer; give "
-            "both in the same spelling."
-        )
-    known: dict[str, Any] = {"labels": labels and labels.vectors, "true vectors": truth.vectors}
+        raise InputError(f"{_there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
+    if labels is not None and truth.labels is not None:
+        _check_true_labels(labels, truth.labels, len(rows) if documents is None else documents, seed)
+    if corpus.has_texts and (options or {}).get("halvings"):
+        _check_curve(len(rows), len(corpus.texts))
     if records is not None:
-        sides = {"members": records.members, "nonmembers": records.controls}
-        known |= sides
-        for name, side in sides.items():
-            if side is not None and len(side) < MIN_RECORDS:
-                raise InputError(
-                    f"There are {len(side)} {name}; at least {MIN_RECORDS} are needed for the membership test, better "
-                    "1,000."
-                )
+        _check_records(records)
+    named = {
+        "vectors of the labels": None if labels is None else labels.vectors,
+        "true vectors": truth.vectors,
+        "members": None if records is None else records.members,
+        "nonmembers": None if records is None else records.controls,
+    }
     width = np.asarray(corpus.vectors).shape[1]
-    for name, side in known.items():
-        if side is not None and np.shape(side)[-1] != width:
+    for name, side in named.items():
+        if side is None:
+            continue
+        if np.shape(side)[-1] != width:
             raise InputError(
                 f"The {name} have width {np.shape(side)[-1]} and the public vectors {width}; both must be made "
                 "by the auditor's encoder."
             )
+        if _all_equal(np.asarray(side)):
+            n = np.shape(side)[-2]
+            raise InputError(
+                f"All {n:,} {name} are equal, so nothing could be measured with them; give those of different contents."
+            )
     return rows
+
+
+def _there_are(count: int, noun: str) -> str:
+    return f"There {'is' if count == 1 else 'are'} {count_of(count, noun)}"
+
+
+def _all_equal(rows: npt.NDArray[Any]) -> bool:
+    """Return whether all rows [n, d] are equal; of rows [t, n, d], whether they are in each of the layers."""
+    if rows.ndim > 2:
+        return all(map(_all_equal, rows))
+    return all(bool((rows[block] == rows[0]).all()) for block in row_blocks(len(rows)))
+
+
+def _check_rows_of_fits(rows: npt.NDArray[Any], corpus: PublicCorpus, *, fitted: bool, has_decoder: bool) -> None:
+    """Refuse sides that no fit could be made of; the fit of the stand-in has half of the public texts on each side."""
+    if not fitted:
+        check_distinct(rows, "The audited vectors hold")
+        check_distinct(corpus.vectors, "The public vectors hold")
+    if corpus.stand_in is not None and corpus.stand_in_fit is None and not has_decoder:
+        reason = ", because its fit has half of them on each side. Leave it out, or give more public texts"
+        check_distinct(corpus.stand_in, "The stand-in holds", needed=2 * MIN_ROWS, reason=reason)
+
+
+def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents: int, seed: int) -> None:
+    """Refuse true labels with which nothing could be measured on the rows that are attacked."""
+    known = [bool(row) for row in offered(true, labels.names)]
+    if not any(known):
+        raise InputError(
+            f"None of the true labels of the {len(known)} rows is one of the {len(labels.names)} labels to infer; give "
+            "both in the same spelling."
+        )
+    attacked = attacked_rows(len(known), documents, seed)
+    found = sum(known[row] for row in attacked)
+    if found < _MIN_LABELED:
+        raise InputError(
+            f"Of the {count_of(len(attacked))} that are attacked, {found} {'has' if found == 1 else 'have'} a true "
+            f"label that is among those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents "
+            "or leave the true labels out."
+        )
+
+
+def _check_curve(leaked: int, public: int) -> None:
+    """Refuse a curve of the leak by the number of rows that would have no point."""
+    if max(leaked, public) < 2 * MIN_POINT:
+        raise InputError(
+            f"There are {leaked:,} vectors to audit and {public:,} public texts; halvings needs {2 * MIN_POINT} of one "
+            "of them, because an attack with fewer rows than half of that is not tried. Leave it out."
+        )
+
+
+def _check_records(records: KnownRecords) -> None:
+    """Refuse too few records of known membership, and members that are nonmembers as well."""
+    sides = {"member": records.members, "nonmember": records.controls}
+    for name, side in sides.items():
+        if side is not None and len(side) < MIN_RECORDS:
+            raise InputError(
+                f"{_there_are(len(side), name)}; at least {MIN_RECORDS} are needed for the membership test, better "
+                "1,000."
+            )
+    if records.controls is None:
+        return
+    members, controls = np.asarray(records.members), np.asarray(records.controls)
+    pairs = ((members, controls), (controls, members))
+    share = max(shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs)
+    if share >= _SAME:
+        found = "all" if share == 1 else f"about {share:.0%}"
+        raise InputError(
+            f"The members and the nonmembers hold the same vectors: {found} of the rows of one are in the other. A "
+            "record is either in the collection or not; give nonmembers that are not in it."
+        )
 
 
 def _check_views(corpus: PublicCorpus) -> None:
@@ -130,7 +218,7 @@ def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecod
     """Refuse public texts without words, and true texts without any word of the public ones."""
     if decoder is None and len(corpus.texts) < MIN_TEXTS:
         raise InputError(
-            f"There are {len(corpus.texts)} public texts; at least {MIN_TEXTS} are needed for the keyword decoder."
+            f"{_there_are(len(corpus.texts), 'public text')}; at least {MIN_TEXTS} are needed for the keyword decoder."
         )
     vocabulary = corpus.vocabulary if decoder is None else decoder.vocabulary
     if vocabulary is None:

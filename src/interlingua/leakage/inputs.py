@@ -173,7 +173,7 @@ class Labels:
             min_documents: smallest number of rows of a label.
 
         Raises:
-            InputError: not one set of labels per row, or no label with enough rows.
+            InputError: not one set of labels per row, a blank label, or no label with enough rows.
         """
         rows, label_rows = check_matrix(vectors, "the corpus").astype(np.float32), check_label_rows(labels)
         min_documents = check_count(min_documents, "min_documents", minimum=1)
@@ -181,6 +181,11 @@ class Labels:
             raise InputError(
                 f"The corpus has {len(rows)} vectors and {len(label_rows)} rows of "
                 "labels; there must be one for each vector."
+            )
+        blank = next((number for number, row in enumerate(label_rows) if not all(map(str.strip, row))), None)
+        if blank is not None:
+            raise InputError(
+                f"Row {blank} of the corpus has a blank label; give a row without a label no label, as an empty list."
             )
         counts = Counter(name for row in label_rows for name in set(row))
         names = tuple(sorted(name for name, count in counts.items() if count >= min_documents))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage.findings import Audit
-from interlingua.leakage.kinds import PERSONAL_KINDS
+from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
 __all__ = ["LEVELS", "MUCH", "RULES", "SOME", "Severity", "severity"]
 
@@ -63,12 +63,19 @@ def severity(audit: Audit) -> Severity:
     if not reasons:
         return Severity("medium" if leak >= SOME else "low", (headline,))
     personal = [
-        f"words of the kind {finding.kind} are read in {finding.documents.value:.0%} of the documents"
+        _of_kind(finding)
         for finding in audit.kinds
         if finding.kind in PERSONAL_KINDS and _above(finding.right or finding.documents, finding.control)
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
     return Severity("critical" if is_critical else "high", (*reasons, *personal))
+
+
+def _of_kind(finding: KindFinding) -> str:
+    """Return how often words of a kind are read: those that are right, where the true texts are known."""
+    if finding.right is not None:
+        return f"a right word of the kind '{finding.kind}' is read in {finding.right.value:.0%} of the documents"
+    return f"by estimate, a word of the kind '{finding.kind}' is read in {finding.documents.value:.0%} of the documents"
 
 
 def _members_found(audit: Audit) -> float:

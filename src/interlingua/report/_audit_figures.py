@@ -39,8 +39,8 @@ def tradeoff(scores: Sequence[DefenseScore]) -> str | None:
             marker=_MARKERS[number % len(_MARKERS)], label="no defense (baseline)" if points[0].baseline else mechanism,
             markerfacecolor="none" if points[0].keyed else color,
         )  # fmt: skip
-    axes.axhline(control, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (3, 2)))
-    axes.annotate("control", (0.02, control), (0, 3), textcoords="offset points", fontsize=8, color=COLORS["muted"])
+    # Named in the legend, because points of little search quality lie where the line begins.
+    axes.axhline(control, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (3, 2)), label="control")
     _unit_axes(axes, "search quality kept", "documents with a word named")
     figure.legend(loc="outside right center", frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=1.6)
     parts = (
@@ -71,13 +71,18 @@ def roc(false_alarms: npt.NDArray[np.float64], found: npt.NDArray[np.float64], f
     return svg(figure, "roc", alt)
 
 
-def sizes(key: str, rows: Sequence[int], leaks: Sequence[Interval], controls: Sequence[float], xlabel: str) -> str:
-    """Draw the share of documents with a word named against a number of rows, with intervals and the control."""
+def sizes(
+    key: str, rows: Sequence[int], leaks: Sequence[Interval], controls: Sequence[float], xlabel: str, top: float
+) -> str:
+    """Draw the share of documents with a word named against a number of rows, with intervals and the control.
+
+    ``top`` is the largest share that the axis has to hold.
+    """
     figure, axes = canvas(3.6, 2.9)
     values = [leak.value for leak in leaks]
     axes.errorbar(rows, values, yerr=_bars(leaks), color=COLORS["source"], marker="o", linewidth=1.3, markersize=4.5)
     axes.plot(rows, controls, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (3, 2)))
-    axes.set(xscale="log", ylim=(0, max(0.1, 1.15 * max([leak.high or leak.value for leak in leaks]))))
+    axes.set(xscale="log", ylim=(0, max(0.1, 1.15 * top)))
     axes.minorticks_off()
     axes.set_xticks(list(rows), [f"{count:,}" for count in rows])
     axes.set_xlabel(xlabel)
@@ -85,7 +90,8 @@ def sizes(key: str, rows: Sequence[int], leaks: Sequence[Interval], controls: Se
     axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
     axes.spines["bottom"].set_visible(True)
     points = "; ".join(f"{count:,}: {value:.0%}" for count, value in zip(rows, values, strict=True))
-    return svg(figure, key, f"Share of documents with a word named by {xlabel}: {points}.")
+    null = "; ".join(f"{value:.0%}" for value in controls)
+    return svg(figure, key, f"Share of documents with a word named by {xlabel}: {points}. Control: {null}.")
 
 
 def _bars(values: Sequence[Interval]) -> npt.NDArray[np.float64]:

@@ -269,16 +269,21 @@ def _pictures(audit: Audit) -> dict[str, Any]:
         pictures["roc"] = _audit_figures.roc(tested.false_alarms, tested.finds, 1e-3)
     if not audit.points:
         return pictures
-    whole = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
+    measured, estimate = audit.words.measured, audit.words.leak_rate
+    whole = measured.leak_rate.interval if measured else estimate.interval
+    null = (measured.leak_rate.control if measured else None) or estimate.control
+    # One scale, because both pictures are read beside each other.
+    top = max([interval.high or interval.value for interval in (whole, *(point.leak for point in audit.points))])
     for side, whole_rows in (("leaked", audit.leaked), ("public", audit.public)):
         points = [point for point in audit.points if point.side == side]
         if points:
-            rows = [*(point.rows for point in points), whole_rows]
-            leaks, controls = ([getattr(point, name) for point in points] for name in ("leak", "control"))
-            levels = [control.value for control in controls]
-            label = "leaked rows" if side == "leaked" else "public texts"
             pictures["row_pictures"][side] = _audit_figures.sizes(
-                f"rows-{side}", rows, [*leaks, whole], [*levels, levels[-1]], label
+                f"rows-{side}",
+                [*(point.rows for point in points), whole_rows],
+                [*(point.leak for point in points), whole],
+                [*(point.control.value for point in points), null.value],
+                "leaked rows" if side == "leaked" else "public texts",
+                top,
             )
     return pictures
 

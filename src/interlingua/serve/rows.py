@@ -81,16 +81,19 @@ def _is_mapped(file: VectorFile) -> bool:
 
 def _text_name(file: VectorFile) -> str | None:
     """Return the column whose values are shown as the texts of the rows: one of a usual name, or the first of texts."""
-    import pyarrow as pa
-
     if file.schema is None:
         return None
-    texts = [
-        name
-        for name in file.names
-        if pa.types.is_string(kind := file.schema.field(name).type) or pa.types.is_large_string(kind)
-    ]
+    texts = [name for name in file.names if _is_text(file.schema.field(name).type)]
     return next((name for usual in _TEXT_NAMES for name in texts if name.lower() == usual), texts[0] if texts else None)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is one of the forms of text; a category of texts, as pandas writes it, is one."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _strings(values: pa.Array | pa.ChunkedArray | None, n: int) -> pa.Array:
@@ -101,7 +104,8 @@ def _strings(values: pa.Array | pa.ChunkedArray | None, n: int) -> pa.Array:
         return pa.nulls(n, pa.string())
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if _is_text(values.type):
+        values = values.cast(pa.large_string())
         return pc.utf8_slice_codeunits(values, 0, _LONGEST).cast(pa.string())
     return pa.array([None if value is None else str(value)[:_LONGEST] for value in values.to_pylist()], pa.string())
 
