@@ -124,7 +124,7 @@ def keywords(file: Path) -> dict[str, Any]:
 def decoder(file: Path) -> dict[str, Any]:
     """Write a decoder of texts; return rows and the texts that it writes for them."""
     rows, texts = _documents()
-    fitted = TextDecoder.fit(rows, texts, hidden=8, length=4, epochs=2)
+    fitted = TextDecoder.fit(rows, texts, hidden=16, length=4, epochs=40, lr=0.02)
     fitted.save(file)
     return {"rows": _plain(rows[:ROWS]), "texts": [found.text for found in fitted.invert(rows[:ROWS])]}
 
