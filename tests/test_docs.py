@@ -422,6 +422,17 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) < 750
 
 
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("[ag]*/*.md"))],
+    ids=lambda path: path.stem,
+)
+def test_lines_of_prose_have_at_most_140_columns(page: Path) -> None:
+    # Rows of tables and pictures cannot be wrapped.
+    prose = (line for line in page.read_text("utf-8").splitlines() if not line.lstrip().startswith(("|", "![")))
+    assert [line for line in prose if len(line) > 140] == []
+
+
 def test_every_command_has_examples_at_the_end_of_its_help(generate: ModuleType) -> None:
     from interlingua.cli.help import EXAMPLES
 
