@@ -444,7 +444,21 @@ def test_examples_are_commands_that_parse(example: str) -> None:
                 "Training, with --method adversarial",
             ],
         ),
-        ("audit", ["Public text", "Labels", "Ground truth, if it is known", "Membership and linkage"]),
+        (
+            "audit",
+            [
+                "Public text",
+                "Labels",
+                "Ground truth, if it is known",
+                "Membership and linkage",
+                "What is attacked and measured",
+                "Input",
+            ],
+        ),
+        ("translate", ["Input", "Parts and clusters"]),
+        ("migrate", ["Resume, undo and catch up", "A new translator", "Rows and payload"]),
+        ("embed", ["Resume, undo and catch up", "Rows and payload"]),
+        ("search", ["Queries and hits as texts", "Scores"]),
         ("bench", ["Computing missing vectors"]),
     ],
 )
@@ -452,6 +466,13 @@ def test_help_groups_options(run: Run, name: str, panels: list[str]) -> None:
     text = run(name, "--help").out
     headings = re.findall(r"^(\w.*):$", text, re.MULTILINE)
     assert headings == ["Arguments", "Options", *panels, "Examples"]
+
+
+@pytest.mark.parametrize("name", sorted(GROUP.commands))
+def test_no_group_of_options_is_too_long_to_look_through(run: Run, name: str) -> None:
+    text = run(name, "--help").out
+    groups = re.split(r"^\w.*:$", text, flags=re.MULTILINE)
+    assert max(len(re.findall(r"^  -", group, re.MULTILINE)) for group in groups) <= 15
 
 
 def test_choices_are_in_the_help(run: Run) -> None:

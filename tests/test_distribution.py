@@ -43,7 +43,11 @@ def test_the_source_distribution_holds_what_builds_and_tests_the_package(built: 
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"src/interlingua/{name}" for name in DATA} <= names
     assert {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "tests/conftest.py"} <= names
-    assert {"tests/data/values.json", "tests/data/affine/translator.safetensors"} <= names
+    assert {
+        "tests/data/values.json",
+        "tests/data/affine/translator.safetensors",
+        "tests/data/keywords.safetensors",
+    } <= names
 
 
 def test_the_notice_names_the_data_in_the_package() -> None:

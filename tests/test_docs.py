@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _OTHERS = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "demo/README.md")
+_WRITTEN = [PAGES[0], *sorted(page for part in (".", "api", "guides") for page in (ROOT / "docs" / part).glob("*.md"))]
 TEXTS = [*PAGES, *(ROOT / name for name in _OTHERS)]
 # Modules whose names a user imports, beside the packages that list their own.
 PUBLIC = (
@@ -420,6 +421,13 @@ def test_the_verdicts_on_the_page_of_trust_are_those_of_the_records(generate: Mo
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) < 750
+
+
+@pytest.mark.parametrize("page", _WRITTEN, ids=lambda path: path.stem)
+def test_lines_of_prose_have_at_most_140_columns(page: Path) -> None:
+    # Rows of tables and pictures cannot be wrapped.
+    prose = (line for line in page.read_text("utf-8").splitlines() if not line.lstrip().startswith(("|", "![")))
+    assert [line for line in prose if len(line) > 140] == []
 
 
 def test_every_command_has_examples_at_the_end_of_its_help(generate: ModuleType) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +41,34 @@ class Without:
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 COMMAND = "from interlingua.cli import main\nsys.exit(main(sys.argv[1:]))"
+# One interpreter starts for all, and a copy of it that has not imported the package runs each case.
+COPIES = """
+import interlingua.cli, json, os, sys, traceback
+
+for line in sys.stdin:
+    case = json.loads(line)
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    code = 1
+    try:
+        os.chdir(case["folder"])
+        for number, name in enumerate(("stdout", "stderr"), 1):
+            os.dup2(os.open(case[name], os.O_CREAT | os.O_WRONLY), number)
+        sys.argv = ["-c", *case["typed"]]
+        assert case["module"] not in sys.modules, "it was imported before it was asked for"
+        exec(case["code"], {"__name__": "__main__"})
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+"""
 FIT = ["fit", "source.npy", "target.npy", "--out", "made"]
 ADVERSARIAL = [*FIT, "--method", "adversarial"]
 
@@ -164,25 +195,45 @@ def place(folder: Path, saved: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", COPIES]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        yield started
+        assert started.stdin
+        started.stdin.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="copies of an interpreter are made by fork")
 @pytest.mark.parametrize(("extra", "absence"), ROWS, ids=[f"{extra}-{absence.package}" for extra, absence in ROWS])
-def test_what_needs_a_missing_package_says_which_extra_brings_it(place: Path, extra: str, absence: Absence) -> None:
+def test_what_needs_a_missing_package_says_which_extra_brings_it(
+    interpreter: subprocess.Popen[str],
+    place: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    extra: str,
+    absence: Absence,
+) -> None:
     for module in absence.needs:
         pytest.importorskip(module, reason=f"without {module} this place is not reached")
     there = {path.name for path in place.iterdir()}
     code, typed = (absence.asked, []) if isinstance(absence.asked, str) else (COMMAND, absence.asked)
     code = HIDE.format(module=absence.module) + code
-    done = subprocess.run(
-        [sys.executable, "-c", code, *typed], cwd=place, capture_output=True, text=True, check=False, timeout=120
-    )
+    written = tmp_path_factory.mktemp("written")
+    out, err = written / "out", written / "err"
+    case = {"folder": place, "stdout": out, "stderr": err, "typed": typed, "module": absence.module, "code": code}
+    assert interpreter.stdin
+    assert interpreter.stdout
+    print(json.dumps(case, default=str), file=interpreter.stdin, flush=True)
+    exit_code, stdout, stderr = int(interpreter.stdout.readline()), out.read_text("utf-8"), err.read_text("utf-8")
     module, remedy = re.escape(absence.told or absence.module), re.escape(f"pip install 'interlingua[{extra}]'")
     wanted = rf"{module} is needed and (is not installed|cannot be imported \(.*\))\. Install it with: {remedy}"
-    assert re.search(wanted, done.stderr), done.stderr
+    assert re.search(wanted, stderr), stderr
     if typed:
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert "Traceback" not in done.stderr
+        assert exit_code == 2
+        assert stdout == ""
+        assert "Traceback" not in stderr
     else:
-        assert done.stderr.splitlines()[-1].startswith("interlingua.core.errors.MissingExtraError: ")
+        assert stderr.splitlines()[-1].startswith("interlingua.core.errors.MissingExtraError: ")
     assert {path.name for path in place.iterdir()} - {"bench", "vectors"} == there
 
 

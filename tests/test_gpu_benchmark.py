@@ -35,7 +35,7 @@ def records(path: Path) -> dict[str, Any]:
     return {record["key"]: record for record in map(json.loads, path.read_text("utf-8").splitlines())}
 
 
-def test_a_smoke_run_records_every_step_and_a_second_run_adds_nothing(tmp_path: Path) -> None:
+def test_a_smoke_run_records_every_step_and_a_second_run_adds_nothing(gpu: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("accelerate")
     folder, out = tmp_path / "data", tmp_path / "records.jsonl"
@@ -52,8 +52,7 @@ def test_a_smoke_run_records_every_step_and_a_second_run_adds_nothing(tmp_path: 
     assert steps == [2, 4, 6, 8]
     assert all(len(record["top1"]) == 2 and record["rows"] == [150, 150] for record in found.values())
     before = out.read_bytes()
-    again = script("--smoke", "--folder", folder, "--out", out)
-    assert again.returncode == 0, again.stderr
+    assert gpu.main(["measure", "--smoke", "--folder", str(folder), "--out", str(out)]) == 0
     assert out.read_bytes() == before
 
 

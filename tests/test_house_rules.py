@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,11 @@ def tracked_texts() -> Iterator[tuple[Path, str]]:
             yield path.relative_to(REPOSITORY), content.decode("utf-8", "replace")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def attribute_chain(node: ast.AST) -> str:
     """``np.random.seed`` for the node of that expression."""
     if isinstance(node, ast.Attribute):
@@ -84,7 +90,7 @@ def test_no_module_is_longer_than_400_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_module_prints_seeds_globally_or_asserts(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}: raise InputError for what a user can cause"
         if isinstance(node, ast.Call):
             called = attribute_chain(node.func)
@@ -119,7 +125,7 @@ def test_no_modules_of_the_core_import_each_other_not_even_for_types() -> None:
     """Import contracts leave out what is imported for type checking only."""
     imports = {}
     for path in (PACKAGE / "core").glob("*.py"):
-        nodes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+        nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
         names = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
         parts = [name.split(".") for name in names if name.startswith("interlingua.core.")]
         imports[path.stem] = {part[2] for part in parts}
@@ -204,7 +210,7 @@ def listed_names(tree: ast.Module) -> list[str] | None:
 
 @pytest.mark.parametrize("path", PUBLIC_MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_public_module_lists_what_it_defines(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     defined = public_definitions(tree)
     listed = listed_names(tree)
     if listed is None:

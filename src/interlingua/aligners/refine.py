@@ -11,6 +11,7 @@ sees pairs unless some are known, and all take numpy arrays or torch tensors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import matmul
 from typing import Any
 
 import numpy as np
@@ -60,17 +61,19 @@ def approximate_polar(matrices: Array) -> Array:
     """
     xp = namespace(matrices)
     wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = matrices if wide else xp.matrix_transpose(matrices)
+    x = matrices if wide else matrices.mT
     x = x / (_POLAR_MARGIN * xp.linalg.matrix_norm(x, keepdims=True) + _TINY)
+    # Many small matrices are multiplied some 60,000 times in a fit, so what is not a product counts.
+    product = _product if x.ndim == 2 else matmul  # noqa: PLR2004
     for linear, cubic, quintic in _POLAR_STEPS:
-        gram = _product(x, xp.matrix_transpose(x))
-        x = linear * x + _product(cubic * gram + quintic * _product(gram, gram), x)
-    return x if wide else xp.matrix_transpose(x)
+        gram = product(x, x.mT)
+        x = linear * x + product(cubic * gram + quintic * product(gram, gram), x)
+    return x if wide else x.mT
 
 
 def _product(a: Array, b: Array) -> Array:
-    """Return a @ b; the rows of a single matrix are divided in fixed parts, so the cores do not change the result."""
-    if not isinstance(a, np.ndarray) or a.ndim > 2:  # noqa: PLR2004
+    """Return a @ b of two matrices; rows are divided in fixed parts, so the cores do not change the result."""
+    if not isinstance(a, np.ndarray):
         return a @ b
     parts = row_parts(a)
     return a @ b if len(parts) == 1 else np.concatenate(parallel_map(lambda part: part @ b, parts))
@@ -204,7 +207,7 @@ def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float,
 
     def score(matrix: Array) -> float:
         similarity = (a @ matrix) @ b.T
-        kernel = _kernel(similarity, temperature)
+        kernel = _kernel(1 * similarity, temperature)
         (u,), v = _sinkhorn([kernel[None]], sequential_map)
         coupling = kernel * u[0] * v[0].T
         return float((coupling * similarity).sum() / coupling.sum())
@@ -281,5 +284,8 @@ def _sinkhorn(kernels: list[Array], apply: Callable[..., list[Any]]) -> tuple[li
 
 
 def _kernel(similarity: Array, temperature: float) -> Array:
+    """Return ``exp((similarity - 1) / temperature)``, computed in place; the similarity is lost."""
     # No cosine exceeds 1, so nothing overflows.
-    return namespace(similarity).exp((similarity - 1) / temperature)
+    similarity -= 1
+    similarity /= temperature
+    return np.exp(similarity, out=similarity) if isinstance(similarity, np.ndarray) else similarity.exp()

@@ -38,7 +38,7 @@ _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz, .parquet or a column of a stor
 _FITS = 2
 _SUITES = ("none", *SUITES)
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
-_MORE = "Membership and linkage"
+_MORE, _INPUT, _ATTACK = "Membership and linkage", "Input", "What is attacked and measured"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
     "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--view", "--labels",
@@ -114,21 +114,25 @@ def audit(
     nonmembers: Annotated[str | None, _file(_NONMEMBERS, _MORE)] = None,
     second: Annotated[str | None, _file(_SECOND, _MORE)] = None,
     second_truth: Annotated[str | None, _file("The true texts of --second, to measure with --truth.", _MORE)] = None,
-    kinds: Annotated[bool, typer.Option("--kinds", help=_KINDS)] = False,
-    halvings: Annotated[int, typer.Option(metavar="N", min=0, max=6, help=_HALVINGS)] = 0,
+    kinds: Annotated[bool, typer.Option("--kinds", help=_KINDS, rich_help_panel=_ATTACK)] = False,
+    halvings: Annotated[int, typer.Option(metavar="N", min=0, max=6, help=_HALVINGS, rich_help_panel=_ATTACK)] = 0,
     annex: Annotated[Path | None, typer.Option(metavar="FILE.html", help=_ANNEX)] = None,
-    defenses: Annotated[str, typer.Option(metavar="|".join(_SUITES), help=_DEFENSES)] = _SUITES[0],
-    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT)] = None,
-    keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP)] = None,
-    translator: Annotated[list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR)] = None,
-    documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST)] = 2_000,
+    defenses: Annotated[
+        str, typer.Option(metavar="|".join(_SUITES), help=_DEFENSES, rich_help_panel=_ATTACK)
+    ] = _SUITES[0],
+    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT, rich_help_panel=_ATTACK)] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP, rich_help_panel=_ATTACK)] = None,
+    translator: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR, rich_help_panel=_ATTACK)
+    ] = None,
+    documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST, rich_help_panel=_ATTACK)] = 2_000,
     fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
     show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
-    column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.")] = None,
-    key: Annotated[str | None, _name("The array of VECTORS, in .npz and .safetensors.")] = None,
-    scale: Annotated[float | None, typer.Option(metavar="NUMBER", help=_SCALE)] = None,
+    column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.", _INPUT)] = None,
+    key: Annotated[str | None, _name("The array of VECTORS, in .npz and .safetensors.", _INPUT)] = None,
+    scale: Annotated[float | None, typer.Option(metavar="NUMBER", help=_SCALE, rich_help_panel=_INPUT)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     seed: Seed = 0,
     log: Log = None,

@@ -16,7 +16,9 @@ from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
+    AGAIN,
     ALLOW_LOSS,
+    COPIED,
     DRY_RUN,
     JOURNAL,
     ROLLBACK,
@@ -63,7 +65,10 @@ _PICTURED, _POOL = 4_096, 65_536
 _SOURCE = f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}."
 _FIT = "First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR."
 _DELETE_VANISHED = "With --catch-up, also delete the rows of TARGET that this command wrote and SOURCE no longer has."
+_SINCE = "With --catch-up, read only rows with at least this value."
 _SHOW = "With --report: the payload column whose values name the rows in it, beside their ids."
+# A group of the help.
+_TRANSLATOR = "A new translator"
 _ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
 
@@ -73,37 +78,37 @@ def migrate(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
-    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.")] = False,
+    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.", AGAIN)] = False,
     dry_run: Annotated[bool, flag("--dry-run", DRY_RUN)] = False,
-    undo: Annotated[bool, flag("--rollback", ROLLBACK)] = False,
-    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS)] = False,
+    undo: Annotated[bool, flag("--rollback", ROLLBACK, AGAIN)] = False,
+    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS, AGAIN)] = False,
     catch_up: Annotated[
-        bool, flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.")
+        bool, flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.", AGAIN)
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN=VALUE", help="With --catch-up, read only rows with at least this value."),
+        typer.Option(metavar="COLUMN=VALUE", help=_SINCE, rich_help_panel=AGAIN),
     ] = None,
-    delete_vanished: Annotated[bool, flag("--delete-vanished", _DELETE_VANISHED)] = False,
-    fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT)] = None,
-    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL)] = None,
+    delete_vanished: Annotated[bool, flag("--delete-vanished", _DELETE_VANISHED, AGAIN)] = False,
+    fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT, rich_help_panel=_TRANSLATOR)] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL, rich_help_panel=AGAIN)] = None,
     inverse: Inverse = False,
     metric: Annotated[
         Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
     ] = None,
-    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.")] = False,
-    drop_payload: Annotated[bool, flag("--drop-payload", "Copy ids and vectors only.")] = False,
-    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE)] = None,
+    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.", COPIED)] = False,
+    drop_payload: Annotated[bool, flag("--drop-payload", "Copy ids and vectors only.", COPIED)] = False,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE, rich_help_panel=COPIED)] = None,
     skip_null: Annotated[
-        bool, flag("--skip-null", "Leave out rows without a vector and list their ids in a file.")
+        bool, flag("--skip-null", "Leave out rows without a vector and list their ids in a file.", COPIED)
     ] = False,
-    skip_bad: Annotated[bool, flag("--skip-bad", SKIP_BAD)] = False,
-    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS)] = None,
+    skip_bad: Annotated[bool, flag("--skip-bad", SKIP_BAD, COPIED)] = False,
+    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS, rich_help_panel=COPIED)] = None,
     allow_foreign: AllowForeign = False,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, max=MOST_PAGE_ROWS, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
-    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS)] = None,
+    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS, rich_help_panel=_TRANSLATOR)] = None,
     report: reports.ReportFile = None,
     show: Annotated[str | None, typer.Option(metavar="COLUMN", help=_SHOW)] = None,
     force: reports.ReplaceReport = False,

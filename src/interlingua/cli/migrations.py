@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = [
+    "AGAIN",
     "ALLOW_LOSS",
+    "COPIED",
     "DRY_RUN",
     "JOURNAL",
     "ROLLBACK",
@@ -51,6 +53,8 @@ SKIP_BAD = (
     "list their ids in a file."
 )
 TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
+# Groups of the help.
+AGAIN, COPIED = "Resume, undo and catch up", "Rows and payload"
 JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
 WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 ROLLBACK = "Delete TARGET, which this command made. Refused if it holds rows or vectors that are nowhere else."
@@ -110,9 +114,9 @@ def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> It
         raise
 
 
-def flag(option: str, meaning: str) -> Any:
-    """Return an option without a value."""
-    return typer.Option(option, help=meaning)
+def flag(option: str, meaning: str, group: str | None = None) -> Any:
+    """Return an option without a value, in a group of the help."""
+    return typer.Option(option, help=meaning, rich_help_panel=group)
 
 
 def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, as_json: bool) -> None:

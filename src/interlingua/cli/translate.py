@@ -35,6 +35,13 @@ __all__ = ["Dtype", "Engine", "translate"]
 
 # Rows that are compared with the fitted space before anything is written.
 _FIRST_ROWS = 4_096
+# Groups of the help.
+_INPUT, _PARTS = "Input", "Parts and clusters"
+_COLUMN = "The column with the vectors, in .parquet and .jsonl."
+_ID_COLUMN = "The column with the ids, if it is not named id."
+_SHARD = "Translate only part i of n equal parts of the rows, i from 1 to n."
+_ENGINE = "ray runs on a Ray cluster: INPUT is Parquet or Lance, OUTPUT a folder of Parquet or NAME.lance."
+_WORKERS = "With --engine ray: parts translated at the same time."
 
 
 class Dtype(StrEnum):
@@ -57,31 +64,28 @@ def translate(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help=f"Vectors to translate: {FORMATS}.")],
     out: Annotated[Path, typer.Option(metavar="OUTPUT", help="The file to write; its extension sets the format.")],
     inverse: Inverse = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="i/n", help="Translate only part i of n equal parts of the rows, i from 1 to n."),
-    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT if it exists.")] = False,
-    column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column with the vectors, in .parquet and .jsonl.")
+    column: Annotated[str | None, typer.Option(metavar="NAME", help=_COLUMN, rich_help_panel=_INPUT)] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The array, in .npz and .safetensors.", rich_help_panel=_INPUT)
     ] = None,
-    key: Annotated[str | None, typer.Option(metavar="NAME", help="The array, in .npz and .safetensors.")] = None,
-    id_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column with the ids, if it is not named id.")
+    id_column: Annotated[str | None, typer.Option(metavar="NAME", help=_ID_COLUMN, rich_help_panel=_INPUT)] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Dequantization scale of int8 vectors.", rich_help_panel=_INPUT),
     ] = None,
-    scale: Annotated[float | None, typer.Option(metavar="NUMBER", help="Dequantization scale of int8 vectors.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="i/n", help=_SHARD, rich_help_panel=_PARTS),
+    ] = None,
     allow_foreign: AllowForeign = False,
     dtype: Annotated[Dtype | None, typer.Option(help="Number type of OUTPUT; by default that of INPUT.")] = None,
     engine: Annotated[
         Engine,
-        typer.Option(
-            help="ray runs on a Ray cluster: INPUT is Parquet or Lance, OUTPUT a folder of Parquet or NAME.lance."
-        ),
+        typer.Option(help=_ENGINE, rich_help_panel=_PARTS),
     ] = Engine.LOCAL,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="With --engine ray: parts translated at the same time.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help=_WORKERS, rich_help_panel=_PARTS)] = None,
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:

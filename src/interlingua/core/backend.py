@@ -69,7 +69,8 @@ def parallel_map(function: Callable[..., _Result], *iterables: Iterable[Any]) ->
     BLAS thread, so the result does not depend on the number of cores.
     """
     arguments = list(zip(*iterables, strict=True))
-    workers = min(len(arguments), available_cores())
+    # Cores are counted by reading files of the system, which takes as long as many small calls.
+    workers = min(len(arguments), available_cores()) if len(arguments) > 1 else 1
     with single_threaded_blas():
         if workers < 2:
             return [function(*values) for values in arguments]

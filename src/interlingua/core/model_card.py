@@ -50,6 +50,7 @@ Translates text embeddings of one model into another's space, and back. Fitted b
 
 ```python
 import interlingua as il
+
 translator = il.Translator.from_pretrained({json.dumps(name)})
 target_vectors = translator.translate(source_vectors)
 ```
