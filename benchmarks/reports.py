@@ -48,7 +48,7 @@ NOTES = (
     "interlingua audit notes.npy --authorized-by 'nobody: the notes are public (CC0)' --corpus public.jsonl "
     "--corpus-vectors public.npy --stand-in public-stand-in.npy --label-column label --truth notes.jsonl "
     "--truth-labels notes.jsonl --members members.npy --nonmembers others.npy --second second.npy "
-    "--second-truth second.jsonl --defenses quick --kinds --annex notes-annex.html --show-words"
+    "--second-truth second.jsonl --defenses quick --kinds --halvings 2 --annex notes-annex.html --show-words"
 )
 
 
