@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "SIDES",
     "Side",
     "check_different",
+    "check_once",
     "check_widths",
     "close_sides",
     "closing_sides",
@@ -100,11 +101,13 @@ def open_all(
     where: tuple[str | None, str | None],
     skip_bad: bool,
 ) -> tuple[Side, ...]:
-    """Open a source and several candidate targets, which share the names given for the target.
+    """Open a source and several candidate targets, which share the names given for the target; or a source alone.
 
     Raises:
         InputError: as `open_sides`.
     """
+    if not targets:
+        return (_open_alone(source, {"--column": columns, "--key": keys, "--scale": scales}, where, skip_bad=skip_bad),)
     first, second = open_sides(
         source, targets[0], columns=columns, keys=keys, scales=scales, where=where, skip_bad=skip_bad
     )
@@ -116,6 +119,41 @@ def open_all(
         close_sides(files)
         raise
     return tuple(files)
+
+
+def _open_alone(
+    source: str,
+    options: Mapping[str, Sequence[str] | None],
+    where: tuple[str | None, str | None],
+    *,
+    skip_bad: bool,
+) -> Side:
+    """Open a source without a target.
+
+    Raises:
+        InputError: as `open_sides`, or an option was given for a second file too.
+    """
+    for option, given in options.items():
+        check_once(option, given)
+    names = [_for_both(option, given)[0] for option, given in options.items()]
+    opened = _open_side(source, names, where[0], _WHERE[0], skip_bad=skip_bad)
+    if isinstance(opened, Collection):
+        try:
+            check_effect(options, "belongs to a file; name the column or vector of a store in its address.")
+        except BaseException:
+            opened.close()
+            raise
+    return opened
+
+
+def check_once(option: str, given: Sequence[str] | None) -> None:
+    """Refuse an option that was given for each side where SOURCE is the only file.
+
+    Raises:
+        InputError: it was given more than once.
+    """
+    if len(given or ()) > 1:
+        raise InputError(f"{option} was given {len(given or ())} times, and SOURCE is the only file; give it once.")
 
 
 @contextmanager
