@@ -42,8 +42,8 @@ SourceEncoder = Annotated[
     typer.Option(
         metavar="MODEL",
         help=f"The encoder of the vectors to translate: {_MODEL} (extra: encoder). It makes pairs with "
-        "--target-encoder and --texts. SOURCE and TARGET may then be left out; if they are given, they are only compared with the "
-        "encoders.",
+        "--target-encoder and --texts. SOURCE and TARGET may then be left out; if they are given, they are only "
+        "compared with the encoders.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -118,7 +118,7 @@ def duration_of(seconds: float) -> str:
 
 
 def _named(step: Mapping[str, Any]) -> str:
-    return f" {step['name']}" if "name" in step else ""
+    return f" ({step['name']})" if "name" in step else ""
 
 
 def _parts(step: Mapping[str, Any]) -> str:
