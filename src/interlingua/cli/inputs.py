@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.cli.collections import Collection, file_of
-from interlingua.cli.options import check_effect
+from interlingua.cli.options import check_effect, check_once
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
@@ -30,7 +30,6 @@ __all__ = [
     "SIDES",
     "Side",
     "check_different",
-    "check_once",
     "check_widths",
     "close_sides",
     "closing_sides",
@@ -144,16 +143,6 @@ def _open_alone(
             opened.close()
             raise
     return opened
-
-
-def check_once(option: str, given: Sequence[str] | None) -> None:
-    """Refuse an option that was given for each side where SOURCE is the only file.
-
-    Raises:
-        InputError: it was given more than once.
-    """
-    if len(given or ()) > 1:
-        raise InputError(f"{option} was given {len(given or ())} times, and SOURCE is the only file; give it once.")
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.inputs import check_once, side_columns
-from interlingua.cli.options import check_effect
+from interlingua.cli.inputs import side_columns
+from interlingua.cli.options import check_effect, check_once
 from interlingua.core.arrays import require
 from interlingua.core.atomic import check_parent, check_writable
 from interlingua.core.errors import InputError, OutputExistsError
