@@ -62,9 +62,11 @@ REFUSED = [
     ("--target-name", f"{FIT} --target other.npy --target-name x", "--target-name cannot name several targets"),
     ("--view", f"{FIT} --view other.npy --target other.npy", "--target cannot be combined with --view"),
     ("--source-encoder", f"{FIT} --source-encoder a", "belong together; add --target-encoder, --texts"),
-    ("--target-encoder", f"{FIT} --target-encoder a", "belong together; add --source-encoder, --texts"),
-    ("--texts", f"{FIT} --texts words.txt", "belong together; add --source-encoder, --target-encoder"),
-    ("--text-column", f"{FIT} --text-column x", "--text-column has no effect without --source-encoder"),
+    ("--target-encoder", f"{FIT} --target-encoder a", "--target-encoder and --texts belong together: .*; add --texts"),
+    ("--texts", f"{FIT} --texts words.txt", "--target-encoder and --texts belong together: .*; add --target-encoder"),
+    ("--text-column", f"{FIT} --text-column x", "--text-column has no effect without --texts or --view-encoder"),
+    ("--view-encoder", f"{FIT} --view-encoder command:cat", "target.npy has no other column than its vectors and ids"),
+    ("--view-encoder", f"{ENCODERS} --view-encoder command:tac", "--view-encoder has no effect with --source-encoder"),
     ("--text-column", f"{ENCODERS} --text-column x", "--text-column has no effect: a .txt file has no columns"),
     *(
         (option.split()[0], f"{ENCODERS} {option}", f"{option.split()[0]} has no effect with --source-encoder")
@@ -439,7 +441,7 @@ def test_examples_are_commands_that_parse(example: str) -> None:
             "fit",
             [
                 "Input",
-                "Encoders, to fit on public texts without pairs of your own",
+                "Encoders that embed public texts, or those of TARGET",
                 "Method",
                 "Training, with --method adversarial",
             ],

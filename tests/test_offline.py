@@ -118,7 +118,8 @@ def test_every_option_that_names_an_encoder_is_in_the_table_of_security() -> Non
         (name, parameter.opts[0])
         for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
         for parameter in command.params
-        if parameter.name in ("source_encoder", "target_encoder", "encoder", "rerank") and parameter.metavar != "FOLDER"
+        if parameter.name in ("source_encoder", "target_encoder", "view_encoders", "encoder", "rerank")
+        and parameter.metavar != "FOLDER"
         if name != "bench"  # which names encoders of the paper, and has a row of its own
     }
     assert {name for name, _ in loads} == {"fit", "embed", "audit", "search"}

@@ -250,6 +250,18 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
     )
     few = il.plan(str(write(tmp_path / "few.parquet", old_rows(300) @ turn)))
     assert few.expected_top1 is None
+    assert few.commands[0] == (
+        f"interlingua fit {tmp_path / 'few.parquet'} --target-encoder NEW_MODEL --texts TEXTS.txt "
+        "--view-encoder VIEW_MODEL --out translator --report fit.html"
+    )
+    assert any("command:PROGRAM" in reason and "VIEW_MODEL is another model" in reason for reason in few.reasons)
+    assert any("Universal Sentence Encoder, WordLlama and Model2Vec (benchmarks" in reason for reason in few.reasons)
+    assert few.reasons[1] == (
+        "If the new model cannot be run here, align the collection with vectors of such texts that it made: "
+        f"interlingua fit {tmp_path / 'few.parquet'} NEW.parquet --out translator --report fit.html"
+    )
+    assert any("by further models (`interlingua fit --view-encoder MODEL`)" in reason for reason in few.reasons)
+    assert not any("VIEW_MODEL" in reason for reason in made.reasons)
     assert any("fits without views on 1,000 rows a side or fewer fail" in reason for reason in few.reasons)
 
 

@@ -273,6 +273,7 @@ def test_evidence_and_card_are_of_the_target_and_name_the_views(spaces: Any) -> 
     assert "give their vectors by further models as views" in str(
         [cause.to_dict() for cause in without.diagnoses or ()]
     )
+    assert "`interlingua fit --view-encoder MODEL` embeds these texts itself." in str(without.diagnoses)
 
 
 def test_wide_views_are_reduced_to_their_leading_axes() -> None:

@@ -71,6 +71,10 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
             {"step": "embedding", "side": "target", "at": 512, "of": 5000, "seconds_left": 600},
             "embedding with the target encoder, 512 of 5,000 texts, 10 min left in this stage",
         ),
+        (
+            {"step": "embedding", "side": "view", "name": "wordllama", "at": 0, "of": 5000},
+            "embedding with the view encoder (wordllama), 0 of 5,000 texts",
+        ),
         ({"step": "attack", "work": "reading words of 20 rows"}, "reading words of 20 rows"),
         ({"step": "defense", "name": "no defense", "at": 0, "of": 3}, "defense no defense, 1 of 3"),
         ({"step": "second search", "stopped": "budget"}, "carrying the best map to full width"),

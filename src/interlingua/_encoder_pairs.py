@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,17 @@ from interlingua.encoders import Encode, embed_texts, encoder_title, open_encode
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
 
-__all__ = ["COMPARED_ROWS", "METHODS", "RIDGE_PAIRS", "SAMPLE", "EncoderPair", "align_encoders", "check_method"]
+__all__ = [
+    "COMPARED_ROWS",
+    "METHODS",
+    "RIDGE_PAIRS",
+    "SAMPLE",
+    "DrawnTexts",
+    "EncoderPair",
+    "align_encoders",
+    "check_method",
+    "check_one_per_text",
+]
 
 # Texts that are embedded by default: between 3,000 and 10,000, where recall at 10 grows by at most 0.04
 # (benchmarks/results/public-pairs.jsonl).
@@ -37,6 +47,42 @@ _MIN_SPECTRUM, _SPECTRUM_TEXTS = 0.27, 2_000
 METHODS = ("auto", "ridge", "procrustes")
 # From so many pairs on, ridge keeps more of the nearest neighbors than a rotation does (same records).
 RIDGE_PAIRS = 2_000
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnTexts:
+    """A sample of public texts.
+
+    Attributes:
+        texts: different texts, none of them blank, each on one line.
+        given: number of texts before blank and repeated ones were left out and a sample was drawn.
+        different: number of different texts among them.
+    """
+
+    texts: list[str]
+    given: int
+    different: int
+
+    @classmethod
+    def of(cls, texts: Sequence[str], *, sample: int = SAMPLE, seed: int = 0) -> DrawnTexts:
+        """Leave out blank and repeated texts, and draw at most ``sample`` of the others.
+
+        Raises:
+            InputError: too few different texts.
+        """
+        sample = check_count(sample, "sample", minimum=_MIN_TEXTS)
+        given = check_texts(texts, "texts")
+        different = list(
+            dict.fromkeys(line for line in (" ".join(text.splitlines()).strip() for text in given) if line)
+        )
+        if len(different) < _MIN_TEXTS:
+            raise InputError(
+                f"{len(given):,} texts were given, of which {len(different):,} are different and not blank; at least "
+                f"{_MIN_TEXTS} are needed, and {SAMPLE:,} are better."
+            )
+        rng = np.random.default_rng(check_count(seed, "seed"))
+        drawn = np.sort(rng.permutation(len(different))[:sample]).tolist()
+        return cls([different[row] for row in drawn], len(given), len(different))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +123,7 @@ class EncoderPair:
             InputError: too few different texts, or an encoder that cannot be loaded.
             MissingExtraError: an encoder needs sentence-transformers, which is not installed.
         """
-        sample = check_count(sample, "sample", minimum=_MIN_TEXTS)
-        given = check_texts(texts, "texts")
-        different = list(
-            dict.fromkeys(line for line in (" ".join(text.splitlines()).strip() for text in given) if line)
-        )
-        if len(different) < _MIN_TEXTS:
-            raise InputError(
-                f"{len(given):,} texts were given, of which {len(different):,} are different and not blank; at least "
-                f"{_MIN_TEXTS} are needed, and {SAMPLE:,} are better."
-            )
-        rng = np.random.default_rng(check_count(seed, "seed"))
-        drawn = np.sort(rng.permutation(len(different))[:sample]).tolist()
+        drawn = DrawnTexts.of(texts, sample=sample, seed=seed)
         if isinstance(source_encoder, str) and source_encoder == target_encoder:
             raise InputError("The source and the target encoder are the same; nothing has to be translated.")
         sides = [
@@ -96,7 +131,7 @@ class EncoderPair:
         ]
         (first, first_name), (second, second_name) = sides
         titles = names[0] or first_name, names[1] or second_name
-        return cls((first, second), titles, [different[row] for row in drawn], len(given), len(different))
+        return cls((first, second), titles, drawn.texts, drawn.given, drawn.different)
 
     def embed(
         self, collections: Sequence[EmbeddingSpace | None], on_step: OnStep, *, seed: int = 0
@@ -120,8 +155,7 @@ class EncoderPair:
                 on_step({"step": "embedding", "side": side, "at": done, "of": of})
 
             vectors = EmbeddingSpace(embed_texts(encode, self.texts, embedded), name=title).vectors
-            if len(vectors) != len(self.texts):
-                raise InputError(f"{title}: {len(vectors):,} for {len(self.texts):,} texts; one per text is needed.")
+            check_one_per_text(vectors, self.texts, title)
             spaces.append(EmbeddingSpace(vectors, ids=self.texts, name=name))
             new = [{"step": "embedded", "side": side, "rows": spaces[-1].n, "d": spaces[-1].d}]
             if collection is not None:
@@ -213,6 +247,16 @@ def align_encoders(
     pair = EncoderPair.of(source_encoder, target_encoder, texts, sample=sample, seed=seed, device=device)
     spaces, steps = pair.embed(collections, report)
     return pair.fit(spaces, steps, method=method, seed=seed, on_step=report, **settings)
+
+
+def check_one_per_text(vectors: Sized, texts: Sized, title: str) -> None:
+    """Refuse vectors of an encoder that are not one for each text.
+
+    Raises:
+        InputError: more or fewer.
+    """
+    if len(vectors) != len(texts):
+        raise InputError(f"{title}: {len(vectors):,} for {len(texts):,} texts; one per text is needed.")
 
 
 def check_method(method: Any) -> None:

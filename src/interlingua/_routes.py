@@ -42,6 +42,13 @@ _NEW_MODEL = (
     "NEW_MODEL is a sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line "
     "and writes one vector for each."
 )
+# Shown where public texts are embedded as the target of a fit without pairs. The models are those whose vectors were
+# views in recorded fits (benchmarks/results/views.jsonl).
+_VIEW_MODEL = (
+    "VIEW_MODEL is another model, named in the same way. Its vectors of the same texts are a view, with which the fit "
+    "needs fewer rows. --view-encoder may be repeated; without such a model, leave it out. The views of recorded fits "
+    "are of the Universal Sentence Encoder, WordLlama and Model2Vec (benchmarks/results/views.jsonl)."
+)
 # Shown for a collection that looks reduced by PCA.
 REDUCED_NOTE = (
     "The vectors look reduced by PCA. Vectors of another model that were reduced too vary along the same columns, so "
@@ -204,6 +211,16 @@ def choose_route(
             f"{f' {_NEW_MODEL}' if new_model == 'NEW_MODEL' else ''} TEXTS.txt has one text per line.",
             f"Without public texts, an unpaired fit is possible: {fit}",
         ]
+    elif target is None:
+        embedded = f"--target-encoder {new_model} --texts TEXTS.txt --view-encoder VIEW_MODEL"
+        unpaired = f"interlingua fit {source}{chosen_rows}{usable_only} {embedded} --out translator --report fit.html"
+        route, commands = "unpaired", (unpaired, *after)
+        reasons = [
+            "The collection holds no texts, and its model is not known. If the new model can be run here, the first "
+            "command embeds public texts with it and aligns the collection with their vectors. TEXTS.txt has one text "
+            f"per line, of content similar to that of the collection. {_NEW_MODEL} {_VIEW_MODEL}",
+            f"If the new model cannot be run here, align the collection with vectors of such texts that it made: {fit}",
+        ]
     else:
         route, commands = "unpaired", (fit, *after)
         reasons = [
@@ -282,7 +299,7 @@ def few_rows_note(fewest: int) -> str:
     return (
         f"The smaller side has about {fewest:,} different {'vector' if fewest == 1 else 'vectors'}. Recorded unpaired "
         f"fits without views on {_FAILED_ROWS:,} rows a side or fewer fail{refused}, so more rows or known pairs are "
-        "needed, or views: vectors of the target's texts by further models."
+        "needed, or views: vectors of the target's texts by further models (`interlingua fit --view-encoder MODEL`)."
     )
 
 

@@ -51,7 +51,7 @@ _COLD_START = Diagnosis(
 )
 _VIEWS = (
     " If you have the texts of the target, give their vectors by further models as views to the method linear; it then "
-    "needs fewer rows (views.jsonl)."
+    "needs fewer rows (views.jsonl). `interlingua fit --view-encoder MODEL` embeds these texts itself."
 )
 # Quotient of the numbers of rows from which on the sides are called unequal.
 _UNEQUAL = 4

@@ -1,4 +1,4 @@
-"""Options and inputs of ``interlingua fit`` with two encoders that can be run."""
+"""Options of the encoders of ``interlingua fit``, and its fit on the pairs that two encoders make."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import typer
 from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
-from interlingua.cli.fit_rows import note_left_out, read_usable_sample
+from interlingua.cli.fit_rows import note_left_out
 from interlingua.cli.options import check_effect
+from interlingua.cli.samples import read_usable_sample
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 
@@ -21,41 +22,73 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["SourceEncoder", "TargetEncoder", "TextColumn", "Texts", "fit_encoders", "is_encoder_fit"]
+__all__ = [
+    "SourceEncoder",
+    "TargetEncoder",
+    "TextColumn",
+    "Texts",
+    "ViewEncoders",
+    "fit_encoders",
+    "is_encoder_fit",
+    "read_public_texts",
+]
 
 _WHERE = ("where", "target_where")
-_PANEL = "Encoders, to fit on public texts without pairs of your own"
+_PANEL = "Encoders that embed public texts, or those of TARGET"
 _MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"
 
 SourceEncoder = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help=f"The encoder of the vectors to translate: {_MODEL} (extra: encoder). SOURCE and TARGET may then be "
-        "left out; if they are given, they are only compared with the encoders.",
+        help=f"The encoder of the vectors to translate: {_MODEL} (extra: encoder). It makes pairs with "
+        "--target-encoder and --texts. SOURCE and TARGET may then be left out; if they are given, they are only "
+        "compared with the encoders.",
         rich_help_panel=_PANEL,
     ),
 ]
 TargetEncoder = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="The encoder to translate to.", rich_help_panel=_PANEL)
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The encoder to translate to. Without --source-encoder, the vectors that it makes of --texts take the "
+        "place of TARGET in a fit without pairs.",
+        rich_help_panel=_PANEL,
+    ),
+]
+ViewEncoders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--view-encoder",
+        metavar="MODEL",
+        help="Another model, which embeds --texts or, without them, the texts of TARGET. Its vectors are a view, with "
+        "which the fit needs fewer rows; may be repeated. Of TARGET, 20,000 rows are then read by default, or all with "
+        "--pairs.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Texts = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|CORPUS",
-        help="Texts that both encoders embed: .txt (one per line), .jsonl or .parquet; or a corpus of interlingua "
-        "bench, such as nq (extra: bench). --sample N embeds N of them, by default 5,000.",
+        help="Public texts that the encoders embed: .txt (one per line), .jsonl or .parquet; or a corpus of "
+        "interlingua bench, such as nq (extra: bench). --sample N embeds N of them, by default 5,000. Without "
+        "--source-encoder they should be of the kind of those of SOURCE.",
         rich_help_panel=_PANEL,
     ),
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The column or field of --texts; text by default.", rich_help_panel=_PANEL),
+    typer.Option(
+        metavar="NAME",
+        help="The column or field of --texts, or of TARGET for --view-encoder; text by default.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 
 
 def is_encoder_fit(options: Mapping[str, str | None], others: Mapping[str, object]) -> bool:
-    """Return whether two encoders are given, and refuse options that do not go together.
+    """Return whether pairs are made by two encoders, and refuse options that do not go together with that.
 
     Args:
         options: values of ``--source-encoder``, ``--target-encoder``, ``--texts`` and ``--text-column``.
@@ -64,10 +97,9 @@ def is_encoder_fit(options: Mapping[str, str | None], others: Mapping[str, objec
     Raises:
         InputError: an option is missing or has no effect.
     """
-    missing = [name for name, value in options.items() if value is None and name != "--text-column"]
-    if len(missing) == 3:  # noqa: PLR2004
-        check_effect(options, "has no effect without --source-encoder, --target-encoder and --texts.")
+    if options["--source-encoder"] is None:
         return False
+    missing = [name for name, value in options.items() if value is None and name != "--text-column"]
     if missing:
         raise InputError(f"--source-encoder, --target-encoder and --texts belong together; add {', '.join(missing)}.")
     check_effect(others, "has no effect with --source-encoder, which makes its own pairs; leave it out.")
@@ -125,7 +157,7 @@ def fit_encoders(
         raise InputError(f"{option} needs --method ridge or procrustes together with --source-encoder.")
     sample = pairs.SAMPLE if sample is None else sample
     with console.working("Reading", record):
-        texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
+        texts = read_public_texts(str(options["--texts"]), options["--text-column"], sample)
         read = [
             _read_side(side, argument, condition, seed, skip_bad=skip_bad)
             for side, argument, condition in zip(sides, _WHERE, where, strict=True)
@@ -167,7 +199,17 @@ def fit_encoders(
     return alignment, spaces, {**used, "left_out": left_out}
 
 
-def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
+def read_public_texts(texts: str, column: str | None, sample: int) -> list[str]:
+    """Read the texts of a file, or enough of those of a corpus.
+
+    Args:
+        texts: of ``--texts``.
+        column: of ``--text-column``.
+        sample: number of texts that will be drawn.
+
+    Raises:
+        InputError: the texts cannot be read, or a column was named where there is none.
+    """
     from interlingua.bench.encode import DATASETS, hub_texts
     from interlingua.io import read_texts
 

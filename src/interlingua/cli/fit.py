@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,10 @@ from interlingua.aligners import METHODS
 from interlingua.aligners.usable import advise_skip_bad
 from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
+from interlingua.cli.embedded import embedding_of
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.fit_rows import counts_of, fit_title, note_rows, read_fit_rows
+from interlingua.cli.fit_rows import counts_of, note_rows, read_fit_rows
+from interlingua.cli.fit_run import check_destinations, kept_target, run_fit, write_fit
 from interlingua.cli.known_pairs import PairById, Pairs, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
@@ -34,6 +36,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
+from interlingua.cli.row_texts import check_text_column
 from interlingua.cli.views import Views, check_views, name_views, naming_options, open_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
@@ -119,6 +122,7 @@ def fit(
     scales: Scales = None,
     source_encoder: encoders.SourceEncoder = None,
     target_encoder: encoders.TargetEncoder = None,
+    view_encoders: encoders.ViewEncoders = None,
     texts: encoders.Texts = None,
     text_column: encoders.TextColumn = None,
     method: Annotated[
@@ -186,12 +190,13 @@ def fit(
 ) -> None:
     """Align two spaces and save the translator.
 
-    SOURCE and TARGET hold vectors of two encoders. They may be of different texts, and no known pairs are needed. The
-    verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
-    ends with exit code 1. It still writes the file of --report.
+    SOURCE and TARGET hold vectors of two encoders. They may be of different texts, and no known pairs are needed. Where
+    the new encoder can be run, --target-encoder and --texts make the target of public texts. The verdict says whether
+    the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and ends with exit code 1.
+    It still writes the file of --report.
     """
     check_outputs({"--out": out, "--report": report, "--run": run, "--log": log})
-    _check_destinations(out, report, force=force)
+    check_destinations(out, report, force=force)
     methods.check_method(method)
     if report is None:
         check_effect({"--show": show}, "has no effect without --report; leave it out.")
@@ -202,6 +207,7 @@ def fit(
         "--text-column": text_column,
     }
     without_effect: dict[str, object] = {
+        "--view-encoder": view_encoders,
         **{"--pairs": pairs, "--labels": labels, "--target": targets, "--view": views, "--show": show},
         **{"--pair-by-id": pair_by_id, "--column": columns, "--key": keys, "--scale": scales},
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
@@ -211,7 +217,7 @@ def fit(
 
     def write(alignment: Alignment, spaces: Sequence[EmbeddingSpace], record: EventLog) -> tuple[bool, dict[str, Path]]:
         failed = alignment.verdict.status == "failed" and not allow_failed
-        written = _write(alignment, spaces, None if failed else out, report, force=force)
+        written = write_fit(alignment, spaces, None if failed else out, report, force=force)
         record("done", **written)
         return failed, written
 
@@ -233,12 +239,18 @@ def fit(
             )
             failed, written = write(alignment, drawn, record)
     else:
-        if source is None or target is None:
+        of_target: dict[str, object] = {
+            **{"TARGET": target, "--target": targets, "--target-where": target_where, "--pairs": pairs},
+            **{"--pair-by-id": pair_by_id, "--labels": labels, "--view": views},
+        }
+        view_files = name_views(views or ())
+        asked = embedding_of(named, view_encoders, files=of_target, method=method, taken=view_files)
+        if source is None or (target is None and asked.target is None):
             raise InputError(
-                "SOURCE and TARGET are needed, the vectors of two encoders; or --source-encoder, --target-encoder and "
-                "--texts, which make pairs of public texts."
+                "SOURCE and TARGET are needed, the vectors of two encoders. --target-encoder and --texts stand in for "
+                "TARGET, and with --source-encoder, which then makes pairs, for both."
             )
-        paths = [target, *(targets or [])]
+        paths = [] if target is None else [target, *(targets or [])]
         check_views(views, {"--target": targets})
         check_pairs(pairs, targets, by_id=pair_by_id)
         if len(paths) > 1:
@@ -252,12 +264,15 @@ def fit(
             inputs.closing_sides(files),
             advise_skip_bad(),
             open_views(views or (), skip_bad=skip_bad) as opened_views,
-            naming_options(name_views(views or ())),
+            naming_options(view_files, asked.views),
         ):
             nulls = files[0].nulls if isinstance(files[0], Collection) else 0
             sides = inputs.side_names(files)
-            # A whole table of a database would be read for a fit that uses a part of it.
+            # A whole table of a database would be read, and all its texts embedded, for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
+            if asked.row_column is not None:
+                check_text_column(files[1], asked.row_column)
+                drawn_rows[1] = MAX_ROWS if rows is None and pairs is None else rows
             columns_shown = reports.shown_columns(show, files)
             known = read_pairs(pairs, files[:2], rows=rows) if pairs else None
             label_columns = inputs.side_columns("--labels", labels)
@@ -274,7 +289,8 @@ def fit(
                 folder=None if run is None else str(run),
                 resume=resume or None,
             )
-            with open_log(log, (*input_files(source, *addresses), pairs)) as record:
+            with open_log(log, (*input_files(source, *addresses), pairs, Path(texts) if texts else None)) as record:
+                loaded = asked.load(sample=rows, seed=seed, device=on_device, record=record)
                 reading_shown = console.show_progress("Reading", record=record, transient=True)
                 with reading_shown as reading:
                     read = read_fit_rows(
@@ -290,17 +306,22 @@ def fit(
                         with_ids=report is not None,
                         skip_bad=skip_bad,
                         on_rows=reading.on_rows,
+                        text_column=asked.row_column,
                     )
+                record("read", **counts_of(read.used))
+                rows_of = zip(files, read.spaces, strict=True)
+                inputs.check_different([(str(file.path), space.vectors) for file, space in rows_of])
+                note_rows(read.used, dict(zip(sides, files, strict=True)))
+                is_named = report is not None
+                read = loaded.embed(read, source, name=target_name, with_ids=is_named, skip_bad=skip_bad, record=record)
                 spaces, used = read.spaces, read.used
-                record("read", **counts_of(used))
-                inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
-                note_rows(used, dict(zip(sides, files, strict=True)))
+                sides = sides if target is not None else list(inputs.SIDES)
                 # The limit of `align` itself would cut what --rows asks for.
                 limit = {} if rows is None else {"max_rows": rows}
                 candidates = dict(zip(sides[1:], spaces[1:], strict=True))
                 given = {"pairs": read.pairs, "labels": read.labels, "views": read.views, **chosen, **limit}
-                alignment = _align(spaces[0], candidates, method, seed, record, given)
-                drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
+                alignment = loaded.describe(run_fit(spaces[0], candidates, method, seed, record, given))
+                drawn = (spaces[0], candidates[kept_target(alignment) or sides[1]])
                 failed, written = write(alignment, drawn, record)
     card = alignment.card()
     notes: dict[str, Any] = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
@@ -333,51 +354,3 @@ def fit(
         what = "No translator was written" if written else "Nothing was written"
         console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE} with --pairs.")
         raise typer.Exit(1)
-
-
-def _check_destinations(out: Path, report: Path | None, *, force: bool) -> None:
-    """Refuse outputs that could not be written at the end, before hours are spent on a fit."""
-    from interlingua.core.storage import check_destination
-
-    check_destination(out, overwrite=force)
-    if report is not None:
-        reports.check_report(report, force=force)
-
-
-def _kept(alignment: Alignment) -> str | None:
-    """Return the name of the candidate target that was kept, or None where there was one target only."""
-    return next((str(each["name"]) for each in alignment.candidates if each["use"] == "kept"), None)
-
-
-def _align(
-    source: EmbeddingSpace,
-    targets: Mapping[str, EmbeddingSpace],
-    method: str,
-    seed: int,
-    record: EventLog,
-    options: Mapping[str, Any],
-) -> Alignment:
-    import interlingua
-
-    first = next(iter(targets.values()))
-    with console.show_progress(fit_title(source, first), record=record) as on_step:
-        target = targets if len(targets) > 1 else first
-        alignment = interlingua.align(source, target, method=method, seed=seed, on_step=on_step, **options)
-    for step in alignment.trace:
-        record("step", **step)
-    verdict = alignment.verdict
-    record("verdict", status=verdict.status, score=verdict.score, method=method, seed=seed, seconds=alignment.seconds)
-    return alignment
-
-
-def _write(
-    alignment: Alignment, spaces: Sequence[EmbeddingSpace], out: Path | None, report: Path | None, *, force: bool
-) -> dict[str, Path]:
-    """Write the report, and the translator unless ``out`` is None."""
-    translator = alignment.translator(force=True)
-    written = {} if out is None else {"translator": translator.save(out, overwrite=force)}
-    if report is not None:
-        sides = {"source": spaces[0], "target": spaces[1]}
-        done = "" if out is None else f"Wrote {out}."
-        written["report"] = reports.write(report, alignment, translator=translator, done=done, **sides)
-    return written

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from interlingua.aligners.usable import FIRST_ROWS, renumber_pairs
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection, check_same_order, read_same_ids
+from interlingua.cli.row_texts import find_texts, read_row_texts
 from interlingua.cli.same_ids import draw_with_pairs, find_same_ids, read_ids
 from interlingua.cli.views import View, find_usable_view, read_views
 from interlingua.core.arrays import usable_rows
@@ -35,7 +37,6 @@ __all__ = [
     "note_rows",
     "read_fit_rows",
     "read_pairs_of_rows",
-    "read_usable_sample",
     "row_word",
 ]
 
@@ -77,6 +78,7 @@ class FitRows:
         pairs: known pairs by the numbers of the rows that are used, or None.
         labels: the category of each row of both sides, or None.
         views: vectors of the target rows by further models, or None.
+        texts: the texts of the target rows, where they were asked for.
     """
 
     spaces: list[EmbeddingSpace]
@@ -84,6 +86,7 @@ class FitRows:
     pairs: IntArray | None
     labels: list[list[Any]] | None
     views: dict[str, EmbeddingSpace] | None
+    texts: list[str] | None = None
 
 
 def read_fit_rows(
@@ -100,11 +103,12 @@ def read_fit_rows(
     with_ids: bool,
     skip_bad: bool,
     on_rows: OnRows,
+    text_column: str | None = None,
 ) -> FitRows:
     """Read the rows of a source and its targets.
 
     Args:
-        files: the source and each target.
+        files: the source and each target; the source alone where the vectors of the target are made later.
         opened_views: vectors of the rows of the only target by further models.
         rows: number of rows to draw of each file; None for all.
         seed: random seed of the draws.
@@ -115,13 +119,14 @@ def read_fit_rows(
         pair_by_id: take rows of both sides with the same id as known pairs. All of them are read, up to the number of
             rows to draw, before others are drawn.
         with_ids: also read what names rows in reports.
-        skip_bad: leave out rows whose vector, or that of a view, cannot be used.
+        skip_bad: leave out rows whose vector, or that of a view, cannot be used, and rows without a text.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
+        text_column: the column of the only target whose texts are read too, or None.
 
     Raises:
         InputError: rows that cannot be used, no such column, or no rows that are left.
     """
-    usable = _find_all(files, opened_views, on_rows) if skip_bad else None
+    usable = _find_all(files, opened_views, text_column, on_rows) if skip_bad else None
     kept: list[npt.NDArray[np.bool_] | None] = [None if usable is None else usable[i].rows for i in range(len(files))]
     known = pairs
     if pair_by_id:
@@ -143,7 +148,11 @@ def read_fit_rows(
         )
         for file, limit, mask, column, name in zip(files, rows, kept, show, names, strict=True)
     ]
-    views = read_views(opened_views, files[1], rows=rows[1], seed=seed, usable=kept[1], on_rows=on_rows)
+    views, texts = None, None
+    if len(files) > 1:
+        drawn: dict[str, Any] = {"rows": rows[1], "seed": seed, "usable": kept[1], "on_rows": on_rows}
+        views = read_views(opened_views, files[1], **drawn)
+        texts = None if text_column is None else read_row_texts(files[1], text_column, **drawn)
     sides = inputs.side_names(files)
     used: dict[str, dict[str, Any]] = {
         side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)
@@ -156,7 +165,7 @@ def read_fit_rows(
             used[sides[number]] |= {"of": of, "left_out": each.to_dict()}
     if pairs is not None and known is not None and (pair_by_id or len(known) < len(pairs)):
         used["pairs"] = {"rows": len(known), "of": len(pairs), **({"by_id": True} if pair_by_id else {})}
-    return FitRows(spaces, used, known, categories, views)
+    return FitRows(spaces, used, known, categories, views, texts)
 
 
 def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
@@ -232,40 +241,6 @@ def find_usable(file: inputs.Side, on_rows: OnRows | None = None) -> Usable:
             f"{file.path}: none of its {len(found.rows):,} rows has a vector that can be used; all would be left out."
         )
     return found
-
-
-def read_usable_sample(
-    collection: Collection, *, rows: int, seed: int, on_rows: OnRows | None = None
-) -> tuple[EmbeddingSpace, Usable]:
-    """Read rows of a collection that are drawn at random, once and without those of them that cannot be used.
-
-    Args:
-        collection: opened with ``skip_bad``.
-        rows: number of rows to draw.
-        seed: random seed of the draw.
-        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
-
-    Returns:
-        The rows with their ids, and which of the drawn rows can be used.
-
-    Raises:
-        InputError: none of the drawn rows can be used.
-    """
-    from interlingua.core.records import report_rows, select_rows
-    from interlingua.core.spaces import EmbeddingSpace
-
-    drawn = inputs.drawn_rows(collection, rows, seed)
-    read = report_rows(collection.batches(), collection.n, on_rows)
-    pages = list(read if drawn is None else select_rows(read, drawn))
-    masks = [usable_rows(page.vectors) for page in pages]
-    usable = np.concatenate(masks)
-    if not usable.any():
-        raise InputError(f"{collection.path}: none of the {len(usable):,} rows that were read has a usable vector.")
-    ids = [value for page in pages for value in page.ids.to_pylist()]
-    vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
-    space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])
-    left_out = [ids[row] for row in np.flatnonzero(~usable)[:FIRST_ROWS]]
-    return space, Usable(usable, tuple(left_out))
 
 
 def read_pairs_of_rows(
@@ -355,15 +330,21 @@ def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str, *, o
         console.note(f"{what}: {count} without a vector that can be used {verb} left out; the first: {first}")
 
 
-def _find_all(files: Sequence[inputs.Side], opened_views: Sequence[View], on_rows: OnRows) -> list[Usable]:
-    """Return which rows of each side can be used; those of a target only together with its views.
+def _find_all(
+    files: Sequence[inputs.Side], opened_views: Sequence[View], text_column: str | None, on_rows: OnRows
+) -> list[Usable]:
+    """Return which rows of each side can be used; those of a target only together with its views and texts.
 
     Raises:
         InputError: a side without usable rows, or views whose rows do not belong to those of the target.
     """
     usable = [find_usable(file, on_rows) for file in files]
-    for view in opened_views:
-        rows = find_usable_view(view, files[1], usable[1].rows, on_rows)
+    narrowings: list[Callable[[npt.NDArray[np.bool_], OnRows], npt.NDArray[np.bool_]]] = [
+        partial(find_usable_view, view, files[1]) for view in opened_views
+    ]
+    narrowings += [] if text_column is None else [partial(find_texts, files[1], text_column)]
+    for narrow in narrowings:
+        rows = narrow(usable[1].rows, on_rows)
         if not np.array_equal(rows, usable[1].rows):
             first = np.flatnonzero(~rows)[:FIRST_ROWS]
             names = list(read_ids(files[1], first)) if isinstance(files[1], Collection) else first.tolist()

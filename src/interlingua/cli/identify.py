@@ -13,8 +13,8 @@ from rich.table import Table
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.fit_rows import read_usable_sample
 from interlingua.cli.options import AsJson, Log, SampleRows, Seed, Where
+from interlingua.cli.samples import read_usable_sample
 from interlingua.core.wording import count_of
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.cli.collections import Collection, file_of
-from interlingua.cli.options import check_effect
+from interlingua.cli.options import check_effect, check_once
 from interlingua.core.arguments import read_number
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
@@ -100,11 +100,13 @@ def open_all(
     where: tuple[str | None, str | None],
     skip_bad: bool,
 ) -> tuple[Side, ...]:
-    """Open a source and several candidate targets, which share the names given for the target.
+    """Open a source and several candidate targets, which share the names given for the target; or a source alone.
 
     Raises:
         InputError: as `open_sides`.
     """
+    if not targets:
+        return (_open_alone(source, {"--column": columns, "--key": keys, "--scale": scales}, where, skip_bad=skip_bad),)
     first, second = open_sides(
         source, targets[0], columns=columns, keys=keys, scales=scales, where=where, skip_bad=skip_bad
     )
@@ -116,6 +118,31 @@ def open_all(
         close_sides(files)
         raise
     return tuple(files)
+
+
+def _open_alone(
+    source: str,
+    options: Mapping[str, Sequence[str] | None],
+    where: tuple[str | None, str | None],
+    *,
+    skip_bad: bool,
+) -> Side:
+    """Open a source without a target.
+
+    Raises:
+        InputError: as `open_sides`, or an option was given for a second file too.
+    """
+    for option, given in options.items():
+        check_once(option, given)
+    names = [_for_both(option, given)[0] for option, given in options.items()]
+    opened = _open_side(source, names, where[0], _WHERE[0], skip_bad=skip_bad)
+    if isinstance(opened, Collection):
+        try:
+            check_effect(options, "belongs to a file; name the column or vector of a store in its address.")
+        except BaseException:
+            opened.close()
+            raise
+    return opened
 
 
 @contextmanager

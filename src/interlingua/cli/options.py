@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +28,7 @@ __all__ = [
     "TranslatorFolder",
     "Where",
     "check_effect",
+    "check_once",
     "check_outputs",
 ]
 
@@ -134,6 +135,16 @@ def check_effect(options: Mapping[str, object], reason: str) -> None:
         # 0 counts as given.
         if value is not None and value is not False and value not in ((), []):
             raise InputError(f"{name} {reason}")
+
+
+def check_once(option: str, given: Sequence[str] | None) -> None:
+    """Refuse an option that was given for each side where SOURCE is the only file.
+
+    Raises:
+        InputError: it was given more than once.
+    """
+    if len(given or ()) > 1:
+        raise InputError(f"{option} was given {len(given or ())} times, and SOURCE is the only file; give it once.")
 
 
 def check_outputs(outputs: Mapping[str, Path | None]) -> None:

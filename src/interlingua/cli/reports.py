@@ -9,7 +9,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.inputs import side_columns
-from interlingua.cli.options import check_effect
+from interlingua.cli.options import check_effect, check_once
 from interlingua.core.arrays import require
 from interlingua.core.atomic import check_parent, check_writable
 from interlingua.core.errors import InputError, OutputExistsError
@@ -69,7 +69,7 @@ def shown_columns(given: Sequence[str] | None, files: Sequence[Side]) -> list[st
 
     Args:
         given: the values of the option.
-        files: the source and one target or more.
+        files: the source, and each target that is a file.
 
     Raises:
         InputError: the option was given more than twice.
@@ -77,6 +77,8 @@ def shown_columns(given: Sequence[str] | None, files: Sequence[Side]) -> list[st
     columns = side_columns("--show", given)
     if columns is None:
         return [None] * len(files)
+    if len(files) == 1:
+        check_once("--show", given)
     named = [columns[0], *[columns[1]] * (len(files) - 1)]
     if len(given or ()) > 1 or not any(file.names for file in files):
         return list(named)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,11 +196,12 @@ def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: On
 
 
 @contextmanager
-def naming_options(addresses: Mapping[str, str]) -> Iterator[None]:
-    """Write ``--view ADDRESS`` in an error where the library names a view of a mapping.
+def naming_options(addresses: Mapping[str, str], encoders: Iterable[str] = ()) -> Iterator[None]:
+    """Write ``--view ADDRESS`` or ``--view-encoder NAME`` in an error where the library names a view of a mapping.
 
     Args:
         addresses: of the views by their names, as `name_views` returns them.
+        encoders: names of the views that an encoder makes.
     """
     from interlingua.aligners.side_information import view_label
 
@@ -208,8 +209,9 @@ def naming_options(addresses: Mapping[str, str]) -> Iterator[None]:
         yield
     except InputError as error:
         message = str(error.args[0])
-        for name, address in addresses.items():
-            message = message.replace(view_label(name), f"--view {address}")
+        options = {name: f"--view {address}" for name, address in addresses.items()}
+        for name, option in (options | {name: f"--view-encoder {name}" for name in encoders}).items():
+            message = message.replace(view_label(name), option)
         error.args = (message, *error.args[1:])
         raise
 

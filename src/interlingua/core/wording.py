@@ -37,7 +37,7 @@ _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adver
 # and texts number them from 1.
 _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "texts": lambda s: f"embedding {s['used']:,} texts with the source encoder",
-    "embedding": lambda s: f"embedding with the {s['side']} encoder, {s['at']:,} of {s['of']:,} texts",
+    "embedding": lambda s: f"embedding with the {s['side']} encoder{_named(s)}, {s['at']:,} of {s['of']:,} texts",
     "embedded": lambda s: "embedding the texts with the target encoder" if s["side"] == "source" else "fitting the map",
     "collection": lambda s: f"continuing after the comparison with the {s['side']} collection",
     "rows": lambda s: "looking for repeated rows",
@@ -131,6 +131,10 @@ def duration_of(seconds: float) -> str:
     if seconds < _MINUTES:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < _HOURS else f"{seconds / 3600:.1f} h"
+
+
+def _named(step: Mapping[str, Any]) -> str:
+    return f" ({step['name']})" if "name" in step else ""
 
 
 def _parts(step: Mapping[str, Any]) -> str:

@@ -1,0 +1,317 @@
+"""Texts that ``interlingua fit`` embeds without pairs: public ones as its target, and those of the target as views."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.aligners.usable import renumber_pairs
+from interlingua.cli import console, inputs
+from interlingua.cli.encoders import read_public_texts
+from interlingua.cli.options import check_effect
+from interlingua.core.arrays import usable_rows
+from interlingua.core.errors import InputError
+from interlingua.core.progress import Timed
+
+if TYPE_CHECKING:
+    from interlingua._encoder_pairs import DrawnTexts
+    from interlingua.aligners.base import OnStep
+    from interlingua.cli.eventlog import EventLog
+    from interlingua.cli.fit_rows import FitRows
+    from interlingua.core.alignment import Alignment
+    from interlingua.encoders import Encode
+
+__all__ = ["Embedding", "LoadedEncoders", "embedding_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What a fit without pairs embeds.
+
+    Attributes:
+        target: the encoder whose vectors are the target, as it was named; None where TARGET has vectors.
+        views: the encoders of views of the target, by the names of the views.
+        texts: the public texts that all encoders embed; None where they embed the texts of TARGET.
+        column: the column of the texts; None for the default.
+    """
+
+    target: str | None
+    views: Mapping[str, str]
+    texts: str | None
+    column: str | None
+
+    @property
+    def row_column(self) -> str | None:
+        """The column of TARGET whose texts are embedded, or None."""
+        return (self.column or "text") if self.views and self.target is None else None
+
+    def load(self, *, sample: int | None, seed: int, device: str | None, record: EventLog) -> LoadedEncoders:
+        """Read the public texts, draw a sample of them, and load the encoders.
+
+        Args:
+            sample: most texts to embed; None for the default.
+            seed: of the draw.
+            device: of sentence-transformers encoders.
+            record: the log of events.
+
+        Raises:
+            InputError: texts or an encoder that cannot be used.
+            MissingExtraError: an encoder needs sentence-transformers, which is not installed.
+        """
+        from interlingua._encoder_pairs import SAMPLE, DrawnTexts
+        from interlingua.encoders import encoder_title, open_encoder
+
+        drawn, target = None, None
+        views: dict[str, Encode] = {}
+        if self.texts is not None:
+            size = SAMPLE if sample is None else sample
+            with console.working("Reading", record):
+                drawn = DrawnTexts.of(read_public_texts(self.texts, self.column, size), sample=size, seed=seed)
+        if self.target is not None or self.views:
+            with console.working("Loading the encoders", record):
+                if self.target is not None:
+                    target = encoder_title(self.target), open_encoder(self.target, device=device or "cpu")
+                views = {name: open_encoder(model, device=device or "cpu") for name, model in self.views.items()}
+        return LoadedEncoders(drawn, target, views)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedEncoders:
+    """The encoders of a fit without pairs, and the public texts that they embed.
+
+    Attributes:
+        drawn: the public texts, or None.
+        target: name and encoder of the target, or None where TARGET has vectors.
+        views: encoders of the views by their names.
+    """
+
+    drawn: DrawnTexts | None
+    target: tuple[str, Encode] | None
+    views: Mapping[str, Encode]
+
+    def embed(
+        self, read: FitRows, source: str, *, name: str | None, with_ids: bool, skip_bad: bool, record: EventLog
+    ) -> FitRows:
+        """Return what a fit is given, with the target and the views that the encoders make; nothing without encoders.
+
+        Args:
+            read: the rows of the source and of TARGET, and the texts of TARGET.
+            source: what the source is, for messages.
+            name: of the target space.
+            with_ids: name the rows of the target by their texts, for a report.
+            skip_bad: leave out texts of which an encoder makes no vector that can be used.
+            record: the log of events.
+
+        Raises:
+            InputError: vectors of an encoder that cannot be used.
+        """
+        from interlingua.core.spaces import EmbeddingSpace
+
+        texts = (read.texts or []) if self.drawn is None else self.drawn.texts
+        if self.target is None and not self.views:
+            return read
+        usable, made = np.ones(len(texts), bool), dict[tuple[str, str], npt.NDArray[Any]]()
+        with console.show_progress(f"Embedding {len(texts):,} texts", record=record) as show:
+            on_step = Timed(show)
+            for title, side, encode in self._jobs():
+                made[side, title] = vectors = _embed(encode, texts, side, title, on_step)
+                if skip_bad:
+                    usable &= usable_rows(vectors)
+                    if not usable.any():
+                        raise InputError(f"{_owner(side, title)}: none can be used; all texts would be left out.")
+                else:
+                    EmbeddingSpace(vectors, name=_owner(side, title))
+                if side == "target":
+                    inputs.check_different([(source, read.spaces[0].vectors), (title, vectors)])
+        kept = np.flatnonzero(usable)
+        spaces = {(side, title): EmbeddingSpace(vectors[kept], name=title) for (side, title), vectors in made.items()}
+        if self.target is not None:
+            ids = [texts[row] for row in kept.tolist()] if with_ids else None
+            vectors = spaces.pop(("target", self.target[0])).vectors
+            target = EmbeddingSpace(vectors, ids=ids, name=name or self.target[0])
+            target = target.with_left_out(len(texts) - len(kept), len(texts)) if len(kept) < len(texts) else target
+            read = replace(read, spaces=[read.spaces[0], target])
+        elif len(kept) < len(texts):
+            read = _take(read, usable)
+        views = {**(read.views or {}), **{title: space for (_, title), space in spaces.items()}}
+        return replace(self._count(read, len(texts), record), views=views or None)
+
+    def describe(self, alignment: Alignment) -> Alignment:
+        """Return an alignment whose card says what was embedded with which encoders."""
+        parts = [] if self.target is None else [f"target: {self.target[0]}"]
+        parts += [f"views: {', '.join(self.views)}"] if self.views else []
+        if not parts:
+            return alignment
+        return replace(alignment, settings={**alignment.settings, "embedded_with": "; ".join(parts)})
+
+    def _jobs(self) -> list[tuple[str, str, Encode]]:
+        """Return name, side and encoder of everything that is to be embedded."""
+        target = [] if self.target is None else [(self.target[0], "target", self.target[1])]
+        return [*target, *((name, "view", encode) for name, encode in self.views.items())]
+
+    def _count(self, read: FitRows, texts: int, record: EventLog) -> FitRows:
+        """Say what was embedded, and add it to what was used."""
+        used = {side: dict(facts) for side, facts in read.used.items()}
+        rows = read.spaces[1].n
+        if self.drawn is not None:
+            facts = {"used": texts, "different": self.drawn.different, "of": self.drawn.given}
+            console.note(f"texts: {texts:,} of {facts['different']:,} different ones; {facts['of']:,} were given")
+            used["texts"] = facts
+            used["target"] = {"rows": texts, "of": texts}
+        if rows < texts:
+            before = used["target"].get("left_out", {"rows": 0, "first": []})
+            used["target"] |= {"rows": rows, "left_out": {**before, "rows": before["rows"] + texts - rows}}
+            verb = "is" if texts - rows == 1 else "are"
+            console.note(
+                f"target: {texts - rows:,} of {texts:,} texts {verb} left out, because an encoder makes no vector that "
+                "can be used of them"
+            )
+        names = {"target": None if self.target is None else self.target[0], "views": list(self.views)}
+        for title, side, _ in self._jobs():
+            console.note(f"{side}: embedded with {title}")
+        record("embedded", texts=texts, left_out=texts - rows, **names)
+        return replace(read, used={**used, "encoders": names})
+
+
+def embedding_of(
+    options: Mapping[str, str | None],
+    view_encoders: Sequence[str] | None,
+    *,
+    files: Mapping[str, object],
+    method: str,
+    taken: Collection[str] = (),
+) -> Embedding:
+    """Return what a fit without pairs has to embed, and refuse options that do not go together.
+
+    Args:
+        options: values of ``--target-encoder``, ``--texts`` and ``--text-column``.
+        view_encoders: of ``--view-encoder``.
+        files: options that name the target or belong to it, by option.
+        method: of ``--method``.
+        taken: names of views that are files or collections.
+
+    Raises:
+        InputError: an option is missing or has no effect, or the method could not use what would be embedded.
+    """
+    encoder, texts, column = (options[name] for name in ("--target-encoder", "--texts", "--text-column"))
+    if (encoder is None) != (texts is None):
+        raise InputError(
+            "--target-encoder and --texts belong together: the texts are embedded as the target, or with "
+            f"--source-encoder as pairs; add {'--target-encoder' if encoder is None else '--texts'}."
+        )
+    if encoder is not None:
+        check_effect(
+            {"--view": files.get("--view")},
+            "belongs to rows of TARGET, and --target-encoder and --texts make the target; name its model with "
+            "--view-encoder.",
+        )
+        check_effect(
+            files, "cannot be combined with --target-encoder and --texts, which make the target; leave it out."
+        )
+    elif not view_encoders:
+        check_effect({"--text-column": column}, "has no effect without --texts or --view-encoder.")
+    if view_encoders:
+        check_effect(
+            {"--target": files.get("--target")}, "cannot be combined with --view-encoder; leave one of them out."
+        )
+    _check_method(method, makes_target=encoder is not None, has_views=bool(view_encoders))
+    return Embedding(encoder, _name_encoders(view_encoders or (), encoder, taken), texts, column)
+
+
+def _name_encoders(encoders: Sequence[str], target: str | None, taken: Collection[str]) -> dict[str, str]:
+    """Return encoders by different names; arguments of a command are no part of its name, since they can hold a key.
+
+    Raises:
+        InputError: the same encoder twice, or that of the target.
+    """
+    from interlingua.encoders import encoder_title
+
+    named = dict[str, str]()
+    taken = {*taken, *([] if target is None else [encoder_title(target)])}
+    for encoder in encoders:
+        title = encoder_title(encoder)
+        if encoder == target:
+            raise InputError(
+                f"--view-encoder {title} is the target encoder too, and its vectors would be those of the target. Name "
+                "another model, or leave --view-encoder out."
+            )
+        if encoder in named.values():
+            raise InputError(f"--view-encoder {title} was given twice; give each encoder once.")
+        name, number = title, 1
+        while name in named or name in taken:
+            number += 1
+            name = f"{title} {number}"
+        named[name] = encoder
+    return named
+
+
+def _check_method(method: str, *, makes_target: bool, has_views: bool) -> None:
+    """Refuse a method that could not use what would be embedded, before the encoders run.
+
+    Raises:
+        InputError: it learns from known pairs, or uses no views.
+    """
+    from interlingua.aligners import create_aligner, optional_use, pair_use
+
+    if method == "auto" or not (makes_target or has_views):
+        return
+    aligner = create_aligner(method)
+    if makes_target and pair_use(aligner) == "required":
+        raise InputError(
+            f"--method {method} learns from known pairs, and --target-encoder makes none without --source-encoder. "
+            "Leave --method out, or name the encoder of SOURCE with --source-encoder."
+        )
+    if has_views and optional_use(aligner, "views") == "unused":
+        raise InputError(
+            f"--view-encoder makes views of the target, and --method {method} uses none. Leave --view-encoder out, or "
+            "choose the method linear."
+        )
+
+
+def _owner(side: str, title: str) -> str:
+    return f"The vectors of the {side} encoder {title}"
+
+
+def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnStep) -> npt.NDArray[Any]:
+    """Return the vectors [n, d] of texts, and tell how many are embedded.
+
+    Raises:
+        InputError: the encoder fails, or does not return one vector for each text.
+    """
+    from interlingua._encoder_pairs import check_one_per_text
+    from interlingua.encoders import embed_texts
+
+    def embedded(done: int, of: int) -> None:
+        on_step({"step": "embedding", "side": side, "name": title, "at": done, "of": of})
+
+    embedded(0, len(texts))
+    vectors = np.asarray(embed_texts(encode, texts, embedded))
+    check_one_per_text(vectors, texts, _owner(side, title))
+    return vectors
+
+
+def _take(read: FitRows, usable: npt.NDArray[np.bool_]) -> FitRows:
+    """Return what a fit is given without some rows of the target, with pairs, categories and views in step."""
+    from interlingua.core.spaces import EmbeddingSpace
+
+    source, target = read.spaces
+    kept = np.flatnonzero(usable)
+
+    def taken(space: EmbeddingSpace) -> EmbeddingSpace:
+        ids = None if space.ids is None else [space.ids[row] for row in kept.tolist()]
+        return EmbeddingSpace(space.vectors[kept], ids=ids, name=space.name)
+
+    before = target.left_out or {"rows": 0, "of": target.n}
+    count = before["rows"] + len(usable) - len(kept)
+    everything = np.ones(source.n, bool)
+    return replace(
+        read,
+        spaces=[source, taken(target).with_left_out(count, before["of"], before.get("first", ()))],
+        pairs=None if read.pairs is None else renumber_pairs(read.pairs, everything, usable),
+        labels=None if read.labels is None else [read.labels[0], [read.labels[1][row] for row in kept.tolist()]],
+        views=None if read.views is None else {name: taken(view) for name, view in read.views.items()},
+    )
