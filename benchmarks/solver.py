@@ -10,6 +10,13 @@ has N source and M target rows. ``copies-of-20`` replaces half of the rows of ea
 
 ``--views`` gives the fit vectors of the target rows by further models, from ``beir-queries.MODEL.npy`` in the folder
 ``--vectors``, which ``encode.py --only beir-queries`` writes.
+
+    python benchmarks/solver.py --only trivia --seeds 60:62 --budget 560
+
+``trivia`` has 7,600 search questions under multilingual-E5 as source and 12,000 trivia questions under MiniLM as
+target, so that no text is on both sides; the held-out texts are search questions. ``packages`` has 10,976 package
+descriptions under Model2Vec and as many others under WordLlama. ``encode.py`` and ``demo/make_data.py`` write their
+vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +33,7 @@ import numpy as np
 from records import append_records, arguments_of, scores
 
 import interlingua
-from interlingua.core.arrays import IntArray
+from interlingua.core.arrays import FloatArray, IntArray
 
 POOL = 2048
 SPACES = ("bge-base-en-v1.5", "all-MiniLM-L6-v2")
@@ -35,6 +42,11 @@ SIZES = (
     *((1000, 1000), (500, 2000), (250, 8000), (4398, 4398)),
     *((1000, 4000), (4000, 1000)),
 )
+# Other texts than queries: rows of both sides, and corpus and encoder of each.
+TEXTS = {
+    "trivia": (7600, 12000, ("nq-open", "e5-small"), ("opentriviaqa", "minilm")),
+    "packages": (10976, 10976, ("debian", "model2vec"), ("debian", "wordllama")),
+}
 REPEATED = ("copies-of-20", "four-times", "boilerplate")
 # Steps of the trace that say what both searches did.
 STEPS = ("copies", "second search", "full width", "interrupted")
@@ -42,7 +54,7 @@ STEPS = ("copies", "second search", "full width", "interrupted")
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows per side, how rows repeat, the seed of split and fit, the budget in seconds, if any, and views."""
+    """One fit: rows per side, how they repeat, seed of split and fit, budget in seconds, views, and other texts."""
 
     source: int
     target: int
@@ -50,12 +62,13 @@ class Case:
     seed: int
     budget: float | None
     views: tuple[str, ...] = ()
+    texts: str = ""
 
     @property
     def key(self) -> str:
         """What tells this case from all others."""
         budget = "default" if self.budget is None else f"{self.budget:g}"
-        sizes = self.repeated or f"{self.source}x{self.target}"
+        sizes = self.texts or self.repeated or f"{self.source}x{self.target}"
         return "/".join([sizes, str(self.seed), budget, *(["+".join(self.views)] if self.views else [])])
 
 
@@ -63,6 +76,7 @@ def cases(seeds: range, budget: float | None, views: tuple[str, ...]) -> Iterato
     """Yield all cases of a seed before those of the next; with views, those without repeated rows."""
     for seed in seeds:
         yield from (Case(n, m, "", seed, budget, views) for n, m in SIZES)
+        yield from (Case(n, m, "", seed, budget, views, texts) for texts, (n, m, *_) in TEXTS.items())
         if views:
             continue
         yield from (Case(1000 if kind == "four-times" else 4000, 4000, kind, seed, budget) for kind in REPEATED)
@@ -80,18 +94,50 @@ def repeat(rows: IntArray, kind: str, rng: np.random.Generator) -> IntArray:
     return rows[rng.permutation(len(rows))]
 
 
-def fit(case: Case, data: Path, vectors: Path) -> dict[str, Any]:
-    """Fit one case and measure its translator."""
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a fit, and the same held-out texts under both encoders."""
+
+    source: FloatArray
+    target: FloatArray
+    views: dict[str, FloatArray]
+    held: tuple[FloatArray, FloatArray]
+
+
+def queries(case: Case, data: Path, vectors: Path) -> Rows:
+    """Return rows of BEIR queries, with rows repeated as the case says."""
     source, target = (np.load(data / "spaces" / f"beir-queries.{name}.npy").astype(np.float32) for name in SPACES)
     order = np.random.default_rng(case.seed).permutation(len(source))
     held, rest = order[:POOL], order[POOL:]
     rng = np.random.default_rng([case.seed, 1])
     of_source, of_target = rest[: case.source], rest[case.source :][: case.target]
     x, of_target = source[repeat(of_source, case.repeated, rng)], repeat(of_target, case.repeated, rng)
-    y = target[of_target]
     views = {name: np.load(vectors / f"beir-queries.{name}.npy")[of_target] for name in case.views}
+    return Rows(x, target[of_target], views, (source[held], target[held]))
+
+
+def other_texts(case: Case, vectors: Path) -> Rows:
+    """Return rows of other texts than queries, of one corpus or two; the held-out texts are of the source's corpus."""
+
+    def load(corpus: str, encoder: str) -> FloatArray:
+        return np.load(vectors / f"{corpus}.{encoder}.npy").astype(np.float32)
+
+    *_, (corpus, encoder), (other, target) = TEXTS[case.texts]
+    source, truth, candidates = load(corpus, encoder), load(corpus, target), load(other, target)
+    order = np.random.default_rng(case.seed).permutation(len(source))
+    held, rest = order[:POOL], order[POOL:]
+    of_target = np.random.default_rng([case.seed, 2]).permutation(len(candidates))
+    of_target = (rest[case.source :] if corpus == other else of_target)[: case.target]
+    views = {name: load(other, name)[of_target] for name in case.views}
+    return Rows(source[rest[: case.source]], candidates[of_target], views, (source[held], truth[held]))
+
+
+def fit(case: Case, data: Path, vectors: Path) -> dict[str, Any]:
+    """Fit one case and measure its translator."""
+    rows = other_texts(case, vectors) if case.texts else queries(case, data, vectors)
+    x, y, (source, target) = rows.source, rows.target, rows.held
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(x, y, views=views, method="linear", budget=case.budget, seed=case.seed)
+    alignment = interlingua.align(x, y, views=rows.views, method="linear", budget=case.budget, seed=case.seed)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     verdict = alignment.verdict
     return {
@@ -99,11 +145,12 @@ def fit(case: Case, data: Path, vectors: Path) -> dict[str, Any]:
         "n_source": len(x),
         "n_target": len(y),
         "repeated": case.repeated,
+        "texts": case.texts,
         "seed": case.seed,
         "budget": case.budget,
         "views": list(case.views),
-        "forward": scores(alignment.forward(source[held]), target[held]),
-        "backward": scores(alignment.backward(target[held]), source[held]),
+        "forward": scores(alignment.forward(source), target),
+        "backward": scores(alignment.backward(target), source),
         "verdict": str(verdict.status),
         "verdict_score": verdict.score,
         "evidence": {evidence.name: evidence.value for evidence in verdict.evidence},

@@ -115,7 +115,7 @@ def test_an_interrupt_keeps_the_best_map_so_far(sides: tuple[FloatArray, FloatAr
 def test_an_interrupt_before_the_first_map_is_passed_on(
     sides: tuple[FloatArray, FloatArray, Problem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RefinementOnResamples, "refine", interrupt)

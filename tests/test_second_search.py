@@ -300,7 +300,7 @@ def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, monkeyp
 def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
     hard: Problem, fast: Alignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RefinementOnResamples, "refine", interrupt)

@@ -48,11 +48,11 @@ class IslandSettings:
     moment_searches: int = 6
     offspring: int = 24
     generations: int = 6
-    merge_generations: int = 8
+    merge_generations: int = 12
     islands: int = 4
     groups: int = 3
     reweighting: tuple[float, ...] = (1.0,)
-    merge_reweighting: tuple[float, ...] = (1.0, 0.0)
+    merge_reweighting: tuple[float, ...] = (1.0,)
     same_map: float = 0.75
     unanimous: float = 0.5
     excess: float = 6.0

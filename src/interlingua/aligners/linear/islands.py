@@ -10,8 +10,10 @@ Rana and Heckendorn, J. Comput. Inf. Technol. 1999):
   some *generations*, the *offspring* of its consensus. The *consensus* of maps ``M_i`` with scores ``s_i`` is
   ``polar(sum_i exp(s_i / T) M_i)``; errors of independent refinements cancel in it. An offspring is
   ``polar(c M + sqrt(1 - c^2) N)`` with random noise N, and is refined on rows of its own.
-* A *merge* does the same from several islands: its offspring come from random mixtures of their maps, and from the
-  consensus. Islands with other random draws fail in other ways, so a merge is better than each of them.
+* A *merge* does the same from several islands: its offspring come from random mixtures of their maps, from the
+  consensus, and from the best map, and their refinements take so many steps that they settle. Only the scores of maps
+  that have settled say which of them is better. Islands with other random draws fail in other ways, so a merge is
+  better than each of them.
 * *Groups* of islands are merged until two groups arrive at the same map.
 
 Every refinement draws from a random generator of its own that depends on the seed and on its place in the search.
@@ -33,7 +35,8 @@ from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.exchanges import exchange_groups
 from interlingua.aligners.linear.island_settings import IslandSettings
-from interlingua.aligners.linear.island_starts import component_starts, perturb, weighted_sum
+from interlingua.aligners.linear.island_starts import component_starts, weighted_sum
+from interlingua.aligners.linear.offspring import island_offspring, merge_offspring
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.linear.third_moments import ThirdMoments, search_moments
@@ -44,13 +47,6 @@ from interlingua.core.statistics import agreement
 
 __all__ = ["IslandsResult", "ScoredMap", "count_unanimous", "search_islands"]
 
-# Temperature of the softmax over scores that weights the maps of a mixture.
-_PARENT_TEMPERATURE = 4e-3
-_MIXTURE_EVERY = 2
-# Agreement of a perturbed map with the original. Refinement returns more similar maps to the original, and does not
-# return less similar ones.
-_PERTURBATIONS = (0.6, 0.75, 0.9)
-_MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
 # Generations whose maps the consensus of an island and that of a merge sum.
 _REMEMBERED, _REMEMBERED_IN_MERGES = 2, 3
 # Exponent of the topic weights in the refinements of starts.
@@ -153,8 +149,25 @@ class _Run:
         if self.budget is not None and self.seconds > self.budget and self.best is not None:
             raise _OutOfTimeError
 
-    def record(self, maps: FloatArray, scores: FloatArray) -> None:
-        """Count refined maps and remember the best."""
+    def refine(
+        self, starts: FloatArray, key: Sequence[int], reweighting: Sequence[float], *, settle: bool = False
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the refined maps of starts and their scores; count them and remember the best."""
+        maps, scores = [], []
+        # In portions, so that the budget is kept; their size must not depend on the machine.
+        for first in range(0, len(starts), self.settings.offspring):
+            self.check_budget()
+            portion = starts[first : first + self.settings.offspring].astype(np.float32)
+            maps.append(self.refinement.refine(portion, (*key, first), reweighting, settle=settle))
+            scores.append(_scores(self.refinement.spaces, maps[-1]))
+            self._remember(maps[-1], scores[-1])
+        return np.concatenate(maps), np.concatenate(scores)
+
+    def score(self, matrix: FloatArray) -> ScoredMap:
+        """Return a coarse map with its score."""
+        return ScoredMap(matrix, float(_scores(self.refinement.spaces, matrix[None])[0]))
+
+    def _remember(self, maps: FloatArray, scores: FloatArray) -> None:
         top = int(scores.argmax())
         if self.best is None or scores[top] > self.best.score:
             self.best = ScoredMap(maps[top], float(scores[top]))
@@ -220,7 +233,7 @@ def search_islands(
                 stopped = "repeated"
                 break
         if len(run.merges) > 1:
-            run.merges.append(_run_generations(run, (seed, 2, settings.groups), parents=run.islands + run.merges))
+            run.merges.append(_run_merge(run, (seed, 2, settings.groups), run.islands + run.merges))
     except _OutOfTimeError:
         stopped = "budget"
     except KeyboardInterrupt:
@@ -234,92 +247,69 @@ def _run_group(run: _Run, seed: int, group: int) -> None:
     """Run the islands of one group and merge them."""
     first = group * run.settings.islands
     for number in range(first, first + run.settings.islands):
-        run.islands.append(_run_generations(run, (seed, 1, number), parents=None))
-    run.merges.append(_run_generations(run, (seed, 2, group), parents=run.islands[first:]))
+        run.islands.append(_run_island(run, (seed, 1, number)))
+    run.merges.append(_run_merge(run, (seed, 2, group), run.islands[first:]))
 
 
-def _run_generations(run: _Run, key: tuple[int, int, int], *, parents: list[ScoredMap] | None) -> ScoredMap:
-    """Return the map of one island, or of a merge of ``parents``.
-
-    Args:
-        run: the search so far.
-        key: decides every draw.
-        parents: islands and earlier merges; None for an island of its own.
-    """
+def _run_island(run: _Run, key: tuple[int, int, int]) -> ScoredMap:
+    """Return the map of one island; ``key`` decides every draw."""
     settings, refinement = run.settings, run.refinement
     rng = np.random.default_rng(key)
     refinement.cluster(int(rng.integers(2**31)))
     shape = tuple(axes.shape[1] for axes in refinement.spaces.axes)
-
-    def refine(starts: FloatArray, generation: int, reweighting: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-        """Return the refined maps of starts and their scores."""
-        maps, scores = [], []
-        # In portions, so that the budget is kept; their size must not depend on the machine.
-        for first in range(0, len(starts), settings.offspring):
-            run.check_budget()
-            portion = starts[first : first + settings.offspring]
-            maps.append(refinement.refine(portion, (*key, generation, first), reweighting))
-            scores.append(_scores(refinement.spaces, maps[-1]))
-            run.record(maps[-1], scores[-1])
-        return np.concatenate(maps), np.concatenate(scores)
-
-    matrix = None
-    if parents is None:
-        random = polar(rng.standard_normal((settings.random_starts, *shape)).astype(np.float32))
-        run.nulls = np.concatenate([run.nulls, refine(random, 0, _STARTS_REWEIGHTING)[1]])
-        starts = component_starts(
-            run.x,
-            run.y,
-            refinement.spaces,
-            rng,
-            densities=settings.densities,
-            rounds=settings.rounds,
-            matchings=settings.matchings,
-            most=settings.components,
-        )
-        maps, scores = refine(starts, 1, _STARTS_REWEIGHTING)
-        moments = ThirdMoments.of([to_numpy(rows) for rows in refinement.spaces.rows], refinement.topics)
-        for number in range(settings.moment_rounds):
-            run.check_budget()
-            draws = (*key, _MOMENT_SEARCHES + number)
-            starts = search_moments(moments, maps, draws, searches=settings.moment_searches, shape=shape)
-            maps, scores = refine(starts, _MOMENT_REFINEMENTS + number, _STARTS_REWEIGHTING)
-            run.report("third moments", key[2], 1 + number, float(scores.max()))
-        matrix = weighted_sum(maps, scores)
-    stage = "island" if parents is None else "merge"
+    random = polar(rng.standard_normal((settings.random_starts, *shape)).astype(np.float32))
+    run.nulls = np.concatenate([run.nulls, run.refine(random, (*key, 0), _STARTS_REWEIGHTING)[1]])
+    starts = component_starts(
+        run.x,
+        run.y,
+        refinement.spaces,
+        rng,
+        densities=settings.densities,
+        rounds=settings.rounds,
+        matchings=settings.matchings,
+        most=settings.components,
+    )
+    maps, scores = run.refine(starts, (*key, 1), _STARTS_REWEIGHTING)
+    moments = ThirdMoments.of([to_numpy(rows) for rows in refinement.spaces.rows], refinement.topics)
+    for number in range(settings.moment_rounds):
+        run.check_budget()
+        draws = (*key, _MOMENT_SEARCHES + number)
+        starts = search_moments(moments, maps, draws, searches=settings.moment_searches, shape=shape)
+        maps, scores = run.refine(starts, (*key, _MOMENT_REFINEMENTS + number), _STARTS_REWEIGHTING)
+        run.report("third moments", key[2], 1 + number, float(scores.max()))
+    matrix = weighted_sum(maps, scores)
     recent: list[tuple[FloatArray, FloatArray]] = []
-    reweighting = settings.reweighting if parents is None else settings.merge_reweighting
-    for generation in range(settings.generations if parents is None else settings.merge_generations):
-        maps, scores = refine(_offspring(matrix, parents, rng, settings), 2 + generation, reweighting)
+    for generation in range(settings.generations):
+        starts = island_offspring(matrix, settings.offspring, rng)
         # Of the latest generations only: earlier maps that score well by chance would hold the search back.
-        recent = [*recent, (maps, scores)][-(_REMEMBERED if parents is None else _REMEMBERED_IN_MERGES) :]
+        recent = [*recent, run.refine(starts, (*key, 2 + generation), settings.reweighting)][-_REMEMBERED:]
         matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
-        run.report(stage, key[2], 1 + generation, float(scores.max()))
+        run.report("island", key[2], 1 + generation, float(recent[-1][1].max()))
+    return run.score(matrix)
+
+
+def _run_merge(run: _Run, key: tuple[int, int, int], parents: Sequence[ScoredMap]) -> ScoredMap:
+    """Return the map of a merge of islands and earlier merges; ``key`` decides every draw."""
+    settings = run.settings
+    rng = np.random.default_rng(key)
+    mixed = np.stack([parent.matrix for parent in parents]), np.array([parent.score for parent in parents])
+    recent: list[tuple[FloatArray, FloatArray]] = []
+    matrix, best = None, None
+    for generation in range(settings.merge_generations):
+        # New topics in each generation, so that errors of one division of the rows cancel.
+        run.refinement.cluster(int(rng.integers(2**31)))
+        starts = merge_offspring(*mixed, matrix, best, settings.offspring, rng)
+        draws = (*key, 2 + generation)
+        recent = [*recent, run.refine(starts, draws, settings.merge_reweighting, settle=True)][-_REMEMBERED_IN_MERGES:]
+        maps, scores = (np.concatenate(parts) for parts in zip(*recent, strict=True))
+        matrix, best = weighted_sum(maps, scores), maps[scores.argmax()]
+        run.report("merge", key[2], 1 + generation, float(scores.max()))
     if matrix is None:
         raise ValueError("A merge needs at least one generation.")
-    if parents is not None:
-        run.check_budget()
-        matrix = exchange_groups(refinement.spaces, matrix, rng, prior=run.prior, on_step=run.on_step).matrix
-    return ScoredMap(matrix, float(_scores(refinement.spaces, matrix[None])[0]))
-
-
-def _offspring(
-    matrix: FloatArray | None, parents: Sequence[ScoredMap] | None, rng: np.random.Generator, settings: IslandSettings
-) -> FloatArray:
-    """Return starts [r, w_source, w_target] near ``matrix`` and near random mixtures of parents."""
-    if parents:
-        maps, scores = np.stack([p.matrix for p in parents]), np.array([p.score for p in parents])
-    offspring = []
-    for i in range(settings.offspring):
-        if matrix is not None and (parents is None or i % _MIXTURE_EVERY):
-            origin = matrix
-        else:
-            weights = rng.exponential(size=len(maps))
-            origin = weighted_sum(maps, scores, temperature=_PARENT_TEMPERATURE, weights=weights)
-        # In a merge, a mixture and the next consensus share a cosine, so that both see all of them.
-        cosines, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
-        offspring.append(perturb(origin, cosines[step % len(cosines)], rng))
-    return np.stack(offspring).astype(np.float32)
+    run.check_budget()
+    exchange = exchange_groups(run.refinement.spaces, matrix, rng, prior=run.prior, on_step=run.on_step)
+    # Without an exchange, that map is the consensus after one more refinement, which is worse than the consensus.
+    return run.score(exchange.matrix if exchange.rounds else matrix)
 
 
 def _scores(spaces: CoarseSpaces, maps: FloatArray) -> FloatArray:
