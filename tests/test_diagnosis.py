@@ -166,10 +166,10 @@ def test_the_numbers_of_rows_are_those_of_the_records() -> None:
     assert sorted(by_size[2000]) == ["aligned"] * 6 + ["doubtful"] * 14
     assert by_size[diagnosis._ENOUGH_ROWS] == ["aligned"] * 26
     unequal = [record for record in records("solver.jsonl") if record["key"].startswith("500x8000")]
-    assert sorted(record["verdict"] for record in unequal) == ["doubtful"] * 2 + ["failed"] * 15
+    assert sorted(record["verdict"] for record in unequal) == ["doubtful"] * 3 + ["failed"] * 14
     right = [record["forward"]["top1"] for record in unequal[5:] if record["forward"]["top1"] > 0.1]
     assert (len(right), len(unequal[5:])) == (10, 12)
-    assert (round(min(right), 2), round(max(right), 2)) == (0.33, 0.53)
+    assert (round(min(right), 2), round(max(right), 2)) == (0.37, 0.53)
 
 
 @pytest.mark.parametrize("name", ["beir.jsonl", "pairs.jsonl", "planted.jsonl", "solver.jsonl"])
