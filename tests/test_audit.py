@@ -642,9 +642,8 @@ def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) 
     assert result.linkage is not None
     assert [(point.side, point.rows) for point in result.points] == [("leaked", N // 2), ("public", N // 2)]
     assert all(point.basis == "measured" and point.leak.value > 0.8 for point in result.points)
-    work = [step.get("work") for step in steps]
-    assert f"attacking with {N // 2:,} of {N:,} leaked rows" in work
-    assert f"attacking with {N // 2:,} of {N:,} public rows" in work
+    points = [(step["side"], step["rows"], step["all_rows"]) for step in steps if step["step"] == "point"]
+    assert points == [("leaked", N // 2, N), ("public", N // 2, N)]
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     for part in ("Is a record in the collection?", "How many rows does an attacker need?", "second leak"):
         assert part in page
