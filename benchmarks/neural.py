@@ -137,8 +137,8 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
             yield Run(suite, "the paper's terms alone", s, "beir", changes={"consensus": 0.0})
             yield Run(suite, "consensus alone", s, "beir", changes=paper | {"latent_adversarial": 0.0})
     elif suite == "spaces":
-        for corpus, n in (("debian", None), ("nq-open", 2000)):
-            yield from (Run(suite, ", ".join(TOGETHER), s, corpus, n) for s in seeds)
+        for corpus in ("debian", "nq-open"):
+            yield from (Run(suite, ", ".join(TOGETHER), s, corpus) for s in seeds)
     elif suite == "selection":
         for p in ("isometry", "nonlinear"):
             for damage in DAMAGES:
