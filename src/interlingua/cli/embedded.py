@@ -19,10 +19,10 @@ from interlingua.core.progress import Timed
 
 if TYPE_CHECKING:
     from interlingua._encoder_pairs import DrawnTexts
-    from interlingua.aligners.base import OnStep
     from interlingua.cli.eventlog import EventLog
     from interlingua.cli.fit_rows import FitRows
     from interlingua.core.alignment import Alignment
+    from interlingua.core.callbacks import OnStep
     from interlingua.encoders import Encode
 
 __all__ = ["Embedding", "LoadedEncoders", "embedding_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlingua.aligners.base import OnStep
+from interlingua.core.callbacks import OnStep
 from interlingua.leakage.defenses import Defense, suite
 from interlingua.leakage.row_curves import MIN_ROWS
 
