@@ -13,7 +13,8 @@ from interlingua.cli.audit_fits import whole_time
 from interlingua.core.progress import ShownProgress, Timed
 from interlingua.core.whole import WholeTime, fit_share
 from interlingua.core.wording import describe_step, describe_total
-from interlingua.leakage._shares import DECODER, FIT, SharesReported, attack_share, count_points
+from interlingua.leakage._points import point_sizes
+from interlingua.leakage._shares import DECODER, FIT, SharesReported, attack_share
 from interlingua.leakage.inputs import PublicCorpus
 
 
@@ -177,10 +178,11 @@ def test_an_audit_reports_its_share_from_the_first_defense_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "halvings", "points"), [((1_000, 1_000), 0, 0), ((1_000, 1_000), 3, 4), ((499, 4_000), 3, 3)]
+    ("rows", "halvings", "sizes"),
+    [(1_000, 0, []), (1_000, 3, [250, 500]), (499, 3, []), (4_000, 3, [500, 1_000, 2_000])],
 )
-def test_points_are_counted_before_they_are_measured(sizes: tuple[int, int], halvings: int, points: int) -> None:
-    assert count_points(*sizes, halvings) == points
+def test_points_are_known_before_they_are_measured(rows: int, halvings: int, sizes: list[int]) -> None:
+    assert point_sizes(rows, halvings) == sizes
 
 
 def test_the_parts_of_an_audit_are_those_that_are_not_kept(tmp_path: Path, clock: Clock) -> None:
