@@ -145,7 +145,8 @@ class TextEmbedder:
         from interlingua.stores._documents import to_documents
 
         if self._is_key(payload.schema):
-            documents = to_documents(payload, len(payload), None)
+            # What a file holds as JSON need not be an object.
+            documents: list[Any] = to_documents(payload, len(payload), None)
             values = [each.get(self.text_column) if isinstance(each, dict) else None for each in documents]
             return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
         column = payload.column(self.text_column).combine_chunks()
