@@ -606,7 +606,8 @@ def size_cells() -> list[tuple[str, int, int, float]]:
     """Return title, rows of source and target, and median forward top-1 of BGE to MiniLM, without and with views."""
     records = [r for r in _linear_fits() if r["case"] == "bge -> minilm"]
     # Records with a budget are older than the second search by default.
-    records += [r for r in _records(RESULTS / "solver.jsonl") if not r["repeated"] and "/default" in r["key"]]
+    queries = [r for r in _records(RESULTS / "solver.jsonl") if not r["repeated"] and not r.get("texts")]
+    records += [r for r in queries if "/default" in r["key"]]
     found = []
     for title, fits in {"vectors alone": records, "with three views": _records(RESULTS / "views.jsonl")}.items():
         by_size: dict[tuple[int, int], list[float]] = {}

@@ -119,6 +119,19 @@ def test_a_failed_fit_has_exit_code_1_and_writes_nothing_without_allow_failed(
     assert load(folder / "fitted").card["verdict"]["status"] == "failed"
 
 
+def test_a_failed_fit_of_the_linear_method_offers_a_second_search(
+    run: Run, folder: Path, rng: np.random.Generator
+) -> None:
+    np.save(folder / "target.npy", unit(rng.standard_normal((N, D_TARGET))))
+    arguments = fit_arguments(folder, "--method", "linear")
+    fast = run(*arguments)
+    assert fast.code == 1
+    assert "A second search finds some maps that the fast one misses; add --budget 600." in fast.err
+    both = run(*arguments, "--budget", 1)
+    assert both.code == 1
+    assert "--budget 600" not in both.err
+
+
 def test_a_failed_fit_writes_its_report_and_no_translator(run: Run, folder: Path, rng: np.random.Generator) -> None:
     np.save(folder / "target.npy", unit(rng.standard_normal((N, D_TARGET))))
     report = folder / "failed.html"

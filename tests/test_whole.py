@@ -168,8 +168,8 @@ def test_an_audit_reports_its_share_from_the_first_defense_on() -> None:
     ]
     for step in given:
         reported(step)
-    shares = [step.get("share") for step in steps]
-    assert shares[0] is None
+    assert steps[0].get("share") is None
+    shares = [0.0, *(step["share"] for step in steps[1:])]
     assert shares[1] == round(0.4 / total, 3)
     assert shares[1:] == sorted(shares[1:])
     assert shares[5] == pytest.approx(1 - 0.8 / total, abs=1e-3)

@@ -108,7 +108,7 @@ def reduced() -> Made:
 def trained() -> Made:
     """Return networks as they are after a short training from the linear alignment."""
     source, target, held = _spaces()
-    sizes = {"width": 8, "discriminator_width": 8, "discriminator_depth": 3, "batch": 64}
+    sizes: dict[str, Any] = {"width": 8, "discriminator_width": 8, "discriminator_depth": 3, "batch": 64}
     alignment = il.align(source, target, method="adversarial", steps=20, warmup=5, check_every=10, **sizes)
     return alignment.translator(force=True), *_first(held)
 

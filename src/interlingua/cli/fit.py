@@ -353,4 +353,6 @@ def fit(
     if failed:
         what = "No translator was written" if written else "Nothing was written"
         console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE} with --pairs.")
+        if alignment.method == "linear" and not any(step["step"] == "second search" for step in alignment.trace):
+            console.note("A second search finds some maps that the fast one misses; add --budget 600.")
         raise typer.Exit(1)

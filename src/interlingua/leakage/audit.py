@@ -18,7 +18,7 @@ from interlingua._align import align
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.spaces import shared_rows
@@ -365,7 +365,7 @@ def _agreement(translations: Sequence[FloatArray]) -> float | None:
 
 
 def _documents(
-    picked: npt.NDArray[np.int64],
+    picked: IntArray,
     predictions: Sequence[Extraction],
     retrieved: Sequence[Extraction],
     labels: Labels | None,
