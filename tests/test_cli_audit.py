@@ -216,7 +216,7 @@ def test_a_second_leak_that_cannot_be_fitted_is_refused_before_the_fits(
     monkeypatch.setattr(interlingua, "align", refuse)
     np.save(case / "same.npy", np.ones((200, 24), np.float32))
     ran = run(*with_vectors(case, "--second", case / "same.npy", "--json"))
-    assert (ran.code, "same.npy holds 1 distinct row; at least 100 are needed" in ran.json["error"]) == (2, True)
+    assert (ran.code, "same.npy: 1 distinct row; at least 100 are needed" in ran.json["error"]) == (2, True)
     np.save(case / "one.npy", np.ones((1, 24), np.float32))
     assert (
         "one.npy has 1 row; at least 100"

@@ -207,7 +207,7 @@ def test_rows_without_a_text_or_a_vector_are_left_out_in_step_with_pairs_and_cat
     assert "target: 3 rows of 240 without a vector that can be used are left out; the first: row 3, row 5, row 9" in (
         ran.err
     )
-    assert "target: 1 of 237 texts is left out, because an encoder makes no vector that can be used of them" in ran.err
+    assert "target: 1 of 237 texts is left out, because an encoder makes no vector that can be used\n" in ran.err
     event = next(json.loads(line) for line in (place / "log.jsonl").read_text().splitlines() if '"embedded"' in line)
     assert (event["texts"], event["left_out"]) == (237, 1)
 

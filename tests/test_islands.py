@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, resamples
 from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.island_starts import perturb, weighted_sum
 from interlingua.aligners.linear.islands import IslandsResult, count_unanimous, search_islands
+from interlingua.aligners.linear.offspring import merge_offspring
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.refine import wasserstein_procrustes_step
 from interlingua.core import backend
@@ -185,6 +187,30 @@ def test_errors_cancel_in_a_weighted_sum_and_low_scores_count_less() -> None:
     pulled = np.concatenate([maps, [false] * 12])
     aware = weighted_sum(pulled, np.repeat([0.45, 0.43], 12))
     assert float((aware * truth).sum()) > 3 * float((aware * false).sum())
+
+
+def test_offspring_of_a_merge_come_from_mixtures_the_consensus_and_the_best_map() -> None:
+    rng = np.random.default_rng(8)
+    parents, (consensus, best) = (polar(rng.standard_normal((2, 48, 48)).astype(np.float32)) for _ in range(2))
+    origins = [parents.sum(axis=0), consensus, best]
+
+    def nearest(starts: FloatArray) -> list[int]:
+        return [int(np.argmax([(start * origin).sum() for origin in origins])) for start in starts]
+
+    assert nearest(merge_offspring(parents, np.zeros(2), consensus, best, 12, rng)) == [0, 1, 2] * 4
+    assert nearest(merge_offspring(parents, np.zeros(2), None, None, 4, rng)) == [0] * 4
+
+
+def test_maps_that_settle_score_higher(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
+    refinement = RefinementOnResamples(CoarseSpaces.of(sides[0], sides[1]))
+    refinement.cluster(0)
+    widths = [axes.shape[1] for axes in refinement.spaces.axes]
+    starts = polar(np.random.default_rng(0).standard_normal((4, *widths)).astype(np.float32))
+    soon, settled = (
+        refinement.spaces.similarity(refinement.refine(starts, (0,), (1.0,), settle=settle)).mean()
+        for settle in (False, True)
+    )
+    assert settled > soon
 
 
 def test_weighted_samples_are_distinct_and_follow_their_weights() -> None:

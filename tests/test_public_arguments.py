@@ -68,7 +68,7 @@ from interlingua.leakage.inversion import (
 )
 from interlingua.leakage.inversion.decoder import tokenize
 from interlingua.leakage.inversion.extraction import check_extractions
-from interlingua.leakage.row_curves import leak_by_rows, points_left_out
+from interlingua.leakage.row_curves import leak_by_rows
 from interlingua.leakage.severity import severity
 from interlingua.report import plots, write_report
 from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
@@ -196,7 +196,6 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda **given: owasp_paragraph(**{"audit": findings(), **given}),
         {"provenance": Provenance(**PROVENANCE)},
     ),
-    "points_left_out": (points_left_out, {"points": (), "halvings": 1}),
     "PublicCorpus.align_stand_in": (PublicCorpus(Y, TEXTS).align_stand_in, {}),
     "PublicCorpus.of_rows": (PublicCorpus.of_rows, {"vectors": Y}),
     "identity_findings": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +10,11 @@ import numpy as np
 import pytest
 
 from interlingua.cli.audit_fits import whole_time
-from interlingua.core import progress
 from interlingua.core.progress import ShownProgress, Timed
 from interlingua.core.whole import WholeTime, fit_share
 from interlingua.core.wording import describe_step, describe_total
-from interlingua.leakage._shares import DECODER, FIT, SharesReported, attack_share, count_points
+from interlingua.leakage._points import point_sizes
+from interlingua.leakage._shares import DECODER, FIT, SharesReported, attack_share
 from interlingua.leakage.inputs import PublicCorpus
 
 
@@ -29,12 +28,13 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=found))
+    for module in ("progress", "whole"):
+        monkeypatch.setattr(f"interlingua.core.{module}.time", SimpleNamespace(perf_counter=found))
     return found
 
 
 def test_parts_that_are_finished_tell_the_time_of_the_others(clock: Clock) -> None:
-    whole = WholeTime({"first": 1, "second": 1, "last": 2}, clock)
+    whole = WholeTime({"first": 1, "second": 1, "last": 2})
     whole.begin("first")
     clock.now = 30
     assert whole.seconds_left() is None  # nothing is known
@@ -52,7 +52,7 @@ def test_parts_that_are_finished_tell_the_time_of_the_others(clock: Clock) -> No
 
 
 def test_what_is_done_of_the_first_part_is_enough(clock: Clock) -> None:
-    whole = WholeTime({"fit": 1, "attack": 3}, clock)
+    whole = WholeTime({"fit": 1, "attack": 3})
     whole.begin("fit")
     clock.now = 10
     whole.reach(0.5)
@@ -62,12 +62,12 @@ def test_what_is_done_of_the_first_part_is_enough(clock: Clock) -> None:
 
 
 def test_parts_that_are_read_take_no_time(clock: Clock) -> None:
-    whole = WholeTime({"fit": 0, "attack": 1}, clock)
+    whole = WholeTime({"fit": 0, "attack": 1})
     whole.begin("fit")
     clock.now = 5
     whole.begin("attack")
     assert whole.seconds_left() is None
-    nothing = WholeTime({"fit": 0}, clock)
+    nothing = WholeTime({"fit": 0})
     nothing.begin("fit")
     assert nothing.seconds_left() is None
 
@@ -115,7 +115,7 @@ def test_the_share_of_a_step(step: dict[str, Any], share: float | None) -> None:
 
 def test_lines_and_events_of_a_part_have_the_time_of_the_whole(clock: Clock) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
-    whole = WholeTime({"fit 0": 1, "fit 1": 1, "attack": 2}, clock)
+    whole = WholeTime({"fit 0": 1, "fit 1": 1, "attack": 2})
     whole.begin("fit 0")
     clock.now = 100
     whole.begin("fit 1")
@@ -178,29 +178,25 @@ def test_an_audit_reports_its_share_from_the_first_defense_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "halvings", "points"), [((1_000, 1_000), 0, 0), ((1_000, 1_000), 3, 4), ((499, 4_000), 3, 3)]
+    ("rows", "halvings", "sizes"),
+    [(1_000, 0, []), (1_000, 3, [250, 500]), (499, 3, []), (4_000, 3, [500, 1_000, 2_000])],
 )
-def test_points_are_counted_before_they_are_measured(sizes: tuple[int, int], halvings: int, points: int) -> None:
-    assert count_points(*sizes, halvings) == points
+def test_points_are_known_before_they_are_measured(rows: int, halvings: int, sizes: list[int]) -> None:
+    assert point_sizes(rows, halvings) == sizes
 
 
 def test_the_parts_of_an_audit_are_those_that_are_not_kept(tmp_path: Path, clock: Clock) -> None:
     rows = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
     corpus = PublicCorpus(rows, [f"text {i}" for i in range(300)])
-    left = _left_after_first_fit(clock)
-    assert left(whole_time(corpus, [0, 1], [], None, 2.0)) == pytest.approx(10 * (FIT + DECODER + 2) / FIT)
-    (tmp_path / "fit-1").mkdir()
-    assert left(whole_time(corpus, [0, 1], [], tmp_path, 2.0)) == pytest.approx(10 * (DECODER + 2) / FIT)
-    rows_only = PublicCorpus.of_rows(rows)
-    assert left(whole_time(rows_only, [0, 1], [0], tmp_path, 2.0)) == pytest.approx(10 * (FIT + 2) / FIT)
 
-
-def _left_after_first_fit(clock: Clock) -> Callable[[WholeTime], float | None]:
-    def measure(whole: WholeTime) -> float | None:
-        whole._clock, whole._start = clock, clock.now
+    def left(whole: WholeTime) -> float | None:
         whole.begin("fit 0")
         clock.now += 10
         whole.begin("fit 1")
         return whole.seconds_left()
 
-    return measure
+    assert left(whole_time(corpus, [0, 1], [], None, 2.0)) == pytest.approx(10 * (FIT + DECODER + 2) / FIT)
+    (tmp_path / "fit-1").mkdir()
+    assert left(whole_time(corpus, [0, 1], [], tmp_path, 2.0)) == pytest.approx(10 * (DECODER + 2) / FIT)
+    rows_only = PublicCorpus.of_rows(rows)
+    assert left(whole_time(rows_only, [0, 1], [0], tmp_path, 2.0)) == pytest.approx(10 * (FIT + 2) / FIT)

@@ -252,8 +252,13 @@ def align_encoders(
 def check_one_per_text(vectors: Sized, texts: Sized, title: str) -> None:
     """Refuse vectors of an encoder that are not one for each text.
 
+    Args:
+        vectors: the vectors.
+        texts: the texts.
+        title: what the vectors are, for the message.
+
     Raises:
-        InputError: more or fewer.
+        InputError: there are more or fewer vectors than texts.
     """
     if len(vectors) != len(texts):
         raise InputError(f"{title}: {len(vectors):,} for {len(texts):,} texts; one per text is needed.")

@@ -19,6 +19,7 @@ from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.encoders import encoder_title
 from interlingua.io import open_vectors
 from interlingua.stores import Records, Store, open_store
+from interlingua.stores._documents import document_schema
 from interlingua.stores.changes import catch_up
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
@@ -290,6 +291,17 @@ def test_a_text_and_a_vector_that_are_both_missing_are_told_apart(new: Store, tm
         done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
     assert (done.rows, done.plan.bad) == (1, 2)
     assert [json.loads(line) for line in Path(str(done.skipped_ids)).read_text().splitlines()] == [0, 2]
+
+
+def test_a_text_is_a_key_of_the_documents_of_a_store(new: Store, tmp_path: Path) -> None:
+    values = ['{"text": "a"}', None, "null", "[1]", '{"text": 3}', '{"other": "b"}', '{"text": " "}', '{"text": "c"}']
+    with open_store(f"memory://{tmp_path.name}#documents") as old:
+        fill(old, pa.array(range(8)), pa.table([pa.array(values, pa.string())], schema=document_schema()))
+        with pytest.raises(UnusableRowError, match=r"6 of 8 rows of a page have no text in 'text', the first .* id 1"):
+            migrate(embedder(), old, new, journal=tmp_path / "j")
+        done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
+    assert (done.rows, done.plan.bad) == (2, 6)
+    assert whole(new).ids.to_pylist() == [0, 7]
 
 
 def test_the_help_says_which_rows_are_left_out(run: Run) -> None:

@@ -50,7 +50,6 @@ __all__ = [
     "single_step_fit",
 ]
 
-# Called with one dict of numbers and short words after each step of a fit.
 PairUse = Literal["unused", "optional", "required"]
 OptionalUse = Literal["unused", "optional"]
 # What a method uses or refuses beside pairs.

@@ -63,7 +63,7 @@ def approximate_polar(matrices: Array) -> Array:
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
     x = x / (_POLAR_MARGIN * xp.linalg.matrix_norm(x, keepdims=True) + _TINY)
-    # Many small matrices are multiplied some 60,000 times in a fit, so what is not a product counts.
+    # A fit multiplies many small matrices some 60,000 times, and the checks of `_product` would take noticeable time.
     product = _product if x.ndim == 2 else matmul  # noqa: PLR2004
     for linear, cubic, quintic in _POLAR_STEPS:
         gram = product(x, x.mT)
@@ -207,6 +207,7 @@ def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float,
 
     def score(matrix: Array) -> float:
         similarity = (a @ matrix) @ b.T
+        # A copy, because the similarity is needed again.
         kernel = _kernel(1 * similarity, temperature)
         (u,), v = _sinkhorn([kernel[None]], sequential_map)
         coupling = kernel * u[0] * v[0].T

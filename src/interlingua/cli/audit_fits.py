@@ -35,14 +35,14 @@ _PAIRS = "held_out_pairs"
 def whole_time(
     corpus: PublicCorpus, seeds: Sequence[int], second: Sequence[int], keep: Path | None, attack: float
 ) -> WholeTime:
-    """Return the clock of a whole audit, whose parts are the fits, the stand-in, the decoder and the attack.
+    """Return the time of a whole audit, whose parts are the fits, the stand-in, the decoder and the attack.
 
     Args:
         corpus: the public vectors and texts.
         seeds: of the fits that are made or read.
-        second: of the fits of a second leak.
-        keep: folder of fits that need not be made again.
-        attack: time of the attack beside that of a fit.
+        second: seeds of the fits of a second leak.
+        keep: folder with fits that need not be made again, or None.
+        attack: time of the attack, as `interlingua.leakage._shares.attack_share` returns it.
     """
     from interlingua.leakage._shares import DECODER, FIT
 
@@ -74,14 +74,13 @@ def make_fits(
         seeds: seeds of the fits.
         keep: folder with one translator for each seed; new fits are written to it. None keeps nothing.
         record: receives the events of each fit.
-        whole: the time of the whole audit, in which each fit is the part ``part`` with its seed.
-        part: see ``whole``.
+        whole: the time of the whole audit, in which each fit is a part.
+        part: what the names of these parts begin with, before the seed.
 
     Raises:
         InputError: the folder holds fits of other vectors, or is not a folder of fits.
     """
     import interlingua
-    from interlingua.core.translator import load
 
     if keep is not None:
         digests = {"vectors": _digest(vectors), "public": _digest(corpus.vectors)}
@@ -91,7 +90,7 @@ def make_fits(
         whole.begin(f"{part} {seed}")
         folder = None if keep is None else keep / f"fit-{seed}"
         if folder is not None and folder.exists():
-            alignments.append(_kept(folder, lambda path: alignment_of(load(path))))
+            alignments.append(_read_fit(folder))
         else:
             title = f"Fit {number} of {len(seeds)}, without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
@@ -111,7 +110,6 @@ def make_decoder(
     Returns:
         The corpus with the fit of its stand-in, and the decoder.
     """
-    from interlingua.core.translator import load
     from interlingua.leakage.inversion import KeywordDecoder
 
     digest = "" if keep is None else _decoder_digest(corpus, seed)[:16]
@@ -119,7 +117,7 @@ def make_decoder(
     if corpus.stand_in is not None:
         folder = None if keep is None else keep / f"stand-in-{digest}"
         if folder is not None and folder.exists():
-            corpus = replace(corpus, stand_in_fit=_kept(folder, lambda path: alignment_of(load(path))))
+            corpus = replace(corpus, stand_in_fit=_read_fit(folder))
         else:
             title = "Fit of the stand-in, without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
@@ -131,7 +129,7 @@ def make_decoder(
     whole.begin("decoder")
     path = None if keep is None else keep / f"decoder-{digest}.safetensors"
     if path is not None and path.is_file():
-        return corpus, _kept(path, KeywordDecoder.load)
+        return corpus, _read_kept(path, KeywordDecoder.load)
     with console.working("Fitting the keyword decoder", record, whole):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
@@ -142,13 +140,12 @@ def make_decoder(
 def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
     """Return a function that aligns two matrices; it keeps the fits in the folder ``keep`` and reads them again."""
     import interlingua
-    from interlingua.core.translator import load
 
     def fit(vectors: Any, public: Any, *, seed: int, views: Mapping[str, Any] | None = None) -> Alignment:
         parts = "".join([_digest(vectors), _digest(public), str(seed), *_view_digests(views).values()])
         folder = None if keep is None else keep / f"part-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
         if folder is not None and folder.exists():
-            return _kept(folder, lambda path: alignment_of(load(path)))
+            return _read_fit(folder)
         alignment = interlingua.align(vectors, public, views=views, seed=seed)
         if folder is not None:
             alignment.translator(force=True).save(folder)
@@ -205,8 +202,23 @@ def alignment_of(translator: Translator) -> Alignment:
     )
 
 
-def _kept(path: Path, read: Callable[[Path], _Read]) -> _Read:
-    """Read a part of the kept folder, or say what to do with one that is damaged."""
+def _read_fit(folder: Path) -> Alignment:
+    """Read a fit of the kept folder.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    from interlingua.core.translator import load
+
+    return _read_kept(folder, lambda path: alignment_of(load(path)))
+
+
+def _read_kept(path: Path, read: Callable[[Path], _Read]) -> _Read:
+    """Return what is read of a part of the kept folder.
+
+    Raises:
+        InputError: the part is damaged; the message says what to do.
+    """
     try:
         return read(path)
     except InputError as error:
@@ -230,15 +242,15 @@ def _check_folder(folder: Path, digests: dict[str, str]) -> None:
             raise InputError(
                 f"{folder} holds fits of other vectors, other public vectors or other views; choose another --keep DIR."
             )
-    elif folder.exists() and not (folder.is_dir() and all(map(_precedes_inputs, folder.iterdir()))):
+    elif folder.exists() and not (folder.is_dir() and all(map(_is_unfinished, folder.iterdir()))):
         raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(digests) + "\n")
 
 
-def _precedes_inputs(path: Path) -> bool:
-    """Return whether a write of the inputs that was killed has left this file."""
+def _is_unfinished(path: Path) -> bool:
+    """Return whether a file was left by an audit that was killed while it wrote the digests of its inputs."""
     return path.name.startswith(".tmp.") and path.name.endswith(_INPUTS)
 
 

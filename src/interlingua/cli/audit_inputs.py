@@ -325,7 +325,7 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
         raise InputError(
             f"{vectors} has {count_of(len(rows))}; at least {MIN_ROWS} are needed to link rows of two leaks."
         )
-    check_distinct(rows, f"{vectors} holds")
+    check_distinct(rows, vectors)
     true = None if texts is None else read_text_rows(texts, column)
     if true is not None and len(true) != len(rows):
         raise InputError(

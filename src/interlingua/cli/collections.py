@@ -161,10 +161,10 @@ def missing_ids(what: object, remedy: str = "") -> InputError:
     """Return the error for a side without ids.
 
     Args:
-        what: the side.
-        remedy: what else could be done.
+        what: what has no ids, for the message.
+        remedy: what can be done instead of adding ids.
     """
-    advice = "Add a column of ids, in a file for example as .parquet or .jsonl."
+    advice = "Add a column of ids, as a .parquet or .jsonl file can have it."
     return InputError(f"{what} has no ids, and rows are matched by their ids. {advice}", remedy)
 
 

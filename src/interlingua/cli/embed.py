@@ -12,12 +12,12 @@ from interlingua.cli import console
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
-    AGAIN,
     ALLOW_LOSS,
-    COPIED,
     DRY_RUN,
     JOURNAL,
+    REPEAT_PANEL,
     ROLLBACK,
+    ROWS_PANEL,
     TRIGGERS,
     WHERE,
     Metric,
@@ -58,25 +58,28 @@ def embed(
     encoder: Annotated[str, typer.Option(metavar="MODEL", help=_ENCODER)],
     text_column: Annotated[str, typer.Option(metavar="NAME", help="The payload column of the texts.")] = "text",
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help=_DEVICE)] = None,
-    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.", AGAIN)] = False,
+    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.", REPEAT_PANEL)] = False,
     dry_run: Annotated[bool, flag("--dry-run", f"Embed a few texts. {DRY_RUN}")] = False,
-    undo: Annotated[bool, flag("--rollback", ROLLBACK, AGAIN)] = False,
-    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS, AGAIN)] = False,
+    undo: Annotated[bool, flag("--rollback", ROLLBACK, REPEAT_PANEL)] = False,
+    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS, REPEAT_PANEL)] = False,
     catch_up: Annotated[
-        bool, flag("--catch-up", "Embed rows that are new or changed since a finished run of the same command.", AGAIN)
+        bool,
+        flag(
+            "--catch-up", "Embed rows that are new or changed since a finished run of the same command.", REPEAT_PANEL
+        ),
     ] = False,
-    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL, rich_help_panel=AGAIN)] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL, rich_help_panel=REPEAT_PANEL)] = None,
     metric: Annotated[
         Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
     ] = None,
-    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.", COPIED)] = False,
-    drop_payload: Annotated[bool, flag("--drop-payload", "Write ids and vectors only.", COPIED)] = False,
-    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE, rich_help_panel=COPIED)] = None,
+    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.", ROWS_PANEL)] = False,
+    drop_payload: Annotated[bool, flag("--drop-payload", "Write ids and vectors only.", ROWS_PANEL)] = False,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE, rich_help_panel=ROWS_PANEL)] = None,
     skip_null: Annotated[
-        bool, flag("--skip-null", "Leave out rows without an old vector and list their ids in a file.", COPIED)
+        bool, flag("--skip-null", "Leave out rows without an old vector and list their ids in a file.", ROWS_PANEL)
     ] = False,
-    skip_bad: Annotated[bool, flag("--skip-bad", _SKIP_BAD, COPIED)] = False,
-    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS, rich_help_panel=COPIED)] = None,
+    skip_bad: Annotated[bool, flag("--skip-bad", _SKIP_BAD, ROWS_PANEL)] = False,
+    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS, rich_help_panel=ROWS_PANEL)] = None,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, max=MOST_PAGE_ROWS, help="Rows read, embedded and written at a time.")
     ] = _PAGE_ROWS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners.usable import renumber_pairs
+from interlingua.aligners.usable import UsableInputs
 from interlingua.cli import console, inputs
 from interlingua.cli.encoders import read_public_texts
 from interlingua.cli.options import check_effect
@@ -19,10 +19,10 @@ from interlingua.core.progress import Timed
 
 if TYPE_CHECKING:
     from interlingua._encoder_pairs import DrawnTexts
-    from interlingua.aligners.base import OnStep
     from interlingua.cli.eventlog import EventLog
     from interlingua.cli.fit_rows import FitRows
     from interlingua.core.alignment import Alignment
+    from interlingua.core.callbacks import OnStep
     from interlingua.encoders import Encode
 
 __all__ = ["Embedding", "LoadedEncoders", "embedding_of"]
@@ -96,7 +96,7 @@ class LoadedEncoders:
     def embed(
         self, read: FitRows, source: str, *, name: str | None, with_ids: bool, skip_bad: bool, record: EventLog
     ) -> FitRows:
-        """Return what a fit is given, with the target and the views that the encoders make; nothing without encoders.
+        """Return what a fit is given, with the target and the views that the encoders make, if there are any.
 
         Args:
             read: the rows of the source and of TARGET, and the texts of TARGET.
@@ -114,11 +114,11 @@ class LoadedEncoders:
         texts = (read.texts or []) if self.drawn is None else self.drawn.texts
         if self.target is None and not self.views:
             return read
-        usable, made = np.ones(len(texts), bool), dict[tuple[str, str], npt.NDArray[Any]]()
+        usable, made = np.ones(len(texts), bool), dict[str, npt.NDArray[Any]]()
         with console.show_progress(f"Embedding {len(texts):,} texts", record=record) as show:
             on_step = Timed(show)
             for title, side, encode in self._jobs():
-                made[side, title] = vectors = _embed(encode, texts, side, title, on_step)
+                made[title] = vectors = _embed(encode, texts, side, title, on_step)
                 if skip_bad:
                     usable &= usable_rows(vectors)
                     if not usable.any():
@@ -128,17 +128,17 @@ class LoadedEncoders:
                 if side == "target":
                     inputs.check_different([(source, read.spaces[0].vectors), (title, vectors)])
         kept = np.flatnonzero(usable)
-        spaces = {(side, title): EmbeddingSpace(vectors[kept], name=title) for (side, title), vectors in made.items()}
+        spaces = {title: EmbeddingSpace(vectors[kept], name=title) for title, vectors in made.items()}
         if self.target is not None:
             ids = [texts[row] for row in kept.tolist()] if with_ids else None
-            vectors = spaces.pop(("target", self.target[0])).vectors
-            target = EmbeddingSpace(vectors, ids=ids, name=name or self.target[0])
-            target = target.with_left_out(len(texts) - len(kept), len(texts)) if len(kept) < len(texts) else target
+            target = EmbeddingSpace(spaces.pop(self.target[0]).vectors, ids=ids, name=name or self.target[0])
+            if len(kept) < len(texts):
+                target = target.with_left_out(len(texts) - len(kept), len(texts))
             read = replace(read, spaces=[read.spaces[0], target])
         elif len(kept) < len(texts):
-            read = _take(read, usable)
-        views = {**(read.views or {}), **{title: space for (_, title), space in spaces.items()}}
-        return replace(self._count(read, len(texts), record), views=views or None)
+            read = _leave_out(read, made)
+        read = self._count(read, len(texts), record)
+        return replace(read, views={**(read.views or {}), **spaces} or None)
 
     def describe(self, alignment: Alignment) -> Alignment:
         """Return an alignment whose card says what was embedded with which encoders."""
@@ -168,7 +168,7 @@ class LoadedEncoders:
             verb = "is" if texts - rows == 1 else "are"
             console.note(
                 f"target: {texts - rows:,} of {texts:,} texts {verb} left out, because an encoder makes no vector that "
-                "can be used of them"
+                "can be used"
             )
         names = {"target": None if self.target is None else self.target[0], "views": list(self.views)}
         for title, side, _ in self._jobs():
@@ -294,24 +294,17 @@ def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnS
     return vectors
 
 
-def _take(read: FitRows, usable: npt.NDArray[np.bool_]) -> FitRows:
-    """Return what a fit is given without some rows of the target, with pairs, categories and views in step."""
-    from interlingua.core.spaces import EmbeddingSpace
-
-    source, target = read.spaces
-    kept = np.flatnonzero(usable)
-
-    def taken(space: EmbeddingSpace) -> EmbeddingSpace:
-        ids = None if space.ids is None else [space.ids[row] for row in kept.tolist()]
-        return EmbeddingSpace(space.vectors[kept], ids=ids, name=space.name)
-
+def _leave_out(read: FitRows, views: Mapping[str, npt.NDArray[Any]]) -> FitRows:
+    """Return what a fit is given without the rows of TARGET of which a view has no vector that can be used."""
+    target = read.spaces[1]
     before = target.left_out or {"rows": 0, "of": target.n}
-    count = before["rows"] + len(usable) - len(kept)
-    everything = np.ones(source.n, bool)
+    all_views = {**(read.views or {}), **views}
+    left = UsableInputs.of(*read.spaces, pairs=read.pairs, labels=read.labels, views=all_views)
+    count = before["rows"] + target.n - left.target.n
     return replace(
         read,
-        spaces=[source, taken(target).with_left_out(count, before["of"], before.get("first", ()))],
-        pairs=None if read.pairs is None else renumber_pairs(read.pairs, everything, usable),
-        labels=None if read.labels is None else [read.labels[0], [read.labels[1][row] for row in kept.tolist()]],
-        views=None if read.views is None else {name: taken(view) for name, view in read.views.items()},
+        spaces=[left.source, left.target.with_left_out(count, before["of"], before.get("first", ()))],
+        pairs=left.pairs,
+        labels=left.labels,
+        views=left.views,
     )

@@ -247,8 +247,8 @@ def fit(
         asked = embedding_of(named, view_encoders, files=of_target, method=method, taken=view_files)
         if source is None or (target is None and asked.target is None):
             raise InputError(
-                "SOURCE and TARGET are needed, the vectors of two encoders. --target-encoder and --texts stand in for "
-                "TARGET, and with --source-encoder, which then makes pairs, for both."
+                "SOURCE and TARGET are needed, the vectors of two encoders. --target-encoder and --texts can take the "
+                "place of TARGET; with --source-encoder, they make pairs and can take the place of both."
             )
         paths = [] if target is None else [target, *(targets or [])]
         check_views(views, {"--target": targets})

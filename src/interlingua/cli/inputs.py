@@ -231,17 +231,16 @@ def check_different(sides: Sequence[tuple[str, npt.NDArray[Any]]]) -> None:
     Raises:
         InputError: at least half of the rows of one side are also on another, in any order.
     """
-    from interlingua.core.spaces import digest_sample, shared_rows
+    from interlingua.core.spaces import largest_shared
 
     (first, vectors), *others = sides
     for name, rows in others:
         if rows.shape[1] != vectors.shape[1]:
             continue
-        pairs = ((vectors, rows), (rows, vectors))
-        shares = [shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs]
-        if max(shares) >= _SAME:
+        shared = largest_shared(vectors, rows)
+        if shared >= _SAME:
             both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
-            share = "all" if max(shares) == 1 else f"about {max(shares):.0%}"
+            share = "all" if shared == 1 else f"about {shared:.0%}"
             raise InputError(
                 f"{both} the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
                 "there is nothing to translate. Give vectors of two models."

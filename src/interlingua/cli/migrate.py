@@ -16,12 +16,12 @@ from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
-    AGAIN,
     ALLOW_LOSS,
-    COPIED,
     DRY_RUN,
     JOURNAL,
+    REPEAT_PANEL,
     ROLLBACK,
+    ROWS_PANEL,
     SKIP_BAD,
     TRIGGERS,
     WHERE,
@@ -67,8 +67,8 @@ _FIT = "First fit a translator on samples of SOURCE and of this store of the new
 _DELETE_VANISHED = "With --catch-up, also delete the rows of TARGET that this command wrote and SOURCE no longer has."
 _SINCE = "With --catch-up, read only rows with at least this value."
 _SHOW = "With --report: the payload column whose values name the rows in it, beside their ids."
-# A group of the help.
-_TRANSLATOR = "A new translator"
+# A panel of the help.
+_TRANSLATOR_PANEL = "A new translator"
 _ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
 
@@ -78,37 +78,38 @@ def migrate(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
-    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.", AGAIN)] = False,
+    resume: Annotated[bool, flag("--resume", "Continue an interrupted run of the same command.", REPEAT_PANEL)] = False,
     dry_run: Annotated[bool, flag("--dry-run", DRY_RUN)] = False,
-    undo: Annotated[bool, flag("--rollback", ROLLBACK, AGAIN)] = False,
-    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS, AGAIN)] = False,
+    undo: Annotated[bool, flag("--rollback", ROLLBACK, REPEAT_PANEL)] = False,
+    allow_loss: Annotated[bool, flag("--allow-loss", ALLOW_LOSS, REPEAT_PANEL)] = False,
     catch_up: Annotated[
-        bool, flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.", AGAIN)
+        bool,
+        flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.", REPEAT_PANEL),
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN=VALUE", help=_SINCE, rich_help_panel=AGAIN),
+        typer.Option(metavar="COLUMN=VALUE", help=_SINCE, rich_help_panel=REPEAT_PANEL),
     ] = None,
-    delete_vanished: Annotated[bool, flag("--delete-vanished", _DELETE_VANISHED, AGAIN)] = False,
-    fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT, rich_help_panel=_TRANSLATOR)] = None,
-    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL, rich_help_panel=AGAIN)] = None,
+    delete_vanished: Annotated[bool, flag("--delete-vanished", _DELETE_VANISHED, REPEAT_PANEL)] = False,
+    fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT, rich_help_panel=_TRANSLATOR_PANEL)] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=JOURNAL, rich_help_panel=REPEAT_PANEL)] = None,
     inverse: Inverse = False,
     metric: Annotated[
         Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
     ] = None,
-    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.", COPIED)] = False,
-    drop_payload: Annotated[bool, flag("--drop-payload", "Copy ids and vectors only.", COPIED)] = False,
-    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE, rich_help_panel=COPIED)] = None,
+    ids_as_text: Annotated[bool, flag("--ids-as-text", "Write whole-number ids as text.", ROWS_PANEL)] = False,
+    drop_payload: Annotated[bool, flag("--drop-payload", "Copy ids and vectors only.", ROWS_PANEL)] = False,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=WHERE, rich_help_panel=ROWS_PANEL)] = None,
     skip_null: Annotated[
-        bool, flag("--skip-null", "Leave out rows without a vector and list their ids in a file.", COPIED)
+        bool, flag("--skip-null", "Leave out rows without a vector and list their ids in a file.", ROWS_PANEL)
     ] = False,
-    skip_bad: Annotated[bool, flag("--skip-bad", SKIP_BAD, COPIED)] = False,
-    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS, rich_help_panel=COPIED)] = None,
+    skip_bad: Annotated[bool, flag("--skip-bad", SKIP_BAD, ROWS_PANEL)] = False,
+    triggers: Annotated[Triggers | None, typer.Option(help=TRIGGERS, rich_help_panel=ROWS_PANEL)] = None,
     allow_foreign: AllowForeign = False,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, max=MOST_PAGE_ROWS, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
-    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS, rich_help_panel=_TRANSLATOR)] = None,
+    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS, rich_help_panel=_TRANSLATOR_PANEL)] = None,
     report: reports.ReportFile = None,
     show: Annotated[str | None, typer.Option(metavar="COLUMN", help=_SHOW)] = None,
     force: reports.ReplaceReport = False,

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = [
-    "AGAIN",
+    "REPEAT_PANEL",
     "ALLOW_LOSS",
-    "COPIED",
+    "ROWS_PANEL",
     "DRY_RUN",
     "JOURNAL",
     "ROLLBACK",
@@ -53,8 +53,8 @@ SKIP_BAD = (
     "list their ids in a file."
 )
 TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
-# Groups of the help.
-AGAIN, COPIED = "Resume, undo and catch up", "Rows and payload"
+# Panels of the help.
+REPEAT_PANEL, ROWS_PANEL = "Resume, undo and catch up", "Rows and payload"
 JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
 WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 ROLLBACK = "Delete TARGET, which this command made. Refused if it holds rows or vectors that are nowhere else."
@@ -114,9 +114,9 @@ def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> It
         raise
 
 
-def flag(option: str, meaning: str, group: str | None = None) -> Any:
-    """Return an option without a value, in a group of the help."""
-    return typer.Option(option, help=meaning, rich_help_panel=group)
+def flag(option: str, meaning: str, panel: str | None = None) -> Any:
+    """Return an option without a value, in a panel of the help; among the other options by default."""
+    return typer.Option(option, help=meaning, rich_help_panel=panel)
 
 
 def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, as_json: bool) -> None:

@@ -113,7 +113,7 @@ def read_ids(
         drawn: row numbers in ascending order; None for all.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page of a store has been
             read.
-        remedy: what can be done about a side without ids, apart from adding some.
+        remedy: as for `missing_ids`.
 
     Raises:
         InputError: the side has no ids.

@@ -35,7 +35,7 @@ __all__ = ["Dtype", "Engine", "translate"]
 
 # Rows that are compared with the fitted space before anything is written.
 _FIRST_ROWS = 4_096
-# Groups of the help.
+# Panels of the help.
 _INPUT, _PARTS = "Input", "Parts and clusters"
 _COLUMN = "The column with the vectors, in .parquet and .jsonl."
 _ID_COLUMN = "The column with the ids, if it is not named id."

@@ -20,7 +20,6 @@ from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.io import VectorFile, open_vectors
-from interlingua.stores._names import FILL_IDS
 from interlingua.stores._url import StoreURL, parse_url
 
 if TYPE_CHECKING:
@@ -209,8 +208,9 @@ def naming_options(addresses: Mapping[str, str], encoders: Iterable[str] = ()) -
         yield
     except InputError as error:
         message = str(error.args[0])
-        options = {name: f"--view {address}" for name, address in addresses.items()}
-        for name, option in (options | {name: f"--view-encoder {name}" for name in encoders}).items():
+        given = {name: f"--view {address}" for name, address in addresses.items()}
+        given |= {name: f"--view-encoder {name}" for name in encoders}
+        for name, option in given.items():
             message = message.replace(view_label(name), option)
         error.args = (message, *error.args[1:])
         raise
@@ -249,7 +249,7 @@ def _read_by_ids(
     if len(wanted) < len(keys):
         raise InputError(
             f"TARGET {target.path} has {len(keys) - len(wanted)} rows without an id, and its rows and those of --view "
-            f"{view.address} are matched by their ids. {FILL_IDS}"
+            f"{view.address} are matched by their ids. Give each row an id."
         )
     return read_rows_of_ids(
         view.side,

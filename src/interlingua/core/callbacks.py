@@ -1,8 +1,8 @@
 """Functions of callers that long work reports to.
 
-There are two, because there are two kinds of work. A fit or an audit is made of different steps, each with numbers of
-its own, and nobody can count them before: it calls ``on_step`` with a dict. Work on rows is a count in each phase: it
-calls ``on_rows`` with three values. A `ShownProgress` takes both, so that one bar shows both.
+There are two kinds. A fit or an audit has different steps, each with numbers of its own, and how many there will be is
+not known beforehand, so it calls ``on_step`` with a dict. Work on rows counts the rows of each phase, so it calls
+``on_rows`` with three values. What :func:`interlingua.core.progress.show_progress` yields receives both.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 __all__ = ["OnRows", "OnStep"]
 
-# Called after each step with its name as ``step`` and its numbers and short words, and as far as they are known with
-# ``at`` and ``of`` (a count), ``elapsed``, ``seconds_left`` and ``total_seconds_left`` (seconds).
+# Called after each step with its name as ``step`` and with its numbers and short words; where they are known, also with
+# ``at`` and ``of`` (a count), and with ``elapsed``, ``seconds_left`` and ``total_seconds_left`` (seconds).
 OnStep = Callable[[dict[str, Any]], None]
 # Called with the phase in words, the rows done so far in this phase, and the rows of the phase.
 OnRows = Callable[[str, int, int], None]

@@ -63,8 +63,8 @@ class Timed:
         self._start = time.perf_counter()
         # For each step that counts, where its count began and when, and where it is.
         self._counts: dict[tuple[Any, ...], tuple[float, float, float]] = {}
-        self._whole: WholeTime | None = WholeTime({"": 1.0}, time.perf_counter)
-        self._whole.begin("")
+        self._whole: WholeTime | None = WholeTime({"work": 1.0})
+        self._whole.begin("work")
         self._last_share = 0.0
 
     def __call__(self, step: Mapping[str, Any]) -> None:
@@ -81,8 +81,9 @@ class Timed:
 
     def _total_left(self, step: Mapping[str, Any]) -> float | None:
         share = fit_share(step)
-        # A fit that follows another one, as with several candidates: nobody said how many there will be.
-        if step.get("step") == "trial" or (share is not None and share < self._last_share == FIT_SHARES["verdict"]):
+        begins_again = share is not None and share < self._last_share == FIT_SHARES["verdict"]
+        # How many further fits follow is not known, as with several candidates.
+        if begins_again or step.get("step") == "trial":
             self._whole = None
         if self._whole is None:
             return None

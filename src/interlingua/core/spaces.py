@@ -16,7 +16,7 @@ from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_onl
 from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
 
-__all__ = ["EmbeddingSpace", "as_space", "digest_sample", "shared_rows"]
+__all__ = ["EmbeddingSpace", "as_space", "digest_sample", "largest_shared", "shared_rows"]
 
 _FINGERPRINT_ROWS = 256
 # Rows whose digests go into a card. They show which rows a translator was fitted on, also after a few were changed.
@@ -172,6 +172,17 @@ def shared_rows(facts: Mapping[str, Any], pages: Iterable[npt.NDArray[Any]]) -> 
         if found.all():
             break
     return float(found.mean())
+
+
+def largest_shared(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
+    """Return the larger one of the shares of the rows of each of two matrices that are also in the other.
+
+    Args:
+        first: [n, d].
+        second: [m, d].
+    """
+    pairs = ((first, second), (second, first))
+    return max(shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs)
 
 
 def _row_digests(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["FIT_SHARES", "WholeTime", "bounded_share", "fit_share"]
@@ -20,10 +20,10 @@ _TRAINING = 0.95
 
 
 def fit_share(step: Mapping[str, Any]) -> float | None:
-    """Return the share of its work that was done when a step was reported, ``None`` if the step does not tell it.
+    """Return the share of the work that was done when a step was reported, ``None`` if the step does not say it.
 
     Args:
-        step: of a fit, or of other work that gives its ``share`` itself.
+        step: a step of a fit, or of other work that gives the ``share`` itself.
     """
     name = str(step.get("step"))
     if step.get("share") is not None:
@@ -37,10 +37,10 @@ def bounded_share(seconds: float, *, share: float, at: float, following: float) 
     """Return the share of some work that is done now, and the seconds that are left at the mean speed so far.
 
     Args:
-        seconds: since the work began.
-        share: that was done when it was last known.
-        at: seconds since the beginning when it was.
-        following: the share that will be known next. However long it takes, the work is not farther than that.
+        seconds: time since the work began.
+        share: the share that was done when it was last known, more than 0.
+        at: seconds from the beginning until then.
+        following: the share that will be known next. However long that takes, no more is done before.
     """
     total = max(at, 0.1) / share
     done = min(max(seconds / total, share), following)
@@ -50,31 +50,32 @@ def bounded_share(seconds: float, *, share: float, at: float, following: float) 
 class WholeTime:
     """Estimates how long work in several parts still takes.
 
-    A part counts by its share of the whole. Parts that are finished, and what is known to be done of the present one,
-    tell the speed; the rest is expected at the same speed. Nothing is estimated before anything is known.
+    The speed is that of the parts that are finished, and of what is known to be done of the present one; the rest is
+    expected to take as long for its share. Nothing is estimated before anything is known.
 
     Args:
         shares: of the parts in the order in which they run, in any unit. A part that takes no time has the share 0.
-        clock: returns seconds.
     """
 
-    def __init__(self, shares: Mapping[str, float], clock: Callable[[], float] = time.perf_counter) -> None:
-        self._shares, self._clock = dict(shares), clock
+    def __init__(self, shares: Mapping[str, float]) -> None:
+        self._shares = dict(shares)
         self._total = sum(self._shares.values())
-        self._start = clock()
-        # Shares of the whole: before the present part, of the part, and at the last known place with its time.
-        self._before = self._own = self._reached = self._at = 0.0
+        self._start = time.perf_counter()
+        # Shares of the whole: before the present part, and of the present part.
+        self._before = self._own = 0.0
+        # The share of the whole that was done when it was last known, and the seconds until then.
+        self._reached = self._at = 0.0
 
     @property
     def elapsed(self) -> float:
         """Seconds since the work began."""
-        return self._clock() - self._start
+        return time.perf_counter() - self._start
 
     def begin(self, part: str) -> None:
         """Begin a part; all that come before it are finished."""
         names = list(self._shares)
-        self._before = self._part(names[: names.index(part)])
-        self._own = self._part([part])
+        self._before = self._share_of(names[: names.index(part)])
+        self._own = self._share_of([part])
         self._reach(self._before)
 
     def reach(self, share: float) -> None:
@@ -88,7 +89,7 @@ class WholeTime:
         following = self._before + self._own
         return bounded_share(self.elapsed, share=self._reached, at=self._at, following=following)[1]
 
-    def _part(self, names: list[str]) -> float:
+    def _share_of(self, names: list[str]) -> float:
         return sum(self._shares[name] for name in names) / self._total if self._total else 0.0
 
     def _reach(self, share: float) -> None:

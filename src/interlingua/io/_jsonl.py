@@ -9,7 +9,6 @@ A vector may be nested (:mod:`interlingua.io._json_vectors`); what remains of it
 
 from __future__ import annotations
 
-import contextlib
 import json
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -102,7 +101,7 @@ class JsonlSource(LineSource):
     def _parse(self, line: Line) -> tuple[dict[str, Any], AnyArray]:
         row, d = _parse(self._path, line), self.contents.shape[1]
         if line.number in self._gaps:
-            _drop_vector(row, self._vector_path)
+            self._vector_path.take(row)
             return row, np.full(d, np.nan, np.float32)
         values = take_vector(self._path, line.number, row, self._vector_path, d)
         return row, to_vector(self._path, line.number, values, self.contents.dtype)
@@ -205,11 +204,6 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
     return paths.get(name) or choose_path(first, name)
 
 
-def _drop_vector(row: dict[str, Any], vector_path: VectorPath) -> None:
-    with contextlib.suppress(InputError):  # several vectors
-        vector_path.take(row)
-
-
 def _scan(
     path: Path,
     vector_path: VectorPath,
@@ -226,10 +220,11 @@ def _scan(
         dtype: of the vectors.
         header: number of a line to leave out, 0 for none.
         request: how to read.
-        usual: keys of the first row with a vector. A line with none of them is no row without a vector.
+        usual: keys of the first row with a vector. A line without a vector and without any of them is left out, instead
+            of being read as a row.
     """
     scan, seen, block = _Scan(), RowCheck(), list[AnyArray]()
-    # A failed request has no vector either, but it is no row of a table.
+    # In a batch of requests, the vector is nested, and a line without one is a request that failed, not a row.
     is_plain = len(vector_path.parts) == 1 and dtype != INT8
     with open_lines(path) as file:
         for line in numbered_lines(path, file, _MAX_LINE):
@@ -247,7 +242,7 @@ def _scan(
                 scan.bad, scan.fault = scan.bad + 1, scan.fault or str(error)
                 if request.skip_bad and is_plain and not row.keys().isdisjoint(usual):
                     scan.gaps.add(number)
-                    _drop_vector(row, vector_path)
+                    vector_path.take(row)
                     _count(scan, line, row, path)
                 elif request.skip_bad:
                     scan.skipped[number] = {key: value for key, value in row.items() if isinstance(value, int | str)}

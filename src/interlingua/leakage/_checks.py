@@ -87,19 +87,25 @@ def check_indices(value: Any, name: str, n: int) -> IntArray:
 
 
 def check_distinct(
-    vectors: npt.ArrayLike, name: str, *, needed: int = MIN_ROWS, reason: str = " for a fit. Give more contents"
+    vectors: npt.ArrayLike,
+    name: str,
+    *,
+    needed: int = MIN_ROWS,
+    reason: str = "for a fit",
+    advice: str = "Give more contents.",
 ) -> None:
     """Refuse vectors with fewer distinct rows than a fit needs.
 
     Args:
         vectors: [n, d].
-        name: what they are and the verb, such as "The stand-in holds".
+        name: what they are, for the message.
         needed: smallest number of distinct rows.
-        reason: the end of the message, which says what they are needed for and what to do.
+        reason: why they are needed.
+        advice: what to do.
 
     Raises:
-        InputError: fewer distinct rows.
+        InputError: fewer distinct rows, or no matrix of finite numbers.
     """
     found = len(np.unique(digest_matrix(np.asarray(check_matrix(vectors, name), np.float32))))
     if found < needed:
-        raise InputError(f"{name} {count_of(found, 'distinct row')}; at least {needed} are needed{reason}.")
+        raise InputError(f"{name}: {count_of(found, 'distinct row')}; at least {needed} are needed {reason}. {advice}")

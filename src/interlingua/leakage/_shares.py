@@ -1,15 +1,15 @@
-"""How long the parts of an audit take beside each other, so that the time left of the whole can be told."""
+"""How long the parts of an audit take in proportion to each other, to estimate the time that is left of the whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from interlingua.aligners.base import OnStep
+from interlingua.core.callbacks import OnStep
+from interlingua.leakage._points import point_sizes
 from interlingua.leakage.defenses import Defense, suite
-from interlingua.leakage.row_curves import MIN_ROWS
 
-__all__ = ["DECODER", "FIT", "SharesReported", "attack_share", "count_points"]
+__all__ = ["DECODER", "FIT", "SharesReported", "attack_share"]
 
 # In units of a fit without pairs, from benchmarks/results/audit-time.jsonl. An attack on a defense with a key, and a
 # point of the leak by the number of rows, is a fit with what follows it.
@@ -17,31 +17,27 @@ FIT, DECODER, _ATTACK, _DEFENSE, _POINT = 1.0, 0.2, 0.4, 0.07, 0.8
 
 
 def attack_share(defenses: str | None, width: int, sizes: tuple[int, int], halvings: int) -> float:
-    """Return the time of the attack beside that of a fit.
+    """Return the time of the attack, in units of a fit.
 
     Args:
         defenses: suite of defenses, None for none.
-        width: of the audited vectors.
+        width: width of the audited vectors.
         sizes: numbers of audited and of public rows.
-        halvings: of the leak by the number of rows.
+        halvings: number of points of the leak by the number of rows, on each side.
     """
-    return _ATTACK + sum(_times(defenses, width)) + _POINT * count_points(*sizes, halvings)
-
-
-def count_points(leaked: int, public: int, halvings: int) -> int:
-    """Return how many points the leak by the number of rows has for these numbers of rows."""
-    return sum(rows >> power >= MIN_ROWS for rows in (leaked, public) for power in range(1, halvings + 1))
+    points = sum(len(point_sizes(rows, halvings)) for rows in sizes)
+    return _ATTACK + sum(_times(defenses, width)) + _POINT * points
 
 
 class SharesReported:
-    """An ``on_step`` that adds ``share`` to the steps of an audit: the share of the audit that is done.
+    """An ``on_step`` that adds the ``share`` of the attack that is done to the steps from the first defense on.
 
     Args:
         receive: called with each step.
-        defenses: as in `attack_share`, like the following.
-        width: of the audited vectors.
-        sizes: numbers of rows.
-        halvings: of the leak by the number of rows.
+        defenses: suite of defenses, None for none.
+        width: width of the audited vectors.
+        sizes: numbers of audited and of public rows.
+        halvings: number of points of the leak by the number of rows, on each side.
     """
 
     def __init__(

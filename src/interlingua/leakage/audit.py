@@ -28,6 +28,7 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
+from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._shares import SharesReported
 from interlingua.leakage._words import word_findings
@@ -53,7 +54,7 @@ from interlingua.leakage.kinds import KindFinding, kinds_of_words
 from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
 from interlingua.leakage.linkage import Linkage, linkage
 from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
-from interlingua.leakage.row_curves import RowPoint, leak_by_rows, points_left_out
+from interlingua.leakage.row_curves import RowPoint, leak_by_rows
 
 __all__ = ["DOCUMENTS", "audit"]
 
@@ -190,7 +191,7 @@ def audit(
             rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed,
             on_step=report,
         )  # fmt: skip
-        omitted.extend(points_left_out(points, halvings))
+        omitted.extend(points_left_out(len(rows), len(corpus.texts), halvings))
     frequent: tuple[FrequentWord, ...] = ()
     found_kinds: tuple[KindFinding, ...] = ()
     if decoder is not None:
@@ -275,11 +276,8 @@ def _infer_labels(
     if true_labels is not None:
         kept = offered(true_labels, labels.names)
         with_label = np.array([bool(row) for row in kept])
-        if with_label.sum() > 1:
-            truth = truth_matrix([row for row in kept if row], labels.names)
-            measured = infer_attributes(
-                translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed
-            )
+        truth = truth_matrix([row for row in kept if row], labels.names)
+        measured = infer_attributes(translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed)
     return LabelFindings(shares, measured), order
 
 

@@ -13,16 +13,17 @@ from interlingua.aligners.side_information import check_views, is_copy, view_lab
 from interlingua.core.arguments import check_count, check_flag, check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import EmbeddingSpace, digest_sample, shared_rows
+from interlingua.core.spaces import EmbeddingSpace, largest_shared
 from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_distinct
+from interlingua.leakage._points import MIN_ROWS as MIN_POINT
+from interlingua.leakage._points import point_sizes
 from interlingua.leakage._predictions import attacked_rows, offered
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import MIN_TEXTS, held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.leakage.membership import MIN_RECORDS
-from interlingua.leakage.row_curves import MIN_ROWS as MIN_POINT
 
 __all__ = ["MIN_AUDITED", "check_inputs"]
 
@@ -30,6 +31,7 @@ __all__ = ["MIN_AUDITED", "check_inputs"]
 MIN_AUDITED = 50
 # Members and nonmembers are refused if this share of the records of one side is also on the other.
 _SAME = 0.5
+# The share of one row would have an interval without width.
 _MIN_LABELED = 2
 
 
@@ -142,11 +144,12 @@ def _all_equal(rows: npt.NDArray[Any]) -> bool:
 def _check_rows_of_fits(rows: npt.NDArray[Any], corpus: PublicCorpus, *, fitted: bool, has_decoder: bool) -> None:
     """Refuse sides that no fit could be made of; the fit of the stand-in has half of the public texts on each side."""
     if not fitted:
-        check_distinct(rows, "The audited vectors hold")
-        check_distinct(corpus.vectors, "The public vectors hold")
+        check_distinct(rows, "The audited vectors")
+        check_distinct(corpus.vectors, "The public vectors")
     if corpus.stand_in is not None and corpus.stand_in_fit is None and not has_decoder:
-        reason = ", because its fit has half of them on each side. Leave it out, or give more public texts"
-        check_distinct(corpus.stand_in, "The stand-in holds", needed=2 * MIN_ROWS, reason=reason)
+        reason = "because its fit has half of them on each side"
+        advice = "Leave it out, or give more public texts."
+        check_distinct(corpus.stand_in, "The stand-in", needed=2 * MIN_ROWS, reason=reason, advice=advice)
 
 
 def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents: int, seed: int) -> None:
@@ -169,7 +172,7 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
 
 def _check_curve(leaked: int, public: int) -> None:
     """Refuse a curve of the leak by the number of rows that would have no point."""
-    if max(leaked, public) < 2 * MIN_POINT:
+    if not (point_sizes(leaked, 1) or point_sizes(public, 1)):
         raise InputError(
             f"There are {leaked:,} vectors to audit and {public:,} public texts; halvings needs {2 * MIN_POINT} of one "
             "of them, because an attack with fewer rows than half of that is not tried. Leave it out."
@@ -187,9 +190,7 @@ def _check_records(records: KnownRecords) -> None:
             )
     if records.controls is None:
         return
-    members, controls = np.asarray(records.members), np.asarray(records.controls)
-    pairs = ((members, controls), (controls, members))
-    share = max(shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs)
+    share = largest_shared(np.asarray(records.members), np.asarray(records.controls))
     if share >= _SAME:
         found = "all" if share == 1 else f"about {share:.0%}"
         raise InputError(

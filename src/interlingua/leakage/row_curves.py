@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +15,15 @@ from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
-from interlingua.leakage._checks import check_members
+from interlingua.leakage._points import MIN_ROWS, point_sizes
 from interlingua.leakage._predictions import read_words
 from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 
-__all__ = ["DOCUMENTS", "MIN_ROWS", "RowPoint", "Side", "leak_by_rows", "points_left_out"]
+__all__ = ["DOCUMENTS", "MIN_ROWS", "RowPoint", "Side", "leak_by_rows"]
 
 Side = Literal["leaked", "public"]
-MIN_ROWS = 250
 DOCUMENTS = 1_000
 
 
@@ -94,14 +92,11 @@ def leak_by_rows(
         "leaked": np.random.default_rng(seed).permutation(len(rows)),
         "public": np.random.default_rng(seed + 1).permutation(len(corpus.texts)),
     }
-    if not any(len(rows) // 2 >= MIN_ROWS for rows in order.values()):
+    if not any(point_sizes(len(rows), 1) for rows in order.values()):
         raise InputError(f"Both sides have fewer than {2 * MIN_ROWS} rows; a curve needs more.")
     points = []
     for side in order:
-        for power in range(halvings, 0, -1):
-            count = len(order[side]) >> power
-            if count < MIN_ROWS:
-                continue
+        for count in point_sizes(len(order[side]), halvings):
             some = np.sort(order[side][:count])
             # The last fits have most rows and take longest, so the step is not counted.
             on_step({"step": "point", "rows": count, "all_rows": len(order[side]), "side": side})
@@ -114,29 +109,6 @@ def leak_by_rows(
                 alignment = fit(rows, part.vectors, seed=seed, **_views(part))
             points.append(_point(side, count, alignment, rows, picked, own, truth, seed))  # type: ignore[arg-type]
     return tuple(points)
-
-
-def points_left_out(points: Sequence[RowPoint], halvings: int) -> list[str]:
-    """Return a sentence on the points that were asked for and had too few rows, if there are any.
-
-    Args:
-        points: what :func:`leak_by_rows` returned.
-        halvings: number of points that were asked for on each side.
-
-    Raises:
-        InputError: points of another type.
-    """
-    points = check_members(points, "points", RowPoint, "points, as leak_by_rows returns them,")
-    halvings = check_count(halvings, "halvings")
-    counts = {side: halvings - sum(point.side == side for point in points) for side in get_args(Side)}
-    names = {"leaked": "leaked rows", "public": "public texts"}
-    lacking = [f"{count_of(count, 'point')} of {names[side]}" for side, count in counts.items() if count > 0]
-    if not lacking:
-        return []
-    return [
-        f"The leak by the number of rows lacks {' and '.join(lacking)}, because they would have fewer than {MIN_ROWS} "
-        "rows."
-    ]
 
 
 def _views(corpus: PublicCorpus) -> dict[str, Any]:

@@ -81,6 +81,14 @@ def id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
     """Return a name for the column of ids that no payload column has, whether in upper or in lower case.
 
     It is the name after ``?id=`` in the target's address, or a usual one.
+
+    Args:
+        source: address of the source, for messages.
+        target: address of the target.
+        payload: names of the payload columns.
+
+    Raises:
+        InputError: a payload column has the name after ``?id=``, or all usual names are taken.
     """
     taken = {name.lower() for name in payload}
     named = target.options.get("id")

@@ -113,18 +113,18 @@ class Options:
         self.restrict(source)
         return source.info()
 
-    def _leaves_out_null(self, source: Store) -> bool:
-        return self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
-
     def as_written(self, records: Records) -> Records:
         """Return ids and payload as the target gets them, with the vectors of the source."""
         ids = records.ids.cast("string") if self.ids_as_text else records.ids
         return Records(ids, records.vectors, None if self.drop_payload else records.payload)
 
+    def _leaves_out_null(self, source: Store) -> bool:
+        return self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
+
 
 @dataclass(frozen=True)
 class _TextOptions(Options):
-    """Options of a run that embeds texts: a row has an old vector or not, and any old vector will do."""
+    """Options of a run that embeds texts, which needs no old vectors: rows without one are embedded like the others."""
 
     def restrict(
         self, source: Store, condition: str | None = None, *, skip_null: bool = False, bad_as_nan: bool = False

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,7 @@ class TextEmbedder:
         import pyarrow as pa
 
         names = [] if schema is None else schema.names
-        if self._is_in_documents(names):
+        if schema is not None and self._is_key(schema):
             return
         if schema is None or self.text_column not in names:
             raise InputError(
@@ -128,11 +127,11 @@ class TextEmbedder:
 
         return None if payload is None else pa.table({self.text_column: self._column(payload)})
 
-    def _is_in_documents(self, names: Sequence[str]) -> bool:
-        """Return whether the payload is one column of JSON documents, whose keys are known only when they are read."""
-        from interlingua.stores._documents import JSON_COLUMN
+    def _is_key(self, schema: pa.Schema) -> bool:
+        """Return whether the payload is one column of documents, whose keys are known only when they are read."""
+        from interlingua.stores._documents import JSON_COLUMN, is_json
 
-        return list(names) == [JSON_COLUMN] and self.text_column != JSON_COLUMN
+        return schema.names == [JSON_COLUMN] and self.text_column != JSON_COLUMN and is_json(schema.field(0))
 
     def _texts(self, records: Records) -> pa.Array:
         if records.payload is None:
@@ -140,11 +139,15 @@ class TextEmbedder:
         return self._column(records.payload)
 
     def _column(self, payload: pa.Table) -> pa.Array:
+        """Return the texts of a payload, null where a document has no text under the key."""
         import pyarrow as pa
 
-        if self._is_in_documents(payload.schema.names):
-            documents = (json.loads(text) for text in payload.column(0).to_pylist())
-            values = (document.get(self.text_column) for document in documents)
+        from interlingua.stores._documents import to_documents
+
+        if self._is_key(payload.schema):
+            # What a file holds as JSON need not be an object.
+            documents: list[Any] = to_documents(payload, len(payload), None)
+            values = [each.get(self.text_column) if isinstance(each, dict) else None for each in documents]
             return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
         column = payload.column(self.text_column).combine_chunks()
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -152,7 +152,7 @@ class _Run:
     def refine(
         self, starts: FloatArray, key: Sequence[int], reweighting: Sequence[float], *, settle: bool = False
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the refined maps of starts and their scores; count them and remember the best."""
+        """Return the refined maps [r, w_source, w_target] of starts and their scores [r], and remember the best map."""
         maps, scores = [], []
         # In portions, so that the budget is kept; their size must not depend on the machine.
         for first in range(0, len(starts), self.settings.offspring):
@@ -168,6 +168,7 @@ class _Run:
         return ScoredMap(matrix, float(_scores(self.refinement.spaces, matrix[None])[0]))
 
     def _remember(self, maps: FloatArray, scores: FloatArray) -> None:
+        """Count refined maps and remember the best."""
         top = int(scores.argmax())
         if self.best is None or scores[top] > self.best.score:
             self.best = ScoredMap(maps[top], float(scores[top]))

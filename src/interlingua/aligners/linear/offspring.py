@@ -33,14 +33,14 @@ def merge_offspring(
 ) -> FloatArray:
     """Return ``count`` starts [count, w_source, w_target] of a merge.
 
-    A third of them is near random mixtures of the parents, a third near the consensus of the pool, and a third near its
-    best map; in the first generation all are near mixtures.
+    A third of them is near random mixtures of the parents, a third near the consensus, and a third near the best map.
+    In the first generation, all are near mixtures.
 
     Args:
         parents: [p, w_source, w_target], the maps of the islands.
-        scores: [p], of the parents.
-        consensus: [w_source, w_target], of the latest generations; None in the first one.
-        best: [w_source, w_target], the best map of these generations.
+        scores: [p], their scores.
+        consensus: [w_source, w_target], consensus of the maps of the latest generations; None in the first one.
+        best: [w_source, w_target], the map among them with the best score; None in the first generation.
         count: number of starts.
         rng: decides every random draw.
     """

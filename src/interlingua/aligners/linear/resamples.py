@@ -21,13 +21,15 @@ from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
 __all__ = ["RefinementOnResamples"]
 
 _CLUSTERS = 24
-# Temperatures of the steps on reweighted batches, then of those on uniform batches. Of 16 maps that agreed 0.25 with
-# the right one (500 against 8,000 rows), 20 steps brought as many to more than 0.3 as 40 and 80 did. Maps that settle
-# take more steps of both kinds. Only then do their scores say which of them is better: questions to trivia, islands
-# that agreed 0.44 with the right map were merged to 0.50 with 2 uniform steps and to 0.69 to 0.75 with 15, where
-# refinement takes the right map to 0.76 (benchmarks/notes/fits.md).
-_REWEIGHTED, _REWEIGHTED_SETTLING = (tuple(float(t) for t in np.geomspace(0.07, 0.035, n)) for n in (20, 40))
-_UNIFORM, _UNIFORM_SETTLING = (0.04,) * 2, (0.04,) * 15
+# Highest and lowest temperature of the steps on reweighted batches, and that of those on uniform batches.
+_HIGHEST, _LOWEST, _UNIFORM = 0.07, 0.035, 0.04
+# Numbers of steps on reweighted and on uniform batches. Of 16 maps that agreed 0.25 with the right one (500 against
+# 8,000 rows), 20 steps brought as many to more than 0.3 as 40 and 80 did.
+_STEPS = 20, 2
+# Only maps that have settled have scores that say which of them is better. Between questions and trivia, islands that
+# agreed 0.44 with the right map were merged to 0.50 with 2 uniform steps and to 0.69 to 0.75 with 15. Refinement takes
+# the right map itself to 0.76 (benchmarks/notes/fits.md).
+_STEPS_TO_SETTLE = 40, 15
 _REWEIGHTED_BATCH, _UNIFORM_BATCH = 600, 1000
 # Maps that one thread refines at a time. With one map, threads would wait for the interpreter most of the time.
 _TOGETHER = 4
@@ -73,10 +75,8 @@ class RefinementOnResamples:
             reweighting: exponents of the topic weights, taken in turn.
             settle: take more steps, so that the scores of the maps can be compared; it takes three times as long.
         """
-        reweighted = _REWEIGHTED_SETTLING if settle else _REWEIGHTED
-        uniform = _UNIFORM_SETTLING if settle else _UNIFORM
-        temperatures = reweighted + uniform
-        steps = len(reweighted), len(uniform)
+        steps = _STEPS_TO_SETTLE if settle else _STEPS
+        temperatures = [*np.geomspace(_HIGHEST, _LOWEST, steps[0]).tolist(), *[_UNIFORM] * steps[1]]
 
         def refine(numbers: Sequence[int]) -> FloatArray:
             drawn = [
@@ -96,7 +96,13 @@ class RefinementOnResamples:
     def _draw(
         self, rng: np.random.Generator, exponent: float, steps: tuple[int, int]
     ) -> list[tuple[IntArray, IntArray]]:
-        """Return the row indices of each step of one refinement, reweighted and then uniform, on both sides."""
+        """Return the row indices of each step of one refinement, on the source and on the target side.
+
+        Args:
+            rng: decides every draw.
+            exponent: of the topic weights.
+            steps: numbers of steps on reweighted batches, and on uniform batches after them.
+        """
         batches: tuple[list[IntArray], list[IntArray]] = ([], [])
         for side, labels in zip(batches, self._labels, strict=True):
             n = len(labels)
