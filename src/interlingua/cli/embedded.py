@@ -283,13 +283,14 @@ def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnS
         InputError: the encoder fails, or does not return one vector for each text.
     """
     from interlingua._encoder_pairs import check_one_per_text
+    from interlingua._commands import with_role
     from interlingua.encoders import embed_texts
 
     def embedded(done: int, of: int) -> None:
         on_step({"step": "embedding", "side": side, "name": title, "at": done, "of": of})
 
     embedded(0, len(texts))
-    vectors = np.asarray(embed_texts(encode, texts, embedded))
+    vectors = np.asarray(embed_texts(with_role(encode, side), texts, embedded))
     check_one_per_text(vectors, texts, _owner(side, title))
     return vectors
 
