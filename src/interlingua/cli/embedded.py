@@ -282,8 +282,8 @@ def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnS
     Raises:
         InputError: the encoder fails, or does not return one vector for each text.
     """
-    from interlingua._encoder_pairs import check_one_per_text
     from interlingua._commands import with_role
+    from interlingua._encoder_pairs import check_one_per_text
     from interlingua.encoders import embed_texts
 
     def embedded(done: int, of: int) -> None:
