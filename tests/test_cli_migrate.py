@@ -474,7 +474,7 @@ def test_a_column_beside_the_old_one_is_kept_after_the_switch(
     assert left_out in migrated.err
     finished = run(*command, "--resume")
     assert finished.code == 0, finished.err
-    assert "It was finished before this run; rows that are new or change are copied by --catch-up." in finished.err
+    assert "It was finished before this run. The same command with --catch-up writes rows that are" in finished.err
     execute("delete from items where id = 3")
     caught_up = run(*command, "--catch-up")
     assert "0 rows updated, 0 added, 1 deleted" in caught_up.err
@@ -571,3 +571,13 @@ def test_no_command_reads_the_memory_of_its_process(run: Run, store: Path, words
     ran = run(*words.replace("ADDRESS", "memory://x#c").split())
     assert ran.code == 2
     assert "Name a file or a store on disk or on a server" in ran.err
+
+
+def test_catch_up_is_advised_only_where_the_target_can_catch_up(
+    run: Run, saved: Path, planted: tuple[Rows, Rows], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "old.npy", planted[0][:60])
+    ran = run("migrate", saved, tmp_path / "old.npy", tmp_path / "new.npy", "--journal", tmp_path / "journal")
+    assert ran.code == 0, ran.err
+    assert "to undo, run the same command with --rollback" in ran.err
+    assert "--catch-up" not in ran.err

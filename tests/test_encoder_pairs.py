@@ -314,6 +314,7 @@ def test_a_command_is_stopped_at_the_first_output_that_cannot_be_used(tmp_path: 
         ("bad hf_abcdefghijklmnop", "bad ***"),
         ("key given was hunter2pass", "key given was ***"),
         ("the environment has seven77words", "the environment has ***"),
+        ("Cannot open the model at /x.", "Cannot open the model at /x"),
         ("the token limit is reached in all-MiniLM-L6-v2", "the token limit is reached in all-MiniLM-L6-v2"),
         ("No such file: /models/paraphrase-multilingual-v2", "No such file: /models/paraphrase-multilingual-v2"),
     ],

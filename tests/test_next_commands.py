@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlingua.cli.next_commands import commands_after_fit
+from interlingua.cli.next_commands import commands_after_fit, show_commands
 
 EVALUATE = "interlingua evaluate t OLD_PAIRS.npy NEW_PAIRS.npy"
 
@@ -20,6 +20,14 @@ EVALUATE = "interlingua evaluate t OLD_PAIRS.npy NEW_PAIRS.npy"
             {},
             [
                 "interlingua search t old.npy --query NEW_QUERIES.npy",
+                "interlingua translate t old.npy --out translated.npy",
+            ],
+        ),
+        (
+            "old.npy",
+            {"encoder": True},
+            [
+                "interlingua search t old.npy --text 'A QUERY' --encoder NEW_MODEL",
                 "interlingua translate t old.npy --out translated.npy",
             ],
         ),
@@ -59,3 +67,11 @@ EVALUATE = "interlingua evaluate t OLD_PAIRS.npy NEW_PAIRS.npy"
 )
 def test_commands_after_a_fit(source: str | None, how: dict[str, Any], rest: list[str]) -> None:
     assert commands_after_fit(Path("t"), source, **how) == [EVALUATE, *rest]
+
+
+def test_only_words_of_the_commands_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    show_commands(commands_after_fit(Path("t"), "old.npy", encoder=True))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "without any, leave out the evaluation; NEW_MODEL is the model that was given as --target-encoder. " in said
+    assert "NEW_QUERIES" not in said
+    assert "TARGET is" not in said

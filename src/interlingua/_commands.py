@@ -8,8 +8,8 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import IO
+from dataclasses import dataclass, replace
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from interlingua.core.arguments import read_number
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 
-__all__ = ["CommandEncoder", "masked"]
+__all__ = ["CommandEncoder", "masked", "with_role"]
 
 _NPY = b"\x93NUMPY"
 # Most bytes of the output that are read at a time, of a vector as text, and of what is read of the messages.
@@ -70,9 +70,11 @@ class CommandEncoder:
 
     Attributes:
         words: the program and its arguments.
+        role: which of several encoders it is, for messages, such as ``"target"``.
     """
 
     words: list[str]
+    role: str = ""
 
     def __call__(self, texts: list[str], on_texts: Callable[[int, int], None] | None = None) -> FloatArray:
         """Return the vectors [n, d] of texts.
@@ -81,14 +83,14 @@ class CommandEncoder:
             InputError: the program cannot be run, fails, or writes something else than one vector for each text.
         """
         lines = "".join(" ".join(text.splitlines()) + "\n" for text in texts)
-        program = self.words[0]
+        program = f"The {self.role + ' ' if self.role else ''}encoder's program {self.words[0]}"
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
             given.write(lines.encode())
             given.seek(0)
             try:
                 process = subprocess.Popen(self.words, stdin=given, stdout=subprocess.PIPE, stderr=errors)
             except OSError as error:
-                raise InputError(f"The encoder's program {program} cannot be run ({error.strerror}).") from error
+                raise InputError(f"{program} cannot be run ({error.strerror}).") from error
             fault, rows, ended = None, None, True
             with process:
                 try:
@@ -103,19 +105,21 @@ class CommandEncoder:
         if fault is not None and not ended:
             raise fault
         if process.returncode > 0:
-            reason = f": {masked(said, self.words)[:200]}" if said else ""
-            raise InputError(f"The encoder's program {program} ended with exit code {process.returncode}{reason}.")
+            reason = f": {masked(said, self.words)[:200].rstrip('. ')}" if said else ""
+            raise InputError(f"{program} ended with exit code {process.returncode}{reason}.")
         if fault is not None:
             raise fault
         if process.returncode:
-            raise InputError(f"The encoder's program {program} was ended by signal {-process.returncode}.")
+            raise InputError(f"{program} was ended by signal {-process.returncode}.")
         if rows is None or len(rows) != len(texts):
             found = 0 if rows is None else len(rows)
-            raise InputError(
-                f"The encoder's program {program} wrote {found:,} vectors for {len(texts):,} texts; one per text is "
-                "needed."
-            )
+            raise InputError(f"{program} wrote {found:,} vectors for {len(texts):,} texts; one per text is needed.")
         return rows
+
+
+def with_role(encode: Callable[[list[str]], Any], role: str) -> Callable[[list[str]], Any]:
+    """Return an encoder whose messages say which of several encoders it is; one that is no command as it is."""
+    return replace(encode, role=role) if isinstance(encode, CommandEncoder) else encode
 
 
 def _wait(process: subprocess.Popen[bytes]) -> bool:
@@ -157,9 +161,9 @@ def _read(
             _take(line, rows, program, count)
         read += len(lines)
         if read - len(rows) > count + _BLANK:
-            raise InputError(f"The encoder's program {program} wrote {read - len(rows):,} blank lines among vectors.")
+            raise InputError(f"{program} wrote {read - len(rows):,} blank lines among vectors.")
         if len(rest) > _LONGEST:
-            raise InputError(f"The encoder's program {program} wrote a line of more than {_LONGEST:,} bytes.")
+            raise InputError(f"{program} wrote a line of more than {_LONGEST:,} bytes.")
         if on_texts is not None:
             on_texts(len(rows), count)
         more = next(chunks, b"")
@@ -190,19 +194,16 @@ def _take(line: bytes, rows: list[list[float]], program: str, count: int) -> Non
             raise ValueError("it has no numbers")
     except ValueError as error:
         raise InputError(
-            f"The encoder's program {program} wrote no vector in line {number}; a JSON array or numbers between spaces "
+            f"{program} wrote no vector in line {number}; a JSON array or numbers between spaces "
             "or commas are needed, and nothing else on standard output."
         ) from error
     if rows and len(row) != len(rows[0]):
         raise InputError(
-            f"The encoder's program {program} wrote {len(row)} numbers in line {number} and {len(rows[0])} in line 1; "
+            f"{program} wrote {len(row)} numbers in line {number} and {len(rows[0])} in line 1; "
             "all vectors need one width."
         )
     if number > count:
-        raise InputError(
-            f"The encoder's program {program} wrote more than {count:,} vectors for {count:,} texts; one per text is "
-            "needed."
-        )
+        raise InputError(f"{program} wrote more than {count:,} vectors for {count:,} texts; one per text is needed.")
     rows.append(row)
 
 
@@ -212,7 +213,7 @@ def _read_npy(start: bytes, chunks: Iterator[bytes], program: str, count: int) -
     Raises:
         InputError: a damaged file, or another number of vectors than of texts.
     """
-    damaged = f"The encoder's program {program} wrote a damaged .npy"
+    damaged = f"{program} wrote a damaged .npy"
     written = bytearray(start)
     while len(written) < _HEADER and (chunk := next(chunks, b"")):
         written += chunk
@@ -225,19 +226,17 @@ def _read_npy(start: bytes, chunks: Iterator[bytes], program: str, count: int) -
         raise InputError(f"{damaged} ({error}).") from error
     if len(shape) == 0 or shape[0] != count:
         raise InputError(
-            f"The encoder's program {program} wrote {shape[0] if shape else 0:,} vectors for {count:,} texts; one per "
-            "text is needed."
+            f"{program} wrote {shape[0] if shape else 0:,} vectors for {count:,} texts; one per text is needed."
         )
     if len(shape) != 2 or not 0 < shape[1] <= _MOST_COLUMNS or dtype.kind not in "fiu":  # noqa: PLR2004
         raise InputError(
-            f"The encoder's program {program} wrote an .npy of {dtype} and shape {shape}; a number matrix with a row "
-            "for each text is needed."
+            f"{program} wrote an .npy of {dtype} and shape {shape}; a number matrix with a row for each text is needed."
         )
     needed = header.tell() + shape[0] * shape[1] * dtype.itemsize
     while len(written) <= needed and (chunk := next(chunks, b"")):
         written += chunk
     if len(written) > needed:
-        raise InputError(f"The encoder's program {program} wrote more than one .npy on standard output.")
+        raise InputError(f"{program} wrote more than one .npy on standard output.")
     try:
         return np.asarray(np.load(io.BytesIO(written), allow_pickle=False))
     except (ValueError, EOFError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua._align import align
+from interlingua._commands import with_role
 from interlingua.aligners import check_known_settings, create_aligner
 from interlingua.aligners.base import OnStep, check_on_step
 from interlingua.core.arguments import check_choice, check_count, check_texts, keyword_names, shown
@@ -154,7 +155,7 @@ class EncoderPair:
             def embedded(done: int, of: int, side: str = side) -> None:
                 on_step({"step": "embedding", "side": side, "at": done, "of": of})
 
-            vectors = EmbeddingSpace(embed_texts(encode, self.texts, embedded), name=title).vectors
+            vectors = EmbeddingSpace(embed_texts(with_role(encode, side), self.texts, embedded), name=title).vectors
             check_one_per_text(vectors, self.texts, title)
             spaces.append(EmbeddingSpace(vectors, ids=self.texts, name=name))
             new = [{"step": "embedded", "side": side, "rows": spaces[-1].n, "d": spaces[-1].d}]

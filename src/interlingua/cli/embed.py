@@ -150,7 +150,7 @@ def embed(
                 )
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
     facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
-    show_result(result, facts, watch.seconds, as_json=as_json)
+    show_result(result, facts, watch.seconds, as_json=as_json, appends=new.capabilities.appends)
 
 
 def _open(encoder: str, text_column: str, device: str | None) -> TextEmbedder:

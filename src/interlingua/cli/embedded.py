@@ -282,6 +282,7 @@ def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnS
     Raises:
         InputError: the encoder fails, or does not return one vector for each text.
     """
+    from interlingua._commands import with_role
     from interlingua._encoder_pairs import check_one_per_text
     from interlingua.encoders import embed_texts
 
@@ -289,7 +290,7 @@ def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnS
         on_step({"step": "embedding", "side": side, "name": title, "at": done, "of": of})
 
     embedded(0, len(texts))
-    vectors = np.asarray(embed_texts(encode, texts, embedded))
+    vectors = np.asarray(embed_texts(with_role(encode, side), texts, embedded))
     check_one_per_text(vectors, texts, _owner(side, title))
     return vectors
 

@@ -156,8 +156,8 @@ def _explain(scores: Evaluation) -> list[str]:
             f"{scores.collection.pool:,} rows of SOURCE, as in a search of the migrated collection."
         )
     lines.append(
-        "cosine: of a translation with the real vector; all vectors of a model have something in common, so that "
-        "unrelated texts can have a high one too. centered: the same without what they have in common; unrelated texts "
+        "cosine: of a translation with the real vector. All vectors of a model can share a large mean, so that "
+        "unrelated texts have a high cosine too. centered: the cosine after this mean is subtracted; unrelated texts "
         "have about 0."
     )
     lines.append(f"Top-1 does not say how good searches are. {COMPARE_SEARCHES}")

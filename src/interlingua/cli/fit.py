@@ -336,7 +336,17 @@ def fit(
         (option, each[0]) for option, each in (("--column", columns), ("--key", keys), ("--scale", scales)) if each
     ]
     commands = (
-        [] if failed else commands_after_fit(out, source, where=where, skip_bad=skip_bad, nulls=nulls, layout=layout)
+        []
+        if failed
+        else commands_after_fit(
+            out,
+            source,
+            where=where,
+            skip_bad=skip_bad,
+            nulls=nulls,
+            layout=layout,
+            encoder=target_encoder is not None,
+        )
     )
     if as_json:
         console.emit_json({**result, **used, "written": written, "commands": commands})

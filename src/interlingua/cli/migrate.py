@@ -201,7 +201,13 @@ def migrate(
             _write_report(report, translator, old, fit, facts, seed, options, show)
     if report is not None:
         console.note(f"Wrote {report}")
-    show_result(result, facts | ({"report": str(report)} if report else {}), seconds, as_json=as_json)
+    show_result(
+        result,
+        facts | ({"report": str(report)} if report else {}),
+        seconds,
+        as_json=as_json,
+        appends=new.capabilities.appends,
+    )
 
 
 def _payload_columns(store: Store) -> tuple[str, ...]:

@@ -119,7 +119,9 @@ def flag(option: str, meaning: str, panel: str | None = None) -> Any:
     return typer.Option(option, help=meaning, rich_help_panel=panel)
 
 
-def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, as_json: bool) -> None:
+def show_result(
+    result: Migration, facts: Mapping[str, Any], seconds: float, *, as_json: bool, appends: bool = False
+) -> None:
     """Print what a migration did, and exit with status 1 if its source has changed.
 
     Args:
@@ -127,6 +129,7 @@ def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, 
         facts: the same for JSON.
         seconds: how long the command took.
         as_json: print one object.
+        appends: whether the target only appends rows, so that it cannot catch up.
     """
     changed = bool(result.changed_ids)
     if as_json:
@@ -144,13 +147,22 @@ def show_result(result: Migration, facts: Mapping[str, Any], seconds: float, *, 
         what = "usable vector or text" if "text" in result.plan.origin else "usable vector"
         console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
-    if result.finished_before and not changed:
-        console.note("It was finished before this run; rows that are new or change are copied by --catch-up.")
+    if not changed:
+        said = ["It was finished before this run."] if result.finished_before else []
+        if not appends:
+            said.append("The same command with --catch-up writes rows that are added or change from now on.")
+        if said:
+            console.note(" ".join(said))
     if changed:
         when = "after the migration, which is finished" if result.finished_before else "during the migration"
+        how = (
+            "roll back and start again, because rows of this target cannot be replaced"
+            if appends
+            else "copy these rows by the same command with --catch-up"
+        )
         console.note(
             f"{result.plan.source} changed {when}: {_counts(result)}. {result.changed_ids} lists the "
-            "ids. Stop the writes, then copy these rows by the same command with --catch-up."
+            f"ids. Stop the writes, then {how}."
         )
         raise typer.Exit(1)
 

@@ -22,6 +22,7 @@ def commands_after_fit(
     skip_bad: bool = False,
     nulls: int = 0,
     layout: Sequence[tuple[str, str]] = (),
+    encoder: bool = False,
 ) -> list[str]:
     """Return the commands that measure a translator, search with it, and translate the source.
 
@@ -32,6 +33,8 @@ def commands_after_fit(
         skip_bad: whether rows without a usable vector were left out.
         nulls: number of rows of a store without a vector.
         layout: options that say where the vectors are in a file, with their values.
+        encoder: whether the new model was named, so that it can embed queries. A command is not repeated in the
+            output, because its arguments can hold a key.
     """
     translator, given = quote(str(out)), "OLD.npy" if source in {None, "-"} else str(source)
     # A file that exists is written like any other; an address of a store is migrated.
@@ -39,7 +42,8 @@ def commands_after_fit(
     commands = [f"interlingua evaluate {translator} OLD_PAIRS.npy NEW_PAIRS.npy"]
     if not (skip_bad or read):
         # A search refuses a collection with rows that it cannot rank, and takes no layout of a file.
-        commands.append(f"interlingua search {translator} {quote(given)} --query NEW_QUERIES.npy")
+        queries = "--text 'A QUERY' --encoder NEW_MODEL" if encoder else "--query NEW_QUERIES.npy"
+        commands.append(f"interlingua search {translator} {quote(given)} {queries}")
     if path is None or (skip_bad and not read):
         left_out = " --skip-bad" if skip_bad else " --skip-null" if nulls else ""
         commands.append(
@@ -54,10 +58,14 @@ def commands_after_fit(
 
 def show_commands(commands: Sequence[str]) -> None:
     """Print commands, and what the words in capitals stand for."""
-    console.note(
-        "Next commands. OLD_PAIRS and NEW_PAIRS hold the same texts under both models, row by row, best ones that the "
-        "fit has not read; NEW_QUERIES hold queries that the new model embedded; TARGET is the address of a new "
-        "collection, column or file."
-    )
+    meanings = {
+        "OLD_PAIRS": "OLD_PAIRS and NEW_PAIRS hold the same texts under both models, row by row, best ones that the "
+        "fit has not read; without any, leave out the evaluation",
+        "NEW_QUERIES": "NEW_QUERIES hold queries that the new model embedded",
+        "NEW_MODEL": "NEW_MODEL is the model that was given as --target-encoder",
+        "TARGET": "TARGET is the address of a new collection, column or file",
+    }
+    used = [said for word, said in meanings.items() if any(word in command for command in commands)]
+    console.note(f"Next commands. {'; '.join(used)}.")
     for command in commands:
         console.note(f"  {command}")

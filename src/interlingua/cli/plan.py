@@ -29,8 +29,8 @@ def plan(
 ) -> None:
     """Look at a collection and say what to do with it.
 
-    Prints what it holds, whether it holds vectors of two models, which way to the new model fits, the next commands,
-    and what a fit costs on this machine. Nothing is written.
+    Prints what it holds, whether it holds vectors of two models, which route to the new model to take, the next
+    commands, and what a fit costs on this machine. Nothing is written.
     """
     from interlingua._plan import plan as make_plan
 

@@ -125,8 +125,8 @@ def failure_causes(card: Mapping[str, Any]) -> list[str]:
 def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
     """Return a sentence for each space that looks reduced by PCA, by side, and what is noticed there."""
     sentences = {
-        "clusters": "This matters only if vectors of another model of this width that was reduced too could be given "
-        "to the translator by mistake: of batches of 50 rows and more of them, most are refused or warned of, but not "
+        "clusters": "This matters only if the translator could be given, by mistake, vectors of another model of this "
+        "width that were reduced too. Of batches of at least 50 such rows, it refuses most or warns of them, but not "
         "all.",
         "none": "Vectors of another model of this width that were reduced too are not noticed, because the fit had too "
         "few rows for this check.",

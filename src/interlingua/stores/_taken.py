@@ -17,5 +17,5 @@ def taken_error(target: Store, spec: Spec) -> OutputExistsError:
     return OutputExistsError(
         f"{target.url}: {name!r} exists. A vector can be added to an existing collection only if that collection is "
         "the source, because vectors of another source belong to other rows. Choose a name that does not exist instead "
-        f"of {name!r}."
+        f"of {name!r}. If an earlier migration made it, use its journal to resume it, catch up or roll it back."
     )
