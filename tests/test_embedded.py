@@ -124,6 +124,27 @@ def test_public_texts_are_the_target_and_its_views(
     assert str(place / "embed-first") not in saved
 
 
+def test_arguments_of_encoders_may_be_addresses_and_keys_and_are_repeated_nowhere(
+    run: Run, place: Path, command: Callable[..., str], given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    secret = shlex.join(["--url", "https://me:hunter2@host/v1", "--api-key=hunter2", "token=hunter2", "jdbc:hunter2"])
+    target, view = (f"{command(which)} {secret}" for which in ("target", "first"))
+    encoders = ("--target-encoder", target, f"--view-encoder={view}")
+    ran = fit_of_texts(run, place, *encoders, "--allow-failed", "--log", place / "log.jsonl")
+    assert ran.code == 0, ran.err
+    written = [ran.out, ran.err, *(file.read_text("utf-8", "replace") for file in (place / "t").iterdir())]
+    assert not any("hunter2" in text for text in [*written, (place / "log.jsonl").read_text()])
+    (place / "lengths.py").write_text("import sys\nfor line in sys.stdin:\n    print(len(line), 1, 2)\n")
+    lengths = f"command:{shlex.join([sys.executable, 'lengths.py'])} {secret}"
+    ran = run("embed", "target.parquet", "new.parquet", "--text-column", "body", "--encoder", lengths)
+    assert ran.code == 0, ran.err
+    files = [file.read_bytes() for file in place.glob("*") if file.is_file()]
+    assert not any(b"hunter2" in content for content in [*files, ran.err.encode()])
+    ran = run("audit", "--encoder", view, "--json")
+    assert "An address is neither a path nor" in ran.json["error"]
+
+
 def test_the_translator_of_public_texts_is_right_and_the_report_names_them(
     run: Run, place: Path, planted: tuple[Rows, Rows], command: Callable[..., str]
 ) -> None:
