@@ -346,6 +346,10 @@ def test_two_programs_of_one_name_have_names_of_their_own(
 
 
 REFUSED = [
+    ("narrow.npy {target} --texts texts.txt", "source has 6 columns; without pairs .* no text was embed"),
+    ("narrow.npy target.parquet {view} --text-column body", "source has 6 columns; without pairs"),
+    ("source.npy target.parquet {view} --text-column body --rows 50", "source has 50 rows; without pairs at"),
+    ("source.npy short.parquet {view} --text-column body", "target has 40 rows; without pairs at least"),
     ("source.npy target.npy {view}", "target.npy has no other column than its vectors and ids. Give TARGET with its"),
     ("source.npy target.parquet {view}", "target.parquet has no column 'text'; its columns are body. Name the one"),
     ("source.npy {view}", "SOURCE and TARGET are needed, the vectors of two encoders"),
@@ -395,6 +399,8 @@ def test_what_has_no_meaning_is_refused_before_an_encoder_runs(
         pytest.importorskip("matplotlib")
     monkeypatch.chdir(place)
     (place / "few.txt").write_text("a\nb\nc\n")
+    np.save("narrow.npy", np.random.default_rng(0).standard_normal((N, 6)))
+    write_target(place / "short.parquet", np.load("target.npy")[:40], TEXTS[:40])
     address = f"file://{place}/target.parquet?id=id"
     same = command("target")
     words = typed.format(
