@@ -356,6 +356,14 @@ def test_a_damaged_npy_of_a_command_is_refused(tmp_path: Path) -> None:
         command_encoder(shlex.join([sys.executable, str(path)]))(["a"])
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_become_infinity_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "large.py"
+    path.write_text("print('1e300 -1e300 1')")
+    rows = command_encoder(shlex.join([sys.executable, str(path)]))(["a"])
+    np.testing.assert_array_equal(rows, [[np.inf, -np.inf, 1]])
+
+
 def test_arguments_of_a_command_name_no_space(command: Callable[..., str]) -> None:
     assert encoder_title("command:/opt/bin/embed --key s3cret") == "command embed"
     assert encoder_title("all-MiniLM-L6-v2@abc") == "all-MiniLM-L6-v2@abc"

@@ -168,7 +168,9 @@ def _read(
             _take(rest, rows, program, count)
             break
         rest += more
-    return np.array(rows, np.float32)
+    # What float32 cannot hold becomes infinity, which whoever takes the vectors refuses.
+    with np.errstate(over="ignore"):
+        return np.array(rows, np.float32)
 
 
 def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:

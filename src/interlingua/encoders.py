@@ -142,8 +142,8 @@ def _words(command: str) -> list[str]:
     if _ASSIGNMENT.match(words[0]):
         name = words[0].partition("=")[0]
         raise InputError(
-            f"The encoder's command begins with {name}=, and no shell reads it. Set {name} in the environment, and write "
-            "command:PROGRAM ARGUMENTS."
+            f"The encoder's command begins with {name}=, and no shell reads it. Set {name} in the environment, and "
+            "write command:PROGRAM ARGUMENTS."
         )
     return words
 
@@ -178,8 +178,8 @@ def sentence_encoder(
     max_tokens = None if max_tokens is None else check_count(max_tokens, "max_tokens", minimum=1)
     if name.startswith(_COMMAND):
         raise InputError(
-            "The encoder is a command, and a sentence-transformers folder or name is needed here. Embed the texts with the "
-            "command beforehand, and give the vectors."
+            "The encoder is a command, and a sentence-transformers folder or name is needed here. Embed the texts with "
+            "the command beforehand, and give the vectors."
         )
     module = require("sentence_transformers", "encoder")
     try:
