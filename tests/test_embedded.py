@@ -377,8 +377,11 @@ REFUSED = [
         "--view-encoder has no effect with --source-encoder",
     ),
     ("source.npy {target} --texts texts.txt --text-column x", "--text-column has no effect: a .txt file has no column"),
-    ("source.npy {target} --texts few.txt", "3 texts were given, of which 3 are different and not blank; at least 200"),
+    ("source.npy {target} --texts few.txt", "There are 3 texts, of which 3 are different and not blank; at least 200"),
     ("source.npy {target} --texts texts.txt --sample 100", "sample is 100; "),
+    ("source.npy {target} --texts nq --sample 100", "sample is 100; "),
+    ("--source-encoder command:cat {target} --texts nq --sample 100", "sample is 100; "),
+    ("source.npy {target} --texts one.txt", "There is 1 text, of which 1 is different and not blank; at least 200 are"),
     ("source.npy {target} --texts texts.txt --column a --column b", "--column was given 2 times, and SOURCE is the"),
     ("source.npy {target} --texts texts.txt --report r.html --show a --show b", "--show was given 2 times, and SOURCE"),
     ("source.npy --target-encoder command:no-such-program --texts texts.txt", "program no-such-program does not exist"),
@@ -399,6 +402,7 @@ def test_what_has_no_meaning_is_refused_before_an_encoder_runs(
         pytest.importorskip("matplotlib")
     monkeypatch.chdir(place)
     (place / "few.txt").write_text("a\nb\nc\n")
+    (place / "one.txt").write_text("a\n")
     np.save("narrow.npy", np.random.default_rng(0).standard_normal((N, 6)))
     write_target(place / "short.parquet", np.load("target.npy")[:40], TEXTS[:40])
     address = f"file://{place}/target.parquet?id=id"

@@ -67,13 +67,13 @@ class Embedding:
             InputError: texts or an encoder that cannot be used.
             MissingExtraError: an encoder needs sentence-transformers, which is not installed.
         """
-        from interlingua._encoder_pairs import SAMPLE, DrawnTexts
+        from interlingua._encoder_pairs import SAMPLE, DrawnTexts, check_sample
         from interlingua.encoders import encoder_title, open_encoder
 
         drawn, target = None, None
         views: dict[str, Encode] = {}
         if self.texts is not None:
-            size = SAMPLE if sample is None else sample
+            size = check_sample(SAMPLE if sample is None else sample)
             with console.working("Reading", record):
                 drawn = DrawnTexts.of(read_public_texts(self.texts, self.column, size), sample=size, seed=seed)
         if self.target is not None or self.views:
