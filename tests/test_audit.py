@@ -511,6 +511,8 @@ def test_true_labels_that_no_attacked_row_has_are_refused_before_the_fits(world:
     for documents, count in ((60, "Of the 60 rows that are attacked, 0 have"), (N, "Of the 1,200 rows .*, 1 has")):
         with pytest.raises(InputError, match=f"{count} a true label that is among those to infer; at least 2 are"):
             world.audit(labels=labels, truth=rare, documents=documents)
+    with pytest.raises(InputError, match="Of the 1 row that is attacked, 0 have a true label"):
+        world.audit(labels=labels, truth=rare, documents=1)
     with pytest.raises(InputError, match="Of the 1,200 rows that are attacked, 1 has a true label"):
         check_inputs(world.vectors, world.corpus, labels=labels, truth=rare)
 
@@ -537,6 +539,18 @@ def test_points_of_a_curve_that_have_too_few_rows_are_said(world: World) -> None
 def test_a_label_without_text_is_refused() -> None:
     with pytest.raises(InputError, match="Row 1 of the corpus has a blank label; give a row without a label no label"):
         Labels.of_corpus(np.eye(3), [["a"], ["a", " "], []], min_documents=1)
+    with pytest.raises(
+        InputError, match=r"Label 1 \(counted from 0\) is blank; leave it out, together with its vector"
+    ):
+        Labels(("a", " "), np.eye(2))
+
+
+def test_a_label_whose_vector_is_not_finite_is_refused() -> None:
+    rows = np.eye(2)
+    rows[1, 0] = np.nan
+    for vectors in (rows, np.stack([np.eye(2), rows])):
+        with pytest.raises(InputError, match="The vector of the label 'b' holds NaN or infinity; give the label anoth"):
+            Labels(("a", "b"), vectors)
 
 
 def test_public_texts_that_no_decoder_can_be_fitted_with_are_refused_before_the_fits(world: World) -> None:

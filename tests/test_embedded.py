@@ -124,6 +124,27 @@ def test_public_texts_are_the_target_and_its_views(
     assert str(place / "embed-first") not in saved
 
 
+def test_arguments_of_encoders_may_be_addresses_and_keys_and_are_repeated_nowhere(
+    run: Run, place: Path, command: Callable[..., str], given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    secret = shlex.join(["--url", "https://me:hunter2@host/v1", "--api-key=hunter2", "token=hunter2", "jdbc:hunter2"])
+    target, view = (f"{command(which)} {secret}" for which in ("target", "first"))
+    encoders = ("--target-encoder", target, f"--view-encoder={view}")
+    ran = fit_of_texts(run, place, *encoders, "--allow-failed", "--log", place / "log.jsonl")
+    assert ran.code == 0, ran.err
+    written = [ran.out, ran.err, *(file.read_text("utf-8", "replace") for file in (place / "t").iterdir())]
+    assert not any("hunter2" in text for text in [*written, (place / "log.jsonl").read_text()])
+    (place / "lengths.py").write_text("import sys\nfor line in sys.stdin:\n    print(len(line), 1, 2)\n")
+    lengths = f"command:{shlex.join([sys.executable, 'lengths.py'])} {secret}"
+    ran = run("embed", "target.parquet", "new.parquet", "--text-column", "body", "--encoder", lengths)
+    assert ran.code == 0, ran.err
+    files = [file.read_bytes() for file in place.glob("*") if file.is_file()]
+    assert not any(b"hunter2" in content for content in [*files, ran.err.encode()])
+    ran = run("audit", "--encoder", view, "--json")
+    assert "An address is neither a path nor" in ran.json["error"]
+
+
 def test_the_translator_of_public_texts_is_right_and_the_report_names_them(
     run: Run, place: Path, planted: tuple[Rows, Rows], command: Callable[..., str]
 ) -> None:
@@ -333,6 +354,10 @@ def test_two_programs_of_one_name_have_names_of_their_own(
 
 
 REFUSED = [
+    ("narrow.npy {target} --texts texts.txt", "source has 6 columns; without pairs .* no text was embed"),
+    ("narrow.npy target.parquet {view} --text-column body", "source has 6 columns; without pairs"),
+    ("source.npy target.parquet {view} --text-column body --rows 50", "source has 50 rows; without pairs at"),
+    ("source.npy short.parquet {view} --text-column body", "target has 40 rows; without pairs at least"),
     ("source.npy target.npy {view}", "target.npy has no other column than its vectors and ids. Give TARGET with its"),
     ("source.npy target.parquet {view}", "target.parquet has no column 'text'; its columns are body. Name the one"),
     ("source.npy {view}", "SOURCE and TARGET are needed, the vectors of two encoders"),
@@ -360,8 +385,11 @@ REFUSED = [
         "--view-encoder has no effect with --source-encoder",
     ),
     ("source.npy {target} --texts texts.txt --text-column x", "--text-column has no effect: a .txt file has no column"),
-    ("source.npy {target} --texts few.txt", "3 texts were given, of which 3 are different and not blank; at least 200"),
+    ("source.npy {target} --texts few.txt", "There are 3 texts, of which 3 are different and not blank; at least 200"),
     ("source.npy {target} --texts texts.txt --sample 100", "sample is 100; "),
+    ("source.npy {target} --texts nq --sample 100", "sample is 100; "),
+    ("--source-encoder command:cat {target} --texts nq --sample 100", "sample is 100; "),
+    ("source.npy {target} --texts one.txt", "There is 1 text, of which 1 is different and not blank; at least 200 are"),
     ("source.npy {target} --texts texts.txt --column a --column b", "--column was given 2 times, and SOURCE is the"),
     ("source.npy {target} --texts texts.txt --report r.html --show a --show b", "--show was given 2 times, and SOURCE"),
     ("source.npy --target-encoder command:no-such-program --texts texts.txt", "program no-such-program does not exist"),
@@ -382,6 +410,9 @@ def test_what_has_no_meaning_is_refused_before_an_encoder_runs(
         pytest.importorskip("matplotlib")
     monkeypatch.chdir(place)
     (place / "few.txt").write_text("a\nb\nc\n")
+    (place / "one.txt").write_text("a\n")
+    np.save("narrow.npy", np.random.default_rng(0).standard_normal((N, 6)))
+    write_target(place / "short.parquet", np.load("target.npy")[:40], TEXTS[:40])
     address = f"file://{place}/target.parquet?id=id"
     same = command("target")
     words = typed.format(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from command_line import Run
 from interlingua._encoder_pairs import check_collection
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
-from interlingua.encoders import command_encoder, encoder_title, open_encoder, with_task
+from interlingua.encoders import command_encoder, encoder_title, open_encoder, sentence_encoder, with_task
 
 D_SOURCE, D_TARGET, N = 24, 16, 400
 Encode = Callable[[list[str]], npt.NDArray[Any]]
@@ -331,11 +332,37 @@ def test_what_looks_like_a_secret_in_the_last_words_of_a_command_is_masked(
     assert str(caught.value).endswith(f"exit code 1: {shown}.")
 
 
+def test_a_secret_that_a_command_gets_as_a_variable_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(il.InputError, match=r"begins with API_KEY=, and no shell reads it\. Set API_KEY in") as caught:
+        command_encoder("API_KEY=hunter2 python embed.py")
+    assert "hunter2" not in str(caught.value)
+    path = tmp_path / "failing.py"
+    path.write_text("import os, sys\nsys.exit('refused ' + os.environ['API_KEY'])\n")
+    if shutil.which("env") is None:
+        pytest.skip("there is no program env")
+    with pytest.raises(il.InputError, match=r"exit code 1: refused \*\*\*\.$"):
+        command_encoder(shlex.join(["env", "API_KEY=swordfish", sys.executable, str(path)]))(["a"])
+
+
+def test_a_command_where_only_a_model_can_be_used_is_refused_and_not_repeated() -> None:
+    with pytest.raises(il.InputError, match="The encoder is a command, and a sentence-transformers folder") as caught:
+        sentence_encoder("command:embed --key hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_damaged_npy_of_a_command_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "damaged.py"
     path.write_text("import sys; sys.stdout.buffer.write(b'\\x93NUMPY and no more')")
     with pytest.raises(il.InputError, match="wrote a damaged .npy"):
         command_encoder(shlex.join([sys.executable, str(path)]))(["a"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_become_infinity_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "large.py"
+    path.write_text("print('1e300 -1e300 1')")
+    rows = command_encoder(shlex.join([sys.executable, str(path)]))(["a"])
+    np.testing.assert_array_equal(rows, [[np.inf, -np.inf, 1]])
 
 
 def test_arguments_of_a_command_name_no_space(command: Callable[..., str]) -> None:

@@ -57,6 +57,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_text(tmp_path: Path) -> None:
         assert read_texts(path) == TEXTS
 
 
+def test_the_first_bytes_that_are_not_utf_8_are_placed_in_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    # Longer than the parts in which a stream decodes a file.
+    path.write_bytes(b"a line of text\n" * 3_000 + "caf\xe9 noir\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"not UTF-8 text \(.* at byte 45,003, in line 3,001\); convert it"):
+        read_texts(path)
+
+
 def test_unusable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_texts(tmp_path / "a.txt")

@@ -53,7 +53,8 @@ def masked(text: str, words: list[str]) -> str:
     known = [value for name, value in os.environ.items() if re.search(_SECRET_NAME, name, re.IGNORECASE)]
     for option, value in zip(words, [*words[1:], ""], strict=True):
         name, equals, rest = option.partition("=")
-        if name.startswith("-") and re.search(_SECRET_NAME, name, re.IGNORECASE):
+        # As --key VALUE, --key=VALUE, or KEY=VALUE after the program env.
+        if (equals or name.startswith("-")) and re.search(_SECRET_NAME, name, re.IGNORECASE):
             known.append(rest if equals else value)
     for value in known:
         # Short values, such as 1 of TOKENIZERS_PARALLELISM, are parts of other words.
@@ -171,7 +172,9 @@ def _read(
             _take(rest, rows, program, count)
             break
         rest += more
-    return np.array(rows, np.float32)
+    # What float32 cannot hold becomes infinity, which whoever takes the vectors refuses.
+    with np.errstate(over="ignore"):
+        return np.array(rows, np.float32)
 
 
 def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:

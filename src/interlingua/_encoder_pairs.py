@@ -16,6 +16,7 @@ from interlingua.core.arguments import check_choice, check_count, check_texts, k
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.wording import count_of
 from interlingua.encoders import Encode, embed_texts, encoder_title, open_encoder
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "align_encoders",
     "check_method",
     "check_one_per_text",
+    "check_sample",
 ]
 
 # Texts that are embedded by default: between 3,000 and 10,000, where recall at 10 grows by at most 0.04
@@ -71,15 +73,16 @@ class DrawnTexts:
         Raises:
             InputError: too few different texts.
         """
-        sample = check_count(sample, "sample", minimum=_MIN_TEXTS)
+        sample = check_sample(sample)
         given = check_texts(texts, "texts")
         different = list(
             dict.fromkeys(line for line in (" ".join(text.splitlines()).strip() for text in given) if line)
         )
         if len(different) < _MIN_TEXTS:
+            verbs = ["is" if len(each) == 1 else "are" for each in (given, different)]
             raise InputError(
-                f"{len(given):,} texts were given, of which {len(different):,} are different and not blank; at least "
-                f"{_MIN_TEXTS} are needed, and {SAMPLE:,} are better."
+                f"There {verbs[0]} {count_of(len(given), 'text')}, of which {len(different):,} {verbs[1]} different "
+                f"and not blank; at least {_MIN_TEXTS} are needed, and {SAMPLE:,} are better."
             )
         rng = np.random.default_rng(check_count(seed, "seed"))
         drawn = np.sort(rng.permutation(len(different))[:sample]).tolist()
@@ -263,6 +266,11 @@ def check_one_per_text(vectors: Sized, texts: Sized, title: str) -> None:
     """
     if len(vectors) != len(texts):
         raise InputError(f"{title}: {len(vectors):,} for {len(texts):,} texts; one per text is needed.")
+
+
+def check_sample(sample: Any) -> int:
+    """Return the most texts to embed, or refuse fewer than are needed, before any text is read."""
+    return check_count(sample, "sample", minimum=_MIN_TEXTS)
 
 
 def check_method(method: Any) -> None:

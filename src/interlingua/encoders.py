@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ Encode = Callable[[list[str]], Any]
 OnTexts = Callable[[int, int], None]
 
 _COMMAND = "command:"
+# A variable before a program, which only a shell would set.
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _TASKS = ("query", "document")
 # Windows writes paths with backslashes, which a shell of POSIX would read as escapes.
 _BACKSLASH_ESCAPES = os.name != "nt"
@@ -136,6 +139,12 @@ def _words(command: str) -> list[str]:
         raise InputError(f"The encoder's command cannot be read ({error}); quote it as for a shell.") from error
     if not words:
         raise InputError("The encoder's command is empty; write command:PROGRAM ARGUMENTS.")
+    if _ASSIGNMENT.match(words[0]):
+        name = words[0].partition("=")[0]
+        raise InputError(
+            f"The encoder's command begins with {name}=, and no shell reads it. Set {name} in the environment, and "
+            "write command:PROGRAM ARGUMENTS."
+        )
     return words
 
 
@@ -167,6 +176,11 @@ def sentence_encoder(
     revision = None if revision is None else check_text(revision, "revision")
     device = None if device is None else check_text(device, "device")
     max_tokens = None if max_tokens is None else check_count(max_tokens, "max_tokens", minimum=1)
+    if name.startswith(_COMMAND):
+        raise InputError(
+            "The encoder is a command, and a sentence-transformers folder or name is needed here. Embed the texts with "
+            "the command beforehand, and give the vectors."
+        )
     module = require("sentence_transformers", "encoder")
     try:
         model = module.SentenceTransformer(name, revision=revision, device=device, trust_remote_code=False)

@@ -55,6 +55,10 @@ _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 # Options whose values are free text, even if they look like an address.
 _FREE_TEXT = ("--where", "--target-where", "--set", "--authorized-by")
+# Options whose value may be a program with arguments, such as the address of a service or a key. The commands that take
+# programs, beside --encoder, repeat only the name of a program.
+_PROGRAMS = ("--source-encoder", "--target-encoder", "--view-encoder", "--rerank")
+_WITH_PROGRAMS = ("embed", "search")
 
 # What is needed, by the kind of the error that pydantic raises, with which typer checks values from version 0.29 on.
 _NEEDED = {
@@ -218,6 +222,9 @@ def _check_addresses(typed: Sequence[str]) -> None:
     for previous, argument in zip(["", *typed], typed, strict=False):
         name, _, value = argument.partition("=") if argument.startswith("--") else (previous, "", argument)
         if name in _FREE_TEXT or not re.search("[:=@\uff1a\uff1d%]", value):
+            continue
+        takes_program = name in _PROGRAMS or (name == "--encoder" and typed[0] in _WITH_PROGRAMS)
+        if takes_program and value.startswith("command:"):
             continue
         from interlingua.stores._url import check_no_secret
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.base import insufficient_rows_reason
 from interlingua.aligners.usable import UsableInputs
 from interlingua.cli import console, inputs
 from interlingua.cli.encoders import read_public_texts
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from interlingua.cli.fit_rows import FitRows
     from interlingua.core.alignment import Alignment
     from interlingua.core.callbacks import OnStep
+    from interlingua.core.spaces import EmbeddingSpace
     from interlingua.encoders import Encode
 
 __all__ = ["Embedding", "LoadedEncoders", "embedding_of"]
+
+# Methods that refuse sides with too few rows or columns; auto is linear where there are views or no pairs.
+_NEED_ROWS = ("auto", "linear", "adversarial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +67,13 @@ class Embedding:
             InputError: texts or an encoder that cannot be used.
             MissingExtraError: an encoder needs sentence-transformers, which is not installed.
         """
-        from interlingua._encoder_pairs import SAMPLE, DrawnTexts
+        from interlingua._encoder_pairs import SAMPLE, DrawnTexts, check_sample
         from interlingua.encoders import encoder_title, open_encoder
 
         drawn, target = None, None
         views: dict[str, Encode] = {}
         if self.texts is not None:
-            size = SAMPLE if sample is None else sample
+            size = check_sample(SAMPLE if sample is None else sample)
             with console.working("Reading", record):
                 drawn = DrawnTexts.of(read_public_texts(self.texts, self.column, size), sample=size, seed=seed)
         if self.target is not None or self.views:
@@ -94,7 +99,15 @@ class LoadedEncoders:
     views: Mapping[str, Encode]
 
     def embed(
-        self, read: FitRows, source: str, *, name: str | None, with_ids: bool, skip_bad: bool, record: EventLog
+        self,
+        read: FitRows,
+        source: str,
+        *,
+        name: str | None,
+        with_ids: bool,
+        skip_bad: bool,
+        method: str,
+        record: EventLog,
     ) -> FitRows:
         """Return what a fit is given, with the target and the views that the encoders make, if there are any.
 
@@ -104,16 +117,18 @@ class LoadedEncoders:
             name: of the target space.
             with_ids: name the rows of the target by their texts, for a report.
             skip_bad: leave out texts of which an encoder makes no vector that can be used.
+            method: of ``--method``.
             record: the log of events.
 
         Raises:
-            InputError: vectors of an encoder that cannot be used.
+            InputError: rows that the method could not use, or vectors of an encoder that cannot be used.
         """
         from interlingua.core.spaces import EmbeddingSpace
 
         texts = (read.texts or []) if self.drawn is None else self.drawn.texts
         if self.target is None and not self.views:
             return read
+        _check_sizes(read.spaces, method)
         usable, made = np.ones(len(texts), bool), dict[str, npt.NDArray[Any]]()
         with console.show_progress(f"Embedding {len(texts):,} texts", record=record) as show:
             on_step = Timed(show)
@@ -270,6 +285,20 @@ def _check_method(method: str, *, makes_target: bool, has_views: bool) -> None:
             f"--view-encoder makes views of the target, and --method {method} uses none. Leave --view-encoder out, or "
             "choose the method linear."
         )
+
+
+def _check_sizes(spaces: Sequence[EmbeddingSpace], method: str) -> None:
+    """Refuse sides that a method would refuse, before texts are embedded for it.
+
+    Raises:
+        InputError: too few rows or columns.
+    """
+    if method not in _NEED_ROWS:
+        return
+    for side, space in zip(inputs.SIDES, spaces, strict=False):
+        reason = insufficient_rows_reason(side, space.vectors)
+        if reason:
+            raise InputError(f"{reason} Give more of them; no text was embedded.")
 
 
 def _owner(side: str, title: str) -> str:

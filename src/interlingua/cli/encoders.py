@@ -155,7 +155,7 @@ def fit_encoders(
     elif assignments or settings:
         option = "--set" if assignments else "--settings"
         raise InputError(f"{option} needs --method ridge or procrustes together with --source-encoder.")
-    sample = pairs.SAMPLE if sample is None else sample
+    sample = pairs.check_sample(pairs.SAMPLE if sample is None else sample)
     with console.working("Reading", record):
         texts = read_public_texts(str(options["--texts"]), options["--text-column"], sample)
         read = [

@@ -313,7 +313,8 @@ def fit(
                 inputs.check_different([(str(file.path), space.vectors) for file, space in rows_of])
                 note_rows(read.used, dict(zip(sides, files, strict=True)))
                 is_named = report is not None
-                read = loaded.embed(read, source, name=target_name, with_ids=is_named, skip_bad=skip_bad, record=record)
+                how: dict[str, Any] = {"with_ids": is_named, "skip_bad": skip_bad, "method": method}
+                read = loaded.embed(read, source, name=target_name, record=record, **how)
                 spaces, used = read.spaces, read.used
                 sides = sides if target is not None else list(inputs.SIDES)
                 # The limit of `align` itself would cut what --rows asks for.

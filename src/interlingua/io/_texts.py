@@ -52,7 +52,7 @@ def _values(path: Path, column: str) -> Iterator[Any]:
             with path.open(encoding="utf-8-sig") as stream:
                 yield from (line.rstrip("\r\n") for line in stream)
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error
+            raise InputError(f"{path} is not UTF-8 text ({_first_fault(path) or error.reason}); convert it.") from error
     elif name.endswith((".jsonl", ".jsonl.gz")):
         from interlingua.io._jsonl import json_lines
 
@@ -66,6 +66,22 @@ def _values(path: Path, column: str) -> Iterator[Any]:
         yield from column_values(path, column)
     else:
         raise InputError(f"{path} has extension '{path.suffix}'; texts are read from {EXTENSIONS}.")
+
+
+def _first_fault(path: Path) -> str:
+    """Return the reason and the place of the first bytes of a file that are no UTF-8.
+
+    A stream decodes a file in parts, and its error counts from the start of a part.
+    """
+    before = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"{error.reason} at byte {before + error.start:,}, in line {number:,}"
+            before += len(line)
+    return ""
 
 
 def _text(path: Path, row: int, value: Any) -> str:

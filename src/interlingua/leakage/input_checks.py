@@ -163,10 +163,11 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
     attacked = attacked_rows(len(known), documents, seed)
     found = sum(known[row] for row in attacked)
     if found < _MIN_LABELED:
+        verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"
         raise InputError(
-            f"Of the {count_of(len(attacked))} that are attacked, {found} {'has' if found == 1 else 'have'} a true "
-            f"label that is among those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents "
-            "or leave the true labels out."
+            f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found} {verbs[1]} a true label that is among "
+            f"those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents or leave the true "
+            "labels out."
         )
 
 

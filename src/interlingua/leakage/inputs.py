@@ -148,7 +148,7 @@ class Labels:
     """Labels to infer: their names, and their vectors [l, d] or [t, l, d] in the auditor's space.
 
     Raises:
-        InputError: not one vector per name, or a name that repeats.
+        InputError: not one vector per name, a vector that is not finite, or a name that repeats or is blank.
     """
 
     names: tuple[str, ...]
@@ -159,6 +159,16 @@ class Labels:
         if layers.dtype.kind not in "fiu" or layers.ndim not in (2, 3):
             raise InputError(f"the labels have shape {layers.shape}; numbers [l, d] or [t, l, d] are needed.")
         check_one_each(layers.shape[-2], "label vectors", len(names), "names")
+        finite = np.isfinite(layers).all(axis=-1)
+        unusable = np.flatnonzero(~(finite if finite.ndim == 1 else finite.all(axis=0)))
+        if len(unusable):
+            raise InputError(
+                f"The vector of the label {names[unusable[0]]!r} holds NaN or infinity; give the label another vector, "
+                "or leave it out."
+            )
+        blank = next((number for number, name in enumerate(names) if not name.strip()), None)
+        if blank is not None:
+            raise InputError(f"Label {blank} (counted from 0) is blank; leave it out, together with its vector.")
         twice = next((name for name, count in Counter(names).items() if count > 1), None)
         if twice is not None:
             raise InputError(f"The label {twice!r} is named twice; give one vector of each label.")
