@@ -122,7 +122,8 @@ def test_a_saved_translator_keeps_the_clusters(translator: Translator, alignment
         assert np.array_equal(kept.clusters, own.clusters)
     text = (translator.save(tmp_path / "t") / "README.md").read_text()
     assert (
-        "- The source vectors look reduced by PCA. This matters only if vectors of another model of this width" in text
+        "- The source vectors look reduced by PCA. This matters only if the translator could be given, by mistake"
+        in text
     )
 
 
