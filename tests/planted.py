@@ -45,6 +45,15 @@ def encode(content: Rows, d: int, rng: np.random.Generator, *, noise: float = 0.
     return np.asarray(rows + noise / np.sqrt(d) * rng.standard_normal(rows.shape), np.float32)
 
 
+def spaces_with_views(n: int, m: int) -> dict[str, Rows]:
+    """Embed n texts as ``source``, and m others by three noisy models as ``target``, ``first`` and ``second``."""
+    rng = np.random.default_rng(0)
+    content = topics(n + m, 10, rng)
+    source = encode(content, 14, rng, noise=0.2)[:n]
+    target, first, second = (encode(content, d, rng, noise=0.4)[n:] for d in (12, 16, 9))
+    return {"source": source, "target": target, "first": first, "second": second}
+
+
 def unpaired(widths: Mapping[str, int], rng: np.random.Generator) -> dict[str, Rows]:
     """Embed disjoint rows of one content, 300 in all, in a space of each name and width."""
     content = topics(300, 6, rng)

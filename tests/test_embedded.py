@@ -17,7 +17,7 @@ import pytest
 import interlingua as il
 from command_line import Ran, Rows, Run, insert
 from interlingua._encoder_pairs import DrawnTexts
-from planted import encode, rotation, topics
+from planted import encode, rotation, spaces_with_views
 
 # With fewer than 250 rows, views start no second search, which would take most of the time.
 N, M = 120, 240
@@ -39,11 +39,7 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def spaces() -> dict[str, Rows]:
     """Source rows of some texts, and rows of others under a target encoder and two more models."""
-    rng = np.random.default_rng(0)
-    content = topics(N + M, 10, rng)
-    source = encode(content, 14, rng, noise=0.2)[:N]
-    target, first, second = (encode(content, d, rng, noise=0.4)[N:] for d in (12, 16, 9))
-    return {"source": source, "target": target, "first": first, "second": second}
+    return spaces_with_views(N, M)
 
 
 @pytest.fixture
@@ -324,6 +320,15 @@ def test_an_encoder_that_fails_writes_nothing(
     with pytest.raises(il.InputError, match=message):
         raise il.InputError(ran.json["error"])
     assert not (place / "t").exists()
+
+
+def test_a_failed_fit_to_public_texts_names_no_option_that_is_refused_with_them(
+    run: Run, place: Path, command: Callable[..., str]
+) -> None:
+    ran = fit_of_texts(run, place, "--target-encoder", command("target"), "--method", "random-rotation")
+    assert ran.code == 1
+    assert "Nothing was written. Give more rows (thousands per side)" in ran.err
+    assert "--pairs" not in ran.err
 
 
 def test_vectors_that_are_no_view_or_no_other_model_are_refused(

@@ -21,7 +21,7 @@ from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.views import JoinedSpace, rotate_to_target
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
-from planted import encode, rotation, topics
+from planted import encode, rotation, spaces_with_views, topics
 
 N, M = 120, 200
 
@@ -29,11 +29,9 @@ N, M = 120, 200
 @pytest.fixture(scope="module")
 def spaces() -> dict[str, Any]:
     """Source rows of some texts, and target rows of others under three models that differ by noise."""
-    rng = np.random.default_rng(0)
-    content = topics(N + M, 10, rng)
-    source = encode(content, 14, rng, noise=0.2)[:N]
-    target, first, second = (encode(content, d, rng, noise=0.4)[N:] for d in (12, 16, 9))
-    return {"source": source, "target": target, "views": {"first": first, "second": second}}
+    made = spaces_with_views(N, M)
+    views = {name: made.pop(name) for name in ("first", "second")}
+    return {**made, "views": views}
 
 
 def test_views_are_read_by_name_or_number_and_described_in_the_trace(spaces: Any) -> None:

@@ -306,7 +306,7 @@ def _owner(side: str, title: str) -> str:
 
 
 def _embed(encode: Encode, texts: list[str], side: str, title: str, on_step: OnStep) -> npt.NDArray[Any]:
-    """Return the vectors [n, d] of texts, and tell how many are embedded.
+    """Return the vectors [n, d] of texts, and report how many have been embedded.
 
     Raises:
         InputError: the encoder fails, or does not return one vector for each text.

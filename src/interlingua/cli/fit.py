@@ -312,9 +312,15 @@ def fit(
                 rows_of = zip(files, read.spaces, strict=True)
                 inputs.check_different([(str(file.path), space.vectors) for file, space in rows_of])
                 note_rows(read.used, dict(zip(sides, files, strict=True)))
-                is_named = report is not None
-                how: dict[str, Any] = {"with_ids": is_named, "skip_bad": skip_bad, "method": method}
-                read = loaded.embed(read, source, name=target_name, record=record, **how)
+                read = loaded.embed(
+                    read,
+                    source,
+                    name=target_name,
+                    with_ids=report is not None,
+                    skip_bad=skip_bad,
+                    method=method,
+                    record=record,
+                )
                 spaces, used = read.spaces, read.used
                 sides = sides if target is not None else list(inputs.SIDES)
                 # The limit of `align` itself would cut what --rows asks for.
@@ -363,7 +369,9 @@ def fit(
         show_commands(commands)
     if failed:
         what = "No translator was written" if written else "Nothing was written"
-        console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE} with --pairs.")
+        # Pairs name rows of TARGET, which a target encoder takes the place of.
+        option = "" if target_encoder else " with --pairs"
+        console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE}{option}.")
         if alignment.method == "linear" and not any(step["step"] == "second search" for step in alignment.trace):
             console.note("A second search finds some maps that the fast one misses; add --budget 600.")
         raise typer.Exit(1)

@@ -323,7 +323,6 @@ def note_left_out(left_out: Mapping[str, Any] | None, what: str, word: str, *, o
         of: number of rows of a side.
     """
     if left_out is not None:
-        # The first lines and rows.
         first = ", ".join([*left_out.get("lines", ()), *(f"{word} {name}" for name in left_out["first"])])
         verb = "is" if left_out["rows"] == 1 else "are"
         count = f"{left_out['rows']:,}" if of is None else f"{count_of(left_out['rows'])} of {of:,}"

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from interlingua.stores.reembedding import TextEmbedder
 
 __all__ = [
-    "REPEAT_PANEL",
     "ALLOW_LOSS",
-    "ROWS_PANEL",
     "DRY_RUN",
     "JOURNAL",
+    "REPEAT_PANEL",
     "ROLLBACK",
+    "ROWS_PANEL",
     "SKIP_BAD",
     "TRIGGERS",
     "WHERE",

@@ -15,7 +15,6 @@ from interlingua.core.errors import InputError
 if TYPE_CHECKING:
     from interlingua.cli.inputs import Side
     from interlingua.core.arrays import IntArray
-    from interlingua.io import VectorFile
 
 __all__ = ["draw_with_pairs", "find_same_ids", "read_ids"]
 
@@ -100,7 +99,7 @@ def draw_with_pairs(
 
 
 def read_ids(
-    side: VectorFile | Collection,
+    side: Side,
     drawn: IntArray | None = None,
     on_rows: OnRows | None = None,
     *,

@@ -19,8 +19,7 @@ _MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
 
 def island_offspring(matrix: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
     """Return ``count`` starts [count, w_source, w_target] near the consensus of an island."""
-    cosines = _PERTURBATIONS
-    return np.stack([perturb(matrix, cosines[i % len(cosines)], rng) for i in range(count)])
+    return np.stack([perturb(matrix, _PERTURBATIONS[i % len(_PERTURBATIONS)], rng) for i in range(count)])
 
 
 def merge_offspring(
