@@ -66,7 +66,9 @@ _VIEWS = (
     "fewer leaked vectors."
 )
 _LABEL_NAMES = f"Labels to infer: {_TEXTS}. Without --corpus, identities; several rows of one are averaged."
-_FAIL_ABOVE = "Exit with code 1 if the headline figure is above this, or if the attack failed and there is none."
+_FAIL_ABOVE = (
+    "Exit with code 1 if the headline figure is above this, or if the attack failed or the figure cannot be relied on."
+)
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
@@ -147,10 +149,11 @@ def audit(
     """
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
+    from interlingua.leakage.doubts import doubt
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity
-    from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
+    from interlingua.report.audit import Provenance, conclusion, unchecked_reason, write_audit, write_audit_json
 
     if not (authorized_by or "").strip() and not demo_data:
         raise InputError(
@@ -220,6 +223,8 @@ def audit(
             inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
             options={"halvings": halvings}, fitted=bool(translator), documents=documents, seed=seed,
         )  # fmt: skip
+        for sentence in audit_inputs.order_doubts(inputs, other):
+            console.note(sentence)
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         chosen = None if suite == _SUITES[0] else suite
         attack = attack_share(chosen, inputs.vectors.shape[1], (len(inputs.vectors), len(public)), halvings)
@@ -274,6 +279,7 @@ def audit(
             "limit": {"fail_above": fail_above, "exceeded": exceeded},
             "severity": severity(result).to_dict(),
             "conclusion": conclusion(result),
+            "doubt": doubt(result),
             "provenance": provenance.to_dict(),
             "report": str(out),
             "seconds": watch.seconds,
@@ -290,10 +296,11 @@ def audit(
     else:
         _print(console.stdout(), result, fail_above)
         console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
-    inconclusive = fail_above is not None and result.leak.basis == "attack failed"
+    unchecked = unchecked_reason(result)
+    inconclusive = fail_above is not None and bool(unchecked) and not exceeded
     if inconclusive:
         console.note(
-            f"The limit of {fail_above:g} cannot be checked: the attack failed, which is no proof of safety. Give more "
+            f"The limit of {fail_above:g} cannot be checked: {unchecked}, which is no proof of safety. Give more "
             "vectors or public texts of the same kind, or known contents with --truth or --truth-vectors."
         )
     if exceeded or inconclusive:
@@ -339,7 +346,7 @@ def _sha256(path: Path) -> str:
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import verdict_list
-    from interlingua.report.audit import conclusion, figure_rows, model_statement
+    from interlingua.report.audit import conclusion, figure_rows, model_statement, unchecked_reason
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
     out.print(conclusion(result), soft_wrap=True, markup=False)
@@ -375,6 +382,6 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
-    if fail_above is not None and result.leak.basis != "attack failed":
+    if fail_above is not None and not (unchecked_reason(result) and result.leak.value <= fail_above):
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")

@@ -30,6 +30,7 @@ __all__ = [
     "check_annex",
     "check_kinds",
     "check_options",
+    "order_doubts",
     "read_inputs",
     "read_records",
     "read_second",
@@ -333,6 +334,16 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
             "there must be one text for each vector."
         )
     return rows, true
+
+
+def order_doubts(inputs: AuditInputs, second: tuple[FloatArray, Sequence[str] | None] | None) -> list[str]:
+    """Return a sentence for each true texts that are probably in another order than their vectors."""
+    from interlingua.leakage.doubts import order_doubt
+
+    sentences = [order_doubt(inputs.vectors, inputs.truth.texts, inputs.corpus, second=False)]
+    if second is not None:
+        sentences.append(order_doubt(*second, inputs.corpus, second=True))
+    return [f"{sentence} What is measured with them will not count." for sentence in sentences if sentence]
 
 
 def demo_inputs(data: DemoData) -> AuditInputs:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -22,7 +23,7 @@ RULES = {
     "alarms, or rows can be linked with a second leak",
     "medium": f"the headline figure is {SOME:.0%} or more",
     "low": f"the headline figure is below {SOME:.0%}",
-    "not shown": "the attack failed, which is no proof of safety",
+    "not shown": "the attack failed, which is no proof of safety, or its result cannot be relied on",
 }
 
 
@@ -52,20 +53,24 @@ def severity(audit: Audit) -> Severity:
     check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.leak.basis == "attack failed":
         return Severity("not shown", ("the attack failed",))
-    leak = audit.leak.value
+    leak, doubtful = audit.leak.value, bool(doubt(audit))
     headline = f"the headline figure is {leak:.0%}"
-    reasons = [headline] if leak >= MUCH else []
+    if all(audit.foreign) and audit.foreign:
+        headline += ", by fits that were made on other vectors"
+    reasons = [headline] if leak >= MUCH and not doubtful else []
     found = _members_found(audit)
     if found >= _FOUND:
         reasons.append(f"{found:.0%} of the members are found at {_RATE:.0%} false alarms")
     if audit.linkage is not None and audit.linkage.p_value <= _P_VALUE:
         reasons.append("rows can be linked with a second leak")
+    if doubtful and not reasons:
+        return Severity("not shown", (f"{headline}, which cannot be relied on",))
     if not reasons:
         return Severity("medium" if leak >= SOME else "low", (headline,))
     personal = [
         _of_kind(finding)
         for finding in audit.kinds
-        if finding.kind in PERSONAL_KINDS and _above(finding.right or finding.documents, finding.control)
+        if not doubtful and finding.kind in PERSONAL_KINDS and _above(finding.right or finding.documents, finding.control)
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
     return Severity("critical" if is_critical else "high", (*reasons, *personal))

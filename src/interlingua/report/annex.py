@@ -15,6 +15,7 @@ from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval
+from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement
@@ -99,6 +100,8 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     """Return a paragraph that can be cited as evidence for the OWASP entry on vector and embedding weaknesses."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
+    if doubt(audit):
+        return "Nothing to cite: what this audit found cannot be relied on, for the reason given above."
     rows, public = audit.leaked, audit.public
     start = (
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of an undisclosed model "
@@ -191,7 +194,9 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
     lines = [f"{fits_statement(audit)} A verdict can be wrong."]
     found = audit.word_findings
     error = None if found is None else found.leak_rate.error
-    if found is None or found.measured is not None:
+    if doubt(audit):
+        lines.append("The headline figure cannot be relied on, for the reason given above.")
+    elif found is None or found.measured is not None:
         lines.append("The figures are measured against the true contents; intervals cover the sample of rows.")
     elif error is None:
         lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
 from interlingua.report import _audit_figures
-from interlingua.report._fits import fits_statement, split_verdicts
+from interlingua.report._fits import fits_statement, foreign_statement
 from interlingua.report._page import clean, render
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "conclusion",
     "figure_rows",
     "model_statement",
+    "unchecked_reason",
     "write_audit",
     "write_audit_json",
 ]
@@ -119,9 +120,10 @@ def conclusion(audit: Audit) -> str:
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
     )
     method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
-    doubt = _contradiction(audit)
-    if doubt:
-        return f"{start}{method}{claim} {doubt}"
+    claim = " ".join(part for part in (claim, foreign_statement(audit)) if part)
+    doubtful = doubt(audit)
+    if doubtful:
+        return f"{start}{method}{claim} {doubtful}"
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the {contents}."
@@ -136,33 +138,12 @@ def _measured(audit: Audit) -> str:
     return claim
 
 
-def _contradiction(audit: Audit) -> str:
-    """Return a sentence if what was measured contradicts the fits, as it does for true contents in another order."""
-    words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
-    if words and words.measured:
-        named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
-        if named.control and _at_most(named.interval, named.control) and not _at_most(expected, named.interval):
-            return (
-                f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
-                "documents. Check that the true texts are in the order of the vectors."
-            )
-    own, _ = split_verdicts(audit)
-    if top1 and top1.control and _at_most(top1.interval, top1.control) and str(Status.ALIGNED) in own:
-        return (
-            "This contradicts the verdict of the fit: translations find their true vectors no more often than by "
-            "chance. Check that the true vectors are in the order of the audited ones."
-        )
-    return ""
-
-
-def _at_most(figure: Interval, other: Interval) -> bool:
-    """Return whether the lower end of a figure does not exceed the upper end of another."""
-    low, high = (figure.value if figure.low is None else figure.low), other.value if other.high is None else other.high
-    return low <= high
-
-
 def _estimated(audit: Audit) -> str:
     leak = audit.words.leak_rate
+    if not audit.retrieval.is_near:
+        return (
+            f"By estimate, without the true texts, a correct word would be named for {leak.value:.0%} of the documents."
+        )
     claim = f"By estimate, without the true texts, a correct word is named for about {leak.value:.0%} of the documents"
     if leak.error is None or leak.plausible is None:
         return (
@@ -174,6 +155,18 @@ def _estimated(audit: Audit) -> str:
         f"{claim} ({low} to {high}, by the errors of such estimates in {leak.error.cases} cases with known truth). The "
         f"same procedure on meaningless vectors gives {leak.control.value:.0%}."
     )
+
+
+def unchecked_reason(audit: Audit) -> str:
+    """Return why a limit on the headline figure says nothing if it is not exceeded, or an empty text.
+
+    Raises:
+        InputError: not the findings of an audit.
+    """
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    if audit.leak.basis == "attack failed":
+        return "the attack failed"
+    return "the figure cannot be relied on" if doubt(audit) else ""
 
 
 def model_statement(audit: Audit) -> str:
@@ -236,6 +229,8 @@ def write_audit(
         shares=list(shares.items())[:_SHARES],
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
+        unchecked=unchecked_reason(audit),
+        doubtful=bool(doubt(audit)),
         show=show,
         owasp=OWASP,
         risks=[(name, how.format(shown), tested) for name, how, tested in _RISKS],
