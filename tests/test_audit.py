@@ -440,7 +440,7 @@ def test_public_texts_in_another_order_than_their_vectors_are_refused(world: Wor
         check_inputs(world.vectors, replace(world.corpus, texts=texts))
     # One line is missing, and another is too many after it.
     moved = [*world.corpus.texts[:900], *world.corpus.texts[901:], "alphaone"]
-    with pytest.raises(InputError, match="between 80% and 90% of the rows, the nearest neighbors of a vector share har"):
+    with pytest.raises(InputError, match="between 80% and 90% of the rows, the nearest neighbors of a vector share"):
         check_inputs(world.vectors, replace(world.corpus, texts=moved))
     # Part of the texts hold no word that can be read, and too few rows to tell are no reason to refuse.
     check_inputs(world.vectors, replace(world.corpus, texts=[*world.corpus.texts[:900], *["of the"] * 300]))

@@ -58,9 +58,7 @@ def test_an_estimate_of_translations_unlike_the_public_texts_is_not_relied_on(es
     assert "by fits that were made on other vectors" in severity(other).reasons[0]
 
 
-@pytest.mark.parametrize(
-    ("nearest", "is_near"), [(0.53, True), (0.46, False), (0.27, False), (float("nan"), True)]
-)
+@pytest.mark.parametrize(("nearest", "is_near"), [(0.53, True), (0.46, False), (0.27, False), (float("nan"), True)])
 def test_similarity_is_judged_between_its_control_and_that_of_public_texts(
     estimated: Audit, nearest: float, is_near: bool
 ) -> None:
@@ -93,7 +91,9 @@ def test_true_texts_of_a_second_leak_in_another_order_measure_no_links(world: Wo
     result = world.audit(truth=truth, second=SecondLeak([world.fit()], world.vectors, shuffled))
     assert result.linkage is not None
     assert result.linkage.measured is None
-    assert any(said.startswith("How many links are right was not measured. The true texts of") for said in result.omitted)
+    assert any(
+        said.startswith("How many links are right was not measured. The true texts of") for said in result.omitted
+    )
     right = world.audit(truth=truth, second=SecondLeak([world.fit()], world.vectors, world.texts[:N]))
     assert right.linkage is not None
     assert right.linkage.measured is not None

@@ -18,7 +18,7 @@ from interlingua._align import align
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.spaces import shared_rows
@@ -303,7 +303,8 @@ def _leak(
 ) -> Leak:
     measured: list[tuple[float, str]] = []
     if identities is not None:
-        what = "share of rows whose identity is recognized, beyond always choosing the most frequent"
+        shares = (identities.rank1.value, identities.rank1_control.value)
+        what = _beyond("the identity is recognized", "rows", "identity", *shares)
         measured.append((identities.beyond_control, what))
     if words is not None and words.measured is not None:
         measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
@@ -312,7 +313,7 @@ def _leak(
         measured.append((reidentified.top1.value, what))
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
-        what = "share of documents with the right first label, beyond always choosing the most frequent"
+        what = _beyond("the first label is right", "documents", "label", top, prior)
         measured.append((beyond_control(top, prior), what))
     if measured:
         return Leak(*max(measured), "measured")
@@ -320,6 +321,14 @@ def _leak(
     if words is None:
         return Leak(0.0, "share of rows whose identity is recognized", "attack failed")
     return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
+
+
+def _beyond(right: str, of: str, one: str, share: float, control: float) -> str:
+    """Return what a share is that is counted from its control to 1."""
+    return (
+        f"{right} for {share:.1%} of the {of}, which is this share of the way from always choosing the most frequent "
+        f"{one} ({control:.1%}) to always being right"
+    )
 
 
 def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:

@@ -66,11 +66,12 @@ def check_inputs(
 
     Raises:
         InputError: fewer than 50 vectors or all of them equal; too few distinct rows for a fit, or too few rows for
-            ``halvings``; public texts or a stand-in in another order than the public vectors; true contents of another number of rows; public texts without words that can be read, or true
-            texts without any of these words; fewer than two labels, or true labels that are not among the labels to
-            infer; too few records, or members that are nonmembers; labels, records or true vectors that are all equal,
-            or of another width than the public ones; what is no view of the public texts, or a view that is the
-            stand-in; rows without texts, and an option that needs texts or nothing to measure with.
+            ``halvings``; public texts or a stand-in in another order than the public vectors; true contents of
+            another number of rows; public texts without words that can be read, or true texts without any of these
+            words; fewer than two labels, or true labels that are not among the labels to infer; too few records, or
+            members that are nonmembers; labels, records or true vectors that are all equal, or of another width than
+            the public ones; what is no view of the public texts, or a view that is the stand-in; rows without texts,
+            and an option that needs texts or nothing to measure with.
     """
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
@@ -222,9 +223,7 @@ def _check_views(corpus: PublicCorpus) -> None:
             )
 
 
-def _check_texts(
-    corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecoder | None, seed: int
-) -> Vocabulary:
+def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecoder | None, seed: int) -> Vocabulary:
     """Return the words that can be read; refuse public texts without any, and true texts without any of them."""
     if decoder is None and len(corpus.texts) < MIN_TEXTS:
         raise InputError(

@@ -12,6 +12,7 @@ from interlingua.core.arguments import check_count, check_flag, check_instance, 
 from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.identification import MARGIN, NEEDED
 from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
@@ -19,6 +20,7 @@ from interlingua.leakage.severity import SOME, severity
 from interlingua.report import _audit_figures
 from interlingua.report._fits import fits_statement, foreign_statement
 from interlingua.report._page import clean, render
+from interlingua.report._statements import control_words, links_statement, unchecked_reason
 
 __all__ = [
     "OWASP",
@@ -27,7 +29,6 @@ __all__ = [
     "conclusion",
     "figure_rows",
     "model_statement",
-    "unchecked_reason",
     "write_audit",
     "write_audit_json",
 ]
@@ -130,7 +131,7 @@ def conclusion(audit: Audit) -> str:
 
 
 def _measured(audit: Audit) -> str:
-    claim = f"Measured against the true contents, the worst figure is {audit.leak.value:.0%}: {audit.leak.what}."
+    claim = f"Measured against the true contents, the headline figure is {audit.leak.value:.0%}: {audit.leak.what}."
     measured = audit.word_findings and audit.word_findings.measured
     words = measured and measured.leak_rate
     if words and words.meaning != audit.leak.what:
@@ -157,18 +158,6 @@ def _estimated(audit: Audit) -> str:
     )
 
 
-def unchecked_reason(audit: Audit) -> str:
-    """Return why a limit on the headline figure says nothing if it is not exceeded, or an empty text.
-
-    Raises:
-        InputError: not the findings of an audit.
-    """
-    check_instance(audit, "audit", Audit, "the findings of an audit")
-    if audit.leak.basis == "attack failed":
-        return "the attack failed"
-    return "the figure cannot be relied on" if doubt(audit) else ""
-
-
 def model_statement(audit: Audit) -> str:
     """Return which model probably made the vectors, and what that means for an attacker."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
@@ -181,11 +170,14 @@ def model_statement(audit: Audit) -> str:
         )
     scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
     score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"
-    compared = f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model)"
+    compared = (
+        f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; from {NEEDED:.2f} "
+        f"on, and {MARGIN:.2f} above the runner-up, a model is named)"
+    )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
-        "translation: texts can be embedded with it and compared with the vectors directly. The figures below are for "
-        "an attacker who does not have the model; with it, more can be recovered."
+        "translation: texts can be embedded with it and compared with the vectors directly. The figures of this audit "
+        "are for an attacker who does not have the model; with it, more can be recovered."
     )
 
 
@@ -224,6 +216,7 @@ def write_audit(
         **_pictures(audit),
         summary=conclusion(audit),
         fits=fits_statement(audit),
+        links="" if audit.linkage is None else links_statement(audit.linkage),
         model=model_statement(audit),
         figures=figure_rows(audit),
         shares=list(shares.items())[:_SHARES],
@@ -367,9 +360,9 @@ def _word_rows(audit: Audit) -> list[FigureRow]:
         control = figure.control if figure else estimate.control
         return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
-    named = "share with at least one correct word at p ≥ 0.5"
-    other = "another document" if found else "a random public text"
-    right = f"share of the asserted words that are right; the control is {other}"
+    control = control_words(audit)
+    named = f"share with at least one correct word at p ≥ 0.5; the control is {control}"
+    right = f"share of the asserted words that are right; the control is {control if found else 'a random public text'}"
     return [
         row("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
         row("Precision of the words", right, words.precision, found.precision if found else None),
