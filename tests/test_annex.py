@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage.defense_scores import Decoded, DefenseScore
 from interlingua.leakage.findings import Audit
-from interlingua.leakage.inputs import GroundTruth
-from interlingua.leakage.severity import LEVELS, RULES, severity
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels
+from interlingua.leakage.linkage import Linkage, MeasuredLinks
+from interlingua.leakage.severity import LEVELS, RULES, Severity, severity
 from interlingua.report._fits import fits_statement
 from interlingua.report.annex import _percent, annex_sections, owasp_paragraph, write_annex
+from interlingua.report.audit import conclusion, model_statement, write_audit
 from test_audit import PROVENANCE, WORDS, N, World
 
 
@@ -85,13 +88,16 @@ def test_the_annex_names_defenses_that_reduce_what_is_read_and_counts_the_others
         )  # fmt: skip
 
     scores = [score("no defense", 0.5, 1, baseline=True), score("int8", 0.49, 1), score("noise 0.1", 0.2, 0.3)]
-    strong = [score("noise 0.05", 0.3, 0.6)]
+    strong = [score("noise 0.05", 0.3, 0.6), score("1 bit", 0.4, 0.5), score("first 64 coordinates", 0.1, 0.2)]
     lines = annex_sections(replace(found, defenses=(*scores, *strong)), PROVENANCE)[-2].lines[1:]
     assert lines == (
         "Without a defense, a word is named for 50% of the documents.",
         "Noise 0.05: a word is named for 30% of the documents (still read), and 60% of the search quality is kept.",
+        "1 bit: a word is named for 40% of the documents (still read), and 50% of the search quality is kept.",
         "Noise 0.1: a word is named for 20% of the documents (still read), and 30% of the search quality is kept.",
-        "1 of the 3 defenses that were tried did not clearly reduce this.",
+        "First 64 coordinates: a word is named for 10% of the documents (still read), and 20% of the search quality is "
+        "kept.",
+        "1 of the 5 defenses that were tried did not clearly reduce this.",
     )
     none = annex_sections(replace(found, defenses=()), PROVENANCE)[-2].lines[1:]
     assert none == ("Defenses of the vectors themselves were not evaluated in this audit.",)
@@ -127,3 +133,100 @@ def test_markdown_reads_as_it_was_written(found: Audit, tmp_path: Path) -> None:
 
 def test_shares_of_the_annex_have_the_digits_of_the_tables() -> None:
     assert _percent(Interval(0.8225, 0.8075, 0.8395)) == "82.3% (80.7% to 84.0%)"
+
+
+def test_the_severity_counts_members_by_the_lower_end_of_their_interval(found: Audit, world: World) -> None:
+    low = replace(found, leak=replace(found.leak, value=0.01))
+    tested = world.audit(records=KnownRecords(world.known[:200], world.known[N : N + 200])).membership
+    assert tested is not None
+
+    def judged(share: Interval) -> Severity:
+        shares = {**tested.found, 0.01: share}
+        return severity(replace(low, membership=replace(tested, found=shares, blind_auc=Interval(0.5))))
+
+    # 4 of 40 members.
+    assert judged(Interval(0.1, 0.0, 0.226)).level == "low"
+    assert judged(Interval(0.2, 0.12, 0.3)) == Severity(
+        "high", ("at least 12% of the members are found at 1% false alarms",)
+    )
+    assert judged(Interval(0.7, 0.6, 0.8)).level == "critical"
+
+
+def linked(measured: MeasuredLinks | None, p_value: float = 0.035, share: float = 0.009) -> Linkage:
+    return Linkage(Interval(share, 0.006, 0.012), 0.01, p_value, (4_000, 3_000), measured)
+
+
+def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found: Audit, tmp_path: Path) -> None:
+    low = replace(found, leak=replace(found.leak, value=0.01))
+    right = linked(MeasuredLinks(0.36, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)))
+    result = replace(low, linkage=right)
+    assert severity(result) == Severity("high", ("36 rows are rightly linked with a second leak",))
+    said = (
+        "36 of 4,000 rows (0.9%) are linked with a second leak of another model, and 100% of these links are right; "
+        "with their ends permuted, 0.1% would be. 36% of the rows have their text in the second leak."
+    )
+    page = " ".join(write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8").split())
+    assert said in page
+    assert "a large p-value does not show that no texts are shared" in page
+    assert said in section(result, "What can be read")
+    by_chance = linked(MeasuredLinks(0.36, Interval(0.1, 0.0, 0.2), 0.001, Interval(0.025)))
+    few = linked(MeasuredLinks(0.36, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)), share=0.001)
+    none = linked(MeasuredLinks(0.36, Interval(float("nan")), 0.001, Interval(0.0)), share=0.0)
+    for links in (by_chance, few, none, linked(None)):
+        assert severity(replace(low, linkage=links)).level == "low"
+    assert "No row is linked with the second leak" in section(replace(low, linkage=none), "What can be read")
+    assert "This does not show that no texts are shared" in section(
+        replace(low, linkage=linked(None)), "What can be read"
+    )
+    assert severity(replace(low, linkage=linked(None, 0.001))).reasons == ("rows can be linked with a second leak",)
+
+
+def section(audit: Audit, heading: str) -> str:
+    return " ".join(
+        line for part in annex_sections(audit, PROVENANCE) if part.heading.startswith(heading) for line in part.lines
+    )
+
+
+def test_the_annex_says_what_the_figures_of_labels_mean(world: World) -> None:
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    result = world.audit(labels=labels, truth=GroundTruth(labels=world.labels[:N]))
+    assert "So labels are recognized; the area under the ROC curve of a label is 1.00 on average" in section(
+        result, "What can"
+    )
+    assert re.search(
+        r"the headline figure is \d+%: the first label is right for \d+\.\d% of the documents, which is this share of "
+        r"the way from always choosing the most frequent label \(\d+\.\d%\) to always being right",
+        conclusion(result),
+    )
+    assert result.label_findings is not None
+    scores = result.label_findings.measured
+    assert scores is not None
+    # A first label that is right less often than the most frequent one can hide that labels are told apart.
+    rare = replace(scores, translated=replace(scores.translated, top_k={1: Interval(0.41, 0.39, 0.43)}))
+    rare = replace(rare, majority=replace(scores.majority, top_k={1: Interval(0.54, 0.52, 0.56)}))
+    hidden = replace(result, label_findings=replace(result.label_findings, measured=rare))
+    assert "The first label alone says no more than that, but labels do leak" in section(hidden, "What can be read")
+    blank = replace(rare, translated=replace(rare.translated, macro_auc=Interval(0.5, 0.48, 0.52)))
+    nothing = replace(result, label_findings=replace(result.label_findings, measured=blank))
+    assert "Labels are not recognized: the area" in section(nothing, "What can be read")
+    unknown = world.audit(labels=labels)
+    assert "Without the true labels it is not known how many are right." in section(unknown, "What can be read")
+
+
+def test_the_annex_speaks_of_ranges_and_not_of_signed_errors(world: World) -> None:
+    said = section(world.audit(), "How sure this is")
+    assert "The true share of documents with a word named is between" in said
+    assert "errs no more than the worst of" in said
+    assert not re.search(r"[+-]0\.\d", said)
+
+
+def test_the_annex_names_the_control_the_model_and_the_date_once(found: Audit, world: World) -> None:
+    assert "the control, the same words against another document of about the same length, is" in section(
+        found, "Reference"
+    )
+    assert "on translations without meaning, rotated at random, is" in section(world.audit(), "Reference")
+    assert f"{N:,} vectors of a model not identified were aligned" in section(found, "Reference")
+    tested = section(found, "What was tested")
+    assert tested.startswith(f"{N:,} vectors (vectors.npy), as they would be")
+    assert "The audit was made on 2026-01-02. It was authorized by: R. <Owner>." in tested
+    assert model_statement(found).count("below") == 0

@@ -429,6 +429,36 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
     assert "Check that" not in conclusion(right)
 
 
+def test_public_texts_in_another_order_than_their_vectors_are_refused(world: World) -> None:
+    shuffled = np.random.default_rng(1).permutation(N)
+    texts = [world.corpus.texts[i] for i in shuffled]
+    with pytest.raises(
+        InputError,
+        match="The public texts and their vectors are not in the same order, or their words cannot be read from them: "
+        "the nearest neighbors of a vector share no more words with it than random rows do. Give the vector of each",
+    ):
+        check_inputs(world.vectors, replace(world.corpus, texts=texts))
+    # One line is missing, and another is too many after it.
+    moved = [*world.corpus.texts[:900], *world.corpus.texts[901:], "alphaone"]
+    with pytest.raises(InputError, match="between 80% and 90% of the rows, the nearest neighbors of a vector share"):
+        check_inputs(world.vectors, replace(world.corpus, texts=moved))
+    # Part of the texts hold no word that can be read, and too few rows to tell are no reason to refuse.
+    check_inputs(world.vectors, replace(world.corpus, texts=[*world.corpus.texts[:900], *["of the"] * 300]))
+    few = replace(world.corpus.take(np.arange(150)), texts=texts[:150])
+    check_inputs(world.vectors, few, fitted=True)
+
+
+def test_a_stand_in_in_another_order_than_the_public_vectors_is_refused(world: World) -> None:
+    stand_in = np.asarray(world.corpus.vectors[:, ::-1], np.float32)
+    check_inputs(world.vectors, replace(world.corpus, stand_in=stand_in))
+    with pytest.raises(
+        InputError,
+        match="The stand-in has too few nearest neighbors in common with the public vectors: .* Give the rows in the "
+        "order of the public vectors",
+    ):
+        check_inputs(world.vectors, replace(world.corpus, stand_in=stand_in[::-1]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

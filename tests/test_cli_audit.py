@@ -224,6 +224,52 @@ def test_a_second_leak_that_cannot_be_fitted_is_refused_before_the_fits(
     )
 
 
+def test_texts_in_the_place_of_vectors_are_refused_with_what_to_do(run: Run, case: Path) -> None:
+    for option in ("--members", "--second", "--truth-vectors", "--stand-in", "--corpus-vectors"):
+        given = with_vectors(case) if option != "--corpus-vectors" else options(case)
+        for name in ("public.jsonl", "words.txt"):
+            ran = run(*given, option, case / name, "--json")
+            assert ran.code == 2
+            assert (
+                f"{option} is {case / name}, which holds texts; vectors of these texts are needed" in ran.json["error"]
+            )
+
+
+def test_the_roles_of_the_inputs_are_shown_before_the_fits(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **settings: Any) -> None:
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(interlingua, "align", refuse)
+    ran = run(*with_vectors(case, "--fits", "1"))
+    assert f"Auditing source.npy ({N} rows); public: public.jsonl ({N} rows)." in ran.err
+
+
+def test_texts_in_another_order_than_their_vectors(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (case / "public.jsonl").read_text().splitlines()
+    shuffled = [lines[i] for i in np.random.default_rng(0).permutation(N)]
+    (case / "shuffled.jsonl").write_text("\n".join(shuffled) + "\n")
+    truth = ("--truth", case / "shuffled.jsonl", "--fits", "1", "--fail-above", "1")
+    ran = run(*with_vectors(case, *truth))
+    assert "The true texts are probably in another order than the vectors" in ran.err
+    assert "What is measured with them will not count." in ran.err
+    assert ran.code == 1
+    assert "The limit of 1 cannot be checked: the figure cannot be relied on" in ran.err
+    assert "Severity not shown: " in ran.out
+    found = json.loads((case / "audit.json").read_text("utf-8"))
+    assert found["doubt"].startswith("The true texts are probably in another order")
+
+    def refuse(*arguments: Any, **settings: Any) -> None:
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(interlingua, "align", refuse)
+    public = ("--corpus", case / "shuffled.jsonl", "--corpus-vectors", case / "target.npy", "--authorized-by", "x")
+    ran = run("audit", case / "source.npy", *public, "--out", case / "b.html", "--json")
+    assert ran.code == 2
+    assert "The public texts and their vectors are not in the same order" in ran.json["error"]
+
+
 def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
     ran = run(*with_vectors(case, "--fits", "1", "--defenses", "quick"))
     assert ran.code == 0, ran.err
@@ -372,7 +418,8 @@ def test_the_packaged_demo_is_audited_outside_a_checkout(
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
     assert ran.json["provenance"]["vectors"].startswith("Vectors of the demo: the small data of the package")
-    assert (tmp_path / "audit.html").is_file()
+    # So that the next audit with the default name is not refused.
+    assert sorted(path.name for path in tmp_path.glob("*.html")) == ["demo-audit.html"]
 
 
 @pytest.mark.slow

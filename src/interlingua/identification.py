@@ -22,7 +22,9 @@ from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 
 __all__ = [
+    "MARGIN",
     "MIN_ROWS",
+    "NEEDED",
     "UNKNOWN",
     "Candidate",
     "Fingerprint",
@@ -43,8 +45,8 @@ MIN_ROWS = 50
 _MAX_ROWS = 20_000
 # Both lie between the scores of the same model on other texts and those of other models of one width, as measured in
 # benchmarks/results/identify.jsonl.
-_NEEDED = 0.2
-_MARGIN = 0.1
+NEEDED = 0.2
+MARGIN = 0.1
 # Coordinates to either side in the moving average that is subtracted: the variances of principal components fall in the
 # same manner for every model.
 _TREND_WIDTH = 15
@@ -190,16 +192,16 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
         reason = f"No known model has {own.d} columns; known widths are {', '.join(map(str, widths)) or 'none'}."
         return Identification(UNKNOWN, reason, (), **facts)
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
-    if best.score < _NEEDED:
+    if best.score < NEEDED:
         reason = (
-            f"The best match of {len(ranked)} models of this width, {best.name}, scores {best.score:.2f}; {_NEEDED} is "
+            f"The best match of {len(ranked)} models of this width, {best.name}, scores {best.score:.2f}; {NEEDED} is "
             "needed. This is another model, or the vectors were rotated or centered."
         )
         return Identification(UNKNOWN, reason, ranked, **facts)
-    if second is not None and best.score - second.score < _MARGIN:
+    if second is not None and best.score - second.score < MARGIN:
         reason = f"{best.name} ({best.score:.2f}) and {second.name} ({second.score:.2f}) are too close to choose."
         return Identification(UNKNOWN, reason, ranked, **facts)
-    reason = f"Score {best.score:.2f} of 1; at least {_NEEDED} is needed, and {_MARGIN} more than any other model"
+    reason = f"Score {best.score:.2f} of 1; at least {NEEDED} is needed, and {MARGIN} more than any other model"
     reason += f"; runner-up: {second.name}, {second.score:.2f}." if second else "."
     return Identification(best.name, reason, ranked, **facts)
 

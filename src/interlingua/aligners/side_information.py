@@ -18,6 +18,7 @@ from interlingua.core.spaces import EmbeddingSpace, as_space
 __all__ = [
     "NO_PAIRS",
     "check_pairs",
+    "check_same_order",
     "check_view_rows",
     "check_views",
     "distinct_pairs",
@@ -166,6 +167,36 @@ def shared_categories(
     return (codes[0], codes[1]), [step]
 
 
+def check_same_order(rows: EmbeddingSpace, target: EmbeddingSpace, label: str, of: str = "the target") -> float:
+    """Return the share of nearest neighbors that vectors by another model have in common with those of the same texts.
+
+    Args:
+        rows: the vectors [n, d].
+        target: vectors of the same texts [n, e].
+        label: how messages name the vectors.
+        of: how messages name the target.
+
+    Raises:
+        InputError: it is hardly larger than in shuffled rows, in all rows or in a part of them.
+    """
+    shares, chance = _overlaps(rows, target)
+    overlap = float(shares.mean())
+    if overlap < chance + _ABOVE_CHANCE:
+        raise InputError(
+            f"{label} has too few nearest neighbors in common with {of}: {overlap:.1%}, and {chance:.1%} would "
+            f"be in shuffled rows. Give the rows in the order of {of}; if they are, this model is too different."
+        )
+    parts = np.array_split(shares, _PARTS)
+    least = min(range(_PARTS), key=lambda number: parts[number].mean())
+    if len(parts[-1]) >= _ROWS_OF_A_PART and parts[least].mean() < chance + _ABOVE_CHANCE_OF_A_PART:
+        raise InputError(
+            f"{label} has {overlap:.1%} of its nearest neighbors in common with {of}, but between "
+            f"{least / _PARTS:.0%} and {(least + 1) / _PARTS:.0%} of the rows {parts[least].mean():.1%}, nearly as few "
+            f"as in shuffled rows. Give all rows in the order of {of}."
+        )
+    return overlap
+
+
 def check_views(views: Any, target: EmbeddingSpace) -> tuple[list[EmbeddingSpace], list[dict[str, Any]]]:
     """Return the views of a target, and a step of the trace for each of them.
 
@@ -188,7 +219,7 @@ def check_views(views: Any, target: EmbeddingSpace) -> tuple[list[EmbeddingSpace
             raise InputError(f"{label} has ids of the target in other rows. Sort the rows of both alike.")
         overlap, copied = None, None
         if target.n >= _FEWEST_COMPARED:
-            overlap = _check_order(space, target, label)
+            overlap = check_same_order(space, target, label)
             copies = {"the target": overlap > _COPY} | {other: is_copy(space, rows) for other, rows in earlier.items()}
             copied = next((other for other, found in copies.items() if found), None)
         if copied is not None:
@@ -241,30 +272,6 @@ def is_copy(view: EmbeddingSpace, other: EmbeddingSpace) -> bool:
 def view_label(name: object) -> str:
     """Return how messages name a view, as Python writes it; the command line writes its own option in this place."""
     return f"views[{name!r}]"
-
-
-def _check_order(view: EmbeddingSpace, target: EmbeddingSpace, label: str) -> float:
-    """Return the share of nearest neighbors that a view has in common with the target.
-
-    Raises:
-        InputError: it is hardly larger than in shuffled rows, in all rows or in a part of them.
-    """
-    shares, chance = _overlaps(view, target)
-    overlap = float(shares.mean())
-    if overlap < chance + _ABOVE_CHANCE:
-        raise InputError(
-            f"{label} has too few nearest neighbors in common with the target: {overlap:.1%}, and {chance:.1%} would "
-            "be in shuffled rows. Give the rows in the order of the target; if they are, this model is too different."
-        )
-    parts = np.array_split(shares, _PARTS)
-    least = min(range(_PARTS), key=lambda number: parts[number].mean())
-    if len(parts[-1]) >= _ROWS_OF_A_PART and parts[least].mean() < chance + _ABOVE_CHANCE_OF_A_PART:
-        raise InputError(
-            f"{label} has {overlap:.1%} of its nearest neighbors in common with the target, but between "
-            f"{least / _PARTS:.0%} and {(least + 1) / _PARTS:.0%} of the rows {parts[least].mean():.1%}, nearly as few "
-            "as in shuffled rows. Give all rows in the order of the target."
-        )
-    return overlap
 
 
 def _overlaps(view: EmbeddingSpace, target: EmbeddingSpace) -> tuple[FloatArray, float]:

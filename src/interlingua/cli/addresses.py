@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,13 +20,25 @@ if TYPE_CHECKING:
 
 __all__ = ["name_of", "read_label_rows", "read_plain_vectors", "read_text_rows", "read_vectors"]
 
+# Enough for a line with a vector or a long text.
+_LONGEST_LINE = 2**20
 
-def read_plain_vectors(address: str) -> FloatArray:
+
+def read_plain_vectors(address: str, option: str = "") -> FloatArray:
     """Read vectors [n, d] as float32 for an option that has no --column, --key or --scale.
 
+    Args:
+        address: the file or the address of a store.
+        option: the option, if it holds vectors of texts, so that texts can be given to it by mistake.
+
     Raises:
-        InputError: they cannot be read.
+        InputError: they cannot be read; of a file of texts, the message says that vectors are needed.
     """
+    if option and _holds_texts(address):
+        raise InputError(
+            f"{option} is {address}, which holds texts; vectors of these texts are needed. Embed the texts first, with "
+            "the encoder that the help of the option names, and give the file of their vectors."
+        )
     try:
         return np.asarray(read_vectors(address), np.float32)
     except InputError as error:
@@ -33,6 +46,24 @@ def read_plain_vectors(address: str) -> FloatArray:
             raise
         # The options that a remedy names are those of VECTORS alone.
         raise InputError(f"{error.args[0]} Give a file that holds these vectors alone, as floats.") from error
+
+
+def _holds_texts(address: str) -> bool:
+    """Return whether a file holds texts and no vectors: lines of text, or JSON lines whose first has no list."""
+    path = file_of(address)
+    if path is None or not path.is_file():
+        return False
+    if path.suffix == ".txt":
+        return True
+    if path.suffix != ".jsonl":
+        return False
+    with path.open("rb") as stream:
+        try:
+            first = json.loads(stream.readline(_LONGEST_LINE))
+        except ValueError:
+            return False
+    values = first.values() if isinstance(first, dict) else ()
+    return any(isinstance(value, str) for value in values) and not any(isinstance(value, list) for value in values)
 
 
 def read_vectors(

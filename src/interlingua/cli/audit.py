@@ -26,6 +26,7 @@ from interlingua.cli.options import FORMATS, STORE_ADDRESSES, AsJson, Log, Seed,
 from interlingua.cli.views import name_views, naming_options
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.wording import count_of
 from interlingua.leakage.defenses import SUITES
 from interlingua.stores import input_files
 
@@ -66,11 +67,16 @@ _VIEWS = (
     "fewer leaked vectors."
 )
 _LABEL_NAMES = f"Labels to infer: {_TEXTS}. Without --corpus, identities; several rows of one are averaged."
-_FAIL_ABOVE = "Exit with code 1 if the headline figure is above this, or if the attack failed and there is none."
+_LABEL_COLUMN = "A column or field of --corpus with a label of each text, instead of --labels."
+_TRUE_LABELS = "The true labels of VECTORS, in their order: .txt, or the field label (or that of --label-column)."
+_FAIL_ABOVE = (
+    "Exit with code 1 if the headline figure is above this, or if the attack failed or the figure cannot be relied on."
+)
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
-_DEMO = "Audit the data of interlingua demo, whose truth is known."
+_OUT, _DEMO_OUT = Path("audit.html"), Path("demo-audit.html")
+_DEMO = f"Audit the data of interlingua demo, whose truth is known; the report is {_DEMO_OUT} by default."
 _DEFENSES = "Defenses to evaluate; full needs a dozen more fits."
 _COUNT = f"Number of fits, from different seeds; {_FITS} by default."
 _LARGEST = "Largest number of documents to attack."
@@ -90,7 +96,7 @@ def audit(
         str | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}; or {STORE_ADDRESSES}.")
     ] = None,
     authorized_by: Annotated[str | None, typer.Option(metavar="WHO", help=_AUTHORIZED)] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE.html", help=_REPORT)] = Path("audit.html"),
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help=_REPORT)] = _OUT,
     corpus: Annotated[str | None, _file(f"Public texts of a similar kind: {_TEXTS}.", _CORPUS)] = None,
     corpus_vectors: Annotated[str | None, _file(_CORPUS_VECTORS, _CORPUS)] = None,
     encoder: Annotated[str | None, _name(_ENCODER, _CORPUS)] = None,
@@ -105,10 +111,12 @@ def audit(
     label_vectors: Annotated[
         str | None, _file("Vectors of --labels under your encoder, in the same order.", _LABELS)
     ] = None,
-    label_column: Annotated[str | None, _name("A column of --corpus that holds the labels instead.", _LABELS)] = None,
+    label_column: Annotated[str | None, _name(_LABEL_COLUMN, _LABELS)] = None,
     text_column: Annotated[str, _name("The column or field that holds texts.", _CORPUS)] = "text",
-    truth: Annotated[str | None, _file("The true texts of VECTORS.", _TRUTH)] = None,
-    truth_labels: Annotated[str | None, _file("The true labels of VECTORS.", _TRUTH)] = None,
+    truth: Annotated[
+        str | None, _file("The true texts of VECTORS, in their order; --text-column names their field.", _TRUTH)
+    ] = None,
+    truth_labels: Annotated[str | None, _file(_TRUE_LABELS, _TRUTH)] = None,
     truth_vectors: Annotated[str | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
     members: Annotated[str | None, _file(_MEMBERS, _MORE)] = None,
     nonmembers: Annotated[str | None, _file(_NONMEMBERS, _MORE)] = None,
@@ -147,9 +155,11 @@ def audit(
     """
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
+    from interlingua.leakage.doubts import doubt
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity
+    from interlingua.report._statements import unchecked_reason
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not (authorized_by or "").strip() and not demo_data:
@@ -170,6 +180,9 @@ def audit(
         options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}},
         of_words={name: given.get(name) for name in ("--defenses", "--kinds", "--halvings", "--show-words")},
     )
+    source = context.get_parameter_source("out")
+    if demo_data and source is not None and source.name == "DEFAULT":
+        out = _DEMO_OUT
     # Missing data are reported before any extra is needed.
     demo_inputs = audit_inputs.demo_inputs(read_demo(data)) if demo_data else None
     if not demo_data:
@@ -220,6 +233,12 @@ def audit(
             inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
             options={"halvings": halvings}, fitted=bool(translator), documents=documents, seed=seed,
         )  # fmt: skip
+        for sentence in audit_inputs.order_doubts(inputs, other):
+            console.note(sentence)
+        console.note(
+            f"Auditing {inputs.vectors_name} ({count_of(len(inputs.vectors))}); "
+            f"public: {inputs.corpus_name} ({count_of(len(public))})."
+        )
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         chosen = None if suite == _SUITES[0] else suite
         attack = attack_share(chosen, inputs.vectors.shape[1], (len(inputs.vectors), len(public)), halvings)
@@ -233,7 +252,9 @@ def audit(
         if other is not None:
             rows, texts = other
             folder = None if keep is None else keep / "second"
-            others = audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event, whole, "second fit")
+            others = audit_fits.make_fits(
+                rows, corpus_texts, [seed], folder, log_event, whole, "second fit", " of --second"
+            )
             second_leak = SecondLeak(others, rows, texts)
         provenance = Provenance(
             authorized_by=authorized_by or "nobody (public data)",
@@ -274,6 +295,7 @@ def audit(
             "limit": {"fail_above": fail_above, "exceeded": exceeded},
             "severity": severity(result).to_dict(),
             "conclusion": conclusion(result),
+            "doubt": doubt(result),
             "provenance": provenance.to_dict(),
             "report": str(out),
             "seconds": watch.seconds,
@@ -290,10 +312,11 @@ def audit(
     else:
         _print(console.stdout(), result, fail_above)
         console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
-    inconclusive = fail_above is not None and result.leak.basis == "attack failed"
+    unchecked = unchecked_reason(result)
+    inconclusive = fail_above is not None and bool(unchecked) and not exceeded
     if inconclusive:
         console.note(
-            f"The limit of {fail_above:g} cannot be checked: the attack failed, which is no proof of safety. Give more "
+            f"The limit of {fail_above:g} cannot be checked: {unchecked}, which is no proof of safety. Give more "
             "vectors or public texts of the same kind, or known contents with --truth or --truth-vectors."
         )
     if exceeded or inconclusive:
@@ -339,6 +362,7 @@ def _sha256(path: Path) -> str:
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import verdict_list
+    from interlingua.report._statements import links_statement, unchecked_reason
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
@@ -367,14 +391,11 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         share = "too few controls" if found is None else f"{found.value:.0%} of the members found at 1 % false alarms"
         out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}", soft_wrap=True)
     if result.linkage is not None:
-        out.print(
-            f"Linkage: {result.linkage.linked.value:.1%} of the rows linked, {result.linkage.expected:.0%} by chance",
-            soft_wrap=True,
-        )
+        out.print(f"Linkage: {links_statement(result.linkage)}", soft_wrap=True)
     for sentence in result.omitted:
         out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
-    if fail_above is not None and result.leak.basis != "attack failed":
+    if fail_above is not None and not (unchecked_reason(result) and result.leak.value <= fail_above):
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")

@@ -30,6 +30,7 @@ __all__ = [
     "check_annex",
     "check_kinds",
     "check_options",
+    "order_doubts",
     "read_inputs",
     "read_records",
     "read_second",
@@ -177,11 +178,11 @@ def _read_corpus(
     from interlingua.leakage.inputs import PublicCorpus
 
     if texts is None and vectors is not None:
-        return PublicCorpus.of_rows(read_plain_vectors(vectors))
+        return PublicCorpus.of_rows(read_plain_vectors(vectors, "--corpus-vectors"))
     texts = cast(str, texts)
     public = read_text_rows(texts, column)
     if vectors is not None:
-        rows = read_plain_vectors(vectors)
+        rows = read_plain_vectors(vectors, "--corpus-vectors")
     elif encode is not None:
         from interlingua.encoders import embed_texts
 
@@ -195,7 +196,7 @@ def _read_corpus(
             f"{texts} has {len(public)} texts and there are {len(rows)} vectors; "
             "there must be one vector for each text."
         )
-    return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in))
+    return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in, "--stand-in"))
 
 
 def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str, FloatArray] | None:
@@ -204,7 +205,7 @@ def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str,
     Raises:
         InputError: a file that cannot be used, or not one vector per text.
     """
-    views = {name: read_plain_vectors(address) for name, address in addresses.items()}
+    views = {name: read_plain_vectors(address, "--view") for name, address in addresses.items()}
     for name, rows in views.items():
         if len(rows) != len(corpus.texts):
             raise InputError(
@@ -243,7 +244,7 @@ def _read_labels(
         raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
     if vectors is None and encode is not None:
         return Labels(labels, embed_labels(encode, labels))
-    rows = read_plain_vectors(vectors)  # type: ignore[arg-type]
+    rows = read_plain_vectors(vectors, "--label-vectors")  # type: ignore[arg-type]
     if len(rows) != len(labels):
         raise InputError(
             f"{names} names {len(labels)} labels and there are {len(rows)} vectors; "
@@ -267,7 +268,7 @@ def _read_truth(
     return GroundTruth(
         None if texts is None else read_text_rows(texts, column),
         None if labels is None else read_label_rows(labels, label_column),
-        None if vectors is None else read_plain_vectors(vectors),
+        None if vectors is None else read_plain_vectors(vectors, "--truth-vectors"),
     )
 
 
@@ -306,7 +307,8 @@ def read_records(members: str | None, nonmembers: str | None) -> KnownRecords | 
 
     if members is None:
         return None
-    return KnownRecords(read_plain_vectors(members), None if nonmembers is None else read_plain_vectors(nonmembers))
+    others = None if nonmembers is None else read_plain_vectors(nonmembers, "--nonmembers")
+    return KnownRecords(read_plain_vectors(members, "--members"), others)
 
 
 def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[FloatArray, Sequence[str] | None] | None:
@@ -320,7 +322,7 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
 
     if vectors is None:
         return None
-    rows = read_plain_vectors(vectors)
+    rows = read_plain_vectors(vectors, "--second")
     if len(rows) < MIN_ROWS:
         raise InputError(
             f"{vectors} has {count_of(len(rows))}; at least {MIN_ROWS} are needed to link rows of two leaks."
@@ -333,6 +335,16 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
             "there must be one text for each vector."
         )
     return rows, true
+
+
+def order_doubts(inputs: AuditInputs, second: tuple[FloatArray, Sequence[str] | None] | None) -> list[str]:
+    """Return a sentence for each true texts that are probably in another order than their vectors."""
+    from interlingua.leakage.doubts import order_doubt
+
+    sentences = [order_doubt(inputs.vectors, inputs.truth.texts, inputs.corpus, second=False)]
+    if second is not None:
+        sentences.append(order_doubt(*second, inputs.corpus, second=True))
+    return [f"{sentence} What is measured with them will not count." for sentence in sentences if sentence]
 
 
 def demo_inputs(data: DemoData) -> AuditInputs:

@@ -18,7 +18,7 @@ from interlingua._align import align
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.spaces import shared_rows
@@ -28,6 +28,7 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
+from interlingua.leakage._documents import sample_documents
 from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._shares import SharesReported
@@ -36,9 +37,9 @@ from interlingua.leakage.attributes import infer_attributes, label_scores, truth
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.defenses import SUITES
+from interlingua.leakage.doubts import label_doubts, order_doubt
 from interlingua.leakage.findings import (
     Audit,
-    DocumentFindings,
     FrequentWord,
     LabelFindings,
     Leak,
@@ -61,9 +62,9 @@ __all__ = ["DOCUMENTS", "audit"]
 DOCUMENTS = 2_000
 # Share of the rows of a fit that must be among the audited ones; the others may have been deleted since.
 _SHARED = 0.5
-_EXAMPLES = 8
+# Cosine above which two public rows are copies, in float32.
+_COPY = 0.9999
 _FREQUENT = 12
-_WORDS = 6
 
 
 def audit(
@@ -131,6 +132,7 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = attacked_rows(len(rows), documents, seed)
     known = truth.take(picked)
+    unordered = order_doubt(rows, truth.texts, corpus, second=False)
     report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
@@ -150,6 +152,8 @@ def audit(
         words = word_findings(decoder, corpus, predictions, null, known.texts, resamples, seed)
     report({"step": "attack", "work": f"searching the nearest public {'texts' if corpus.has_texts else 'rows'}"})
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
+    if words is not None and not retrieval.is_near:
+        words = words.without_errors()
     label_findings, order, identities = None, None, None
     if not corpus.has_texts:
         report({"step": "attack", "work": "recognizing identities"})
@@ -160,7 +164,7 @@ def audit(
     if known.vectors is not None:
         report({"step": "attack", "work": "re-identifying rows"})
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
-    omitted: list[str] = []
+    omitted = list(label_doubts(rows, labels, truth, label_findings))
     scores: tuple[DefenseScore, ...] = ()
     if defenses and not has_usable_fit:
         omitted.append("Defenses were not evaluated, because no fit of the vectors worked.")
@@ -184,7 +188,10 @@ def audit(
         if lacking:
             omitted.append(f"Links with the second leak were not searched for, because {lacking}.")
         else:
-            linked = _linkage(second, translated, known.texts, seed)
+            doubtful = unordered or order_doubt(second.vectors, second.texts, corpus, second=True)
+            if second.texts is not None and known.texts is not None and doubtful:
+                omitted.append(f"How many links are right was not measured. {doubtful}")
+            linked = _linkage(second, translated, None if doubtful else known.texts, seed)
     points: tuple[RowPoint, ...] = ()
     if halvings:
         points = leak_by_rows(
@@ -218,7 +225,7 @@ def audit(
         reidentified=reidentified,
         leak=_leak(has_usable_fit, words, label_findings, reidentified, identities),
         defenses=scores,
-        documents=_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
+        documents=sample_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
         frequent=frequent,
         kinds=found_kinds,
         membership=tested,
@@ -228,6 +235,7 @@ def audit(
         identities=identities,
         omitted=tuple(omitted),
         foreign=tuple(_is_foreign(fit, rows, corpus.vectors) for fit in ranked),
+        unordered=unordered,
     )
 
 
@@ -249,10 +257,15 @@ def _retrieval(
     findings = RetrievalFindings(
         nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
-        # The first neighbor of a public text is the text itself.
-        public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in among_public]),
+        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public]),
     )
     return findings, retrieved
+
+
+def _nearest_other(extraction: Extraction) -> float:
+    """Return the cosine of a public text with the nearest other one, NaN for a copy; the nearest is the text itself."""
+    cosine = extraction.neighbors[1].cosine
+    return cosine if cosine < _COPY else float("nan")
 
 
 def _identities(
@@ -290,7 +303,8 @@ def _leak(
 ) -> Leak:
     measured: list[tuple[float, str]] = []
     if identities is not None:
-        what = "share of rows whose identity is recognized, beyond always choosing the most frequent"
+        shares = (identities.rank1.value, identities.rank1_control.value)
+        what = _beyond("the identity is recognized", "rows", "identity", *shares)
         measured.append((identities.beyond_control, what))
     if words is not None and words.measured is not None:
         measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
@@ -299,7 +313,7 @@ def _leak(
         measured.append((reidentified.top1.value, what))
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
-        what = "share of documents with the right first label, beyond always choosing the most frequent"
+        what = _beyond("the first label is right", "documents", "label", top, prior)
         measured.append((beyond_control(top, prior), what))
     if measured:
         return Leak(*max(measured), "measured")
@@ -307,6 +321,14 @@ def _leak(
     if words is None:
         return Leak(0.0, "share of rows whose identity is recognized", "attack failed")
     return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
+
+
+def _beyond(right: str, of: str, one: str, share: float, control: float) -> str:
+    """Return what a share is that is counted from its control to 1."""
+    return (
+        f"{right} for {share:.1%} of the {of}, which is this share of the way from always choosing the most frequent "
+        f"{one} ({control:.1%}) to always being right"
+    )
 
 
 def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
@@ -362,33 +384,3 @@ def _agreement(translations: Sequence[FloatArray]) -> float | None:
         return None
     first, second = (rows - rows.mean(axis=0) for rows in translations[:2])
     return agreement(first, second)
-
-
-def _documents(
-    picked: IntArray,
-    predictions: Sequence[Extraction],
-    retrieved: Sequence[Extraction],
-    labels: Labels | None,
-    order: npt.NDArray[np.int64] | None,
-    decoder: KeywordDecoder | None,
-    texts: Sequence[str] | None,
-) -> tuple[DocumentFindings, ...]:
-    return tuple(
-        DocumentFindings(
-            row=int(picked[i]),
-            words=tuple((k.word, k.p) for k in predictions[i].keywords[:_WORDS] if k.p >= LEVEL),
-            labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
-            nearest=retrieved[i].neighbors[0].text,
-            cosine=retrieved[i].neighbors[0].cosine,
-            text=None if texts is None else texts[i],
-            right=() if texts is None or decoder is None else _right(predictions[i], decoder, texts[i]),
-        )
-        for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
-    )
-
-
-def _right(prediction: Extraction, decoder: KeywordDecoder, text: str) -> tuple[bool, ...]:
-    """Return whether each word that a report shows is in the true text."""
-    row = decoder.vocabulary.matrix([text])
-    true = {decoder.vocabulary.words[column] for column in row.indices}
-    return tuple(k.word in true for k in prediction.keywords[:_WORDS] if k.p >= LEVEL)

@@ -116,8 +116,8 @@ class CalibrationError(JsonRecord):
         if self.is_bound:
             return (
                 "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in "
-                f"{self.held:.1%} of these cases, and it is expected to hold in {_SHARE_OF_A_BOUND:.0%} of similar "
-                "collections."
+                f"{self.held:.1%} of these cases{self._barely}, and it is expected to hold in "
+                f"{_SHARE_OF_A_BOUND:.0%} of similar collections."
             )
         return (
             "The lower end of the plausible range is not a bound: taken from the other corpora alone, it held in "
@@ -125,6 +125,14 @@ class CalibrationError(JsonRecord):
             f"{_CORPORA_OF_A_BOUND} corpora and {_PAIRS_OF_A_BOUND} pairs of encoders, and must have held in "
             f"{_SHARE_OF_A_BOUND:.0%} of them."
         )
+
+    @property
+    def _barely(self) -> str:
+        """A clause if one case more below the lower end would be too many for a bound."""
+        held = round(self.held * self.cases)
+        if (held - 1) / self.cases >= _SHARE_OF_A_BOUND:
+            return ""
+        return f", but only just ({held} of {self.cases}; one miss more would be too many)"
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""

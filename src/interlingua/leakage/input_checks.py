@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners.base import MIN_ROWS
-from interlingua.aligners.side_information import check_views, is_copy, view_label
+from interlingua.aligners.side_information import check_same_order, check_views, is_copy, view_label
 from interlingua.core.arguments import check_count, check_flag, check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace, largest_shared
 from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_distinct
+from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage._points import MIN_ROWS as MIN_POINT
 from interlingua.leakage._points import point_sizes
 from interlingua.leakage._predictions import attacked_rows, offered
@@ -65,11 +66,12 @@ def check_inputs(
 
     Raises:
         InputError: fewer than 50 vectors or all of them equal; too few distinct rows for a fit, or too few rows for
-            ``halvings``; true contents of another number of rows; public texts without words that can be read, or true
-            texts without any of these words; fewer than two labels, or true labels that are not among the labels to
-            infer; too few records, or members that are nonmembers; labels, records or true vectors that are all equal,
-            or of another width than the public ones; what is no view of the public texts, or a view that is the
-            stand-in; rows without texts, and an option that needs texts or nothing to measure with.
+            ``halvings``; public texts or a stand-in in another order than the public vectors; true contents of
+            another number of rows; public texts without words that can be read, or true texts without any of these
+            words; fewer than two labels, or true labels that are not among the labels to infer; too few records, or
+            members that are nonmembers; labels, records or true vectors that are all equal, or of another width than
+            the public ones; what is no view of the public texts, or a view that is the stand-in; rows without texts,
+            and an option that needs texts or nothing to measure with.
     """
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
@@ -94,11 +96,14 @@ def check_inputs(
     _check_views(corpus)
     truth = truth or GroundTruth()
     truth.check_rows(len(rows))
+    vocabulary = None
     if corpus.has_texts:
-        _check_texts(corpus, truth, decoder, seed)
+        vocabulary = _check_texts(corpus, truth, decoder, seed)
     else:
         _check_rows_without_texts(labels, truth, {"decoder": decoder, **(options or {}), "texts": truth.texts})
     _check_rows_of_fits(rows, corpus, fitted=fitted, has_decoder=decoder is not None)
+    if vocabulary is not None:
+        _check_order_of_texts(corpus, vocabulary)
     if labels is not None and len(labels.names) < 2:
         raise InputError(f"{_there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
     if labels is not None and truth.labels is not None:
@@ -150,6 +155,8 @@ def _check_rows_of_fits(rows: npt.NDArray[Any], corpus: PublicCorpus, *, fitted:
         reason = "because its fit has half of them on each side"
         advice = "Leave it out, or give more public texts."
         check_distinct(corpus.stand_in, "The stand-in", needed=2 * MIN_ROWS, reason=reason, advice=advice)
+        sides = EmbeddingSpace(corpus.stand_in), EmbeddingSpace(corpus.vectors)
+        check_same_order(*sides, "The stand-in", "the public vectors")
 
 
 def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents: int, seed: int) -> None:
@@ -216,8 +223,8 @@ def _check_views(corpus: PublicCorpus) -> None:
             )
 
 
-def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecoder | None, seed: int) -> None:
-    """Refuse public texts without words, and true texts without any word of the public ones."""
+def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecoder | None, seed: int) -> Vocabulary:
+    """Return the words that can be read; refuse public texts without any, and true texts without any of them."""
     if decoder is None and len(corpus.texts) < MIN_TEXTS:
         raise InputError(
             f"{_there_are(len(corpus.texts), 'public text')}; at least {MIN_TEXTS} are needed for the keyword decoder."
@@ -232,6 +239,17 @@ def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecod
         raise InputError(
             f"None of the true texts holds one of the {len(vocabulary.words):,} words of the public texts that can be "
             "read, so nothing could be measured. Check the column of the texts and their language."
+        )
+    return vocabulary
+
+
+def _check_order_of_texts(corpus: PublicCorpus, vocabulary: Vocabulary) -> None:
+    """Refuse public texts in another order than their vectors; nothing would be read, which looks like safety."""
+    sign = signs_of_another_order(corpus.vectors, vocabulary.matrix(corpus.texts))
+    if sign:
+        raise InputError(
+            f"The public texts and their vectors are not in the same order, or their words cannot be read from them: "
+            f"{sign}. Give the vector of each text in the order of the texts."
         )
 
 

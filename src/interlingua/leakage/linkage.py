@@ -23,12 +23,15 @@ from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 from interlingua.leakage._checks import check_one_each
 from interlingua.leakage.centering import center_by_own_mean
 
-__all__ = ["FALSE_LINKS", "MIN_ROWS", "PERMUTATIONS", "Linkage", "MeasuredLinks", "link_rows", "linkage"]
+__all__ = ["FALSE_LINKS", "MIN_ROWS", "PERMUTATIONS", "P_VALUE", "Linkage", "MeasuredLinks", "link_rows", "linkage"]
 
 MIN_ROWS = 100
 PERMUTATIONS = 999
 # Share of rows that would be linked without any shared text.
 FALSE_LINKS = 0.01
+# Links that were not measured are called shown up to this p-value, measured ones from this number of right links on.
+P_VALUE = 0.01
+_LINKS_SHOWN = 5
 _BLOCK = 512
 _NEIGHBORS = 10
 
@@ -58,7 +61,8 @@ class Linkage(JsonRecord):
         linked: share of the rows of the first collection with a link into the second.
         expected: the share that would be linked if the collections shared no text.
         p_value: permutation test of whether leads are larger than by chance; the null exchanges, in each row, the lead
-            with the lead one place further down.
+            with the lead one place further down. It is conservative: without shared texts fewer rows than expected are
+            linked, so that it can miss collections that share a quarter of their texts.
         rows: number of rows on each side.
         measured: links against the true texts, if they are known.
     """
@@ -68,6 +72,31 @@ class Linkage(JsonRecord):
     p_value: float
     rows: tuple[int, int]
     measured: MeasuredLinks | None
+
+    @property
+    def links(self) -> int:
+        """Number of linked rows."""
+        return round(self.linked.value * self.rows[0])
+
+    @property
+    def right_links(self) -> int | None:
+        """Number of links that are right; None where that was not measured."""
+        if self.measured is None:
+            return None
+        return round(self.measured.precision.value * self.links) if self.links else 0
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether rows are linked by more than chance.
+
+        Where links were measured, five or more are right, and more of them than if their ends were permuted. The
+        permutation test decides without the true texts, and it is conservative.
+        """
+        if self.measured is None or self.right_links is None:
+            return self.p_value <= P_VALUE
+        precision = self.measured.precision
+        low = precision.value if precision.low is None else precision.low
+        return self.right_links >= _LINKS_SHOWN and low > self.measured.precision_control
 
 
 def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, FloatArray, FloatArray]:

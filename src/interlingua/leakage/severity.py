@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -14,15 +15,18 @@ __all__ = ["LEVELS", "MUCH", "RULES", "SOME", "Severity", "severity"]
 LEVELS = ("not shown", "low", "medium", "high", "critical")
 SOME, MUCH = 0.02, 0.2
 _PERSONAL, _FOUND, _MANY_FOUND, _RATE = 0.01, 0.1, 0.5, 0.01
-_P_VALUE = 0.01
+_HIGH = (
+    f"the headline figure is {MUCH:.0%} or more, or at least {_FOUND:.0%} of the members are found at {_RATE:.0%} "
+    "false alarms, by the lower end of the interval, or rows are linked with a second leak"
+)
 RULES = {
-    "critical": f"high, and names, medical terms or e-mail addresses are read in {_PERSONAL:.0%} of the documents, or "
-    f"{_MANY_FOUND:.0%} of the members are found at {_RATE:.0%} false alarms",
-    "high": f"the headline figure is {MUCH:.0%} or more, or {_FOUND:.0%} of the members are found at {_RATE:.0%} false "
-    "alarms, or rows can be linked with a second leak",
+    "critical": f"the conditions of high ({_HIGH}), and in addition names, medical terms or e-mail addresses are read "
+    f"in {_PERSONAL:.0%} of the documents, or at least {_MANY_FOUND:.0%} of the members are found, by the lower end of "
+    "the interval",
+    "high": _HIGH,
     "medium": f"the headline figure is {SOME:.0%} or more",
     "low": f"the headline figure is below {SOME:.0%}",
-    "not shown": "the attack failed, which is no proof of safety",
+    "not shown": "the attack failed, which is no proof of safety, or its result cannot be relied on",
 }
 
 
@@ -52,20 +56,28 @@ def severity(audit: Audit) -> Severity:
     check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.leak.basis == "attack failed":
         return Severity("not shown", ("the attack failed",))
-    leak = audit.leak.value
+    leak, doubtful = audit.leak.value, bool(doubt(audit))
     headline = f"the headline figure is {leak:.0%}"
-    reasons = [headline] if leak >= MUCH else []
+    if all(audit.foreign) and audit.foreign:
+        headline += ", by fits that were made on other vectors"
+    reasons = [headline] if leak >= MUCH and not doubtful else []
     found = _members_found(audit)
     if found >= _FOUND:
-        reasons.append(f"{found:.0%} of the members are found at {_RATE:.0%} false alarms")
-    if audit.linkage is not None and audit.linkage.p_value <= _P_VALUE:
+        reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
+    if audit.linkage is not None and audit.linkage.right_links is not None and audit.linkage.is_shown:
+        reasons.append(f"{audit.linkage.right_links:,} rows are rightly linked with a second leak")
+    elif audit.linkage is not None and audit.linkage.is_shown:
         reasons.append("rows can be linked with a second leak")
+    if doubtful and not reasons:
+        return Severity("not shown", (f"{headline}, which cannot be relied on",))
     if not reasons:
         return Severity("medium" if leak >= SOME else "low", (headline,))
     personal = [
         _of_kind(finding)
         for finding in audit.kinds
-        if finding.kind in PERSONAL_KINDS and _above(finding.right or finding.documents, finding.control)
+        if not doubtful
+        and finding.kind in PERSONAL_KINDS
+        and _above(finding.right or finding.documents, finding.control)
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
     return Severity("critical" if is_critical else "high", (*reasons, *personal))
@@ -79,10 +91,12 @@ def _of_kind(finding: KindFinding) -> str:
 
 
 def _members_found(audit: Audit) -> float:
-    """Return the share of members found, 0 where members and controls are not of one kind."""
+    """Return the lower end of the share of members found, 0 where members and controls are not of one kind."""
     tested = audit.membership
     found = None if tested is None or not tested.same_kind else tested.found[_RATE]
-    return 0.0 if found is None else found.value
+    if found is None:
+        return 0.0
+    return found.value if found.low is None else found.low
 
 
 def _above(value: Interval, control: Interval) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from interlingua.leakage.findings import Audit
 from interlingua.report._page import clean
 
-__all__ = ["attack_clause", "fits_statement", "split_verdicts", "verdict_list"]
+__all__ = ["attack_clause", "fits_statement", "foreign_statement", "split_verdicts", "verdict_list"]
 
 
 def verdict_list(audit: Audit) -> str:
@@ -37,6 +37,15 @@ def fits_statement(audit: Audit) -> str:
         models = f"vectors of the public {'texts' if audit.word_findings else 'rows'} by further models"
         sentences.append(f"The fit with the best verdict used {models} too: {clean(audit.views)}.")
     return " ".join(sentences)
+
+
+def foreign_statement(audit: Audit) -> str:
+    """Return a sentence if no fit that was used was made on the audited vectors, or an empty text."""
+    own, foreign = split_verdicts(audit)
+    if not foreign or own:
+        return ""
+    fits, verdicts = ("The fit was", "its verdict is") if len(foreign) == 1 else ("The fits were", "their verdicts are")
+    return f"{fits} made on other vectors or with other public vectors, so {verdicts} no evidence about these."
 
 
 def attack_clause(audit: Audit, public: str) -> str:

@@ -15,10 +15,13 @@ from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage.findings import Audit
+from interlingua.leakage.attributes import AttributeInference
+from interlingua.leakage.doubts import doubt
+from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement
 from interlingua.report._page import clean, render
+from interlingua.report._statements import control_words, links_statement
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
@@ -26,7 +29,6 @@ __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!])")
 # What could be taken for a tag, an address or an entity; the sign before the number of an entity is escaped above.
 _MARKUP = re.compile(r"<(?=\S)|&(?=\w+;)")
-_DEFENSES = 3
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         AnnexSection(
             "What was tested (Article 33(3)(a))",
             (
-                f"{rows:,} vectors of {clean(provenance.vectors)}, as they would be in a leaked copy or backup without "
-                f"the {contents}. The audit was authorized by {clean(provenance.authorized_by)} and made on "
-                f"{provenance.date[:10]}.",
+                f"{rows:,} vectors ({clean(provenance.vectors)}), as they would be in a leaked copy or backup without "
+                f"the {contents}. The audit was made on {provenance.date[:10]}. It was authorized by: "
+                f"{clean(provenance.authorized_by)}.",
             ),
         ),
         AnnexSection("What can be read", (conclusion(audit), *_readings(audit))),
@@ -99,9 +101,12 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     """Return a paragraph that can be cited as evidence for the OWASP entry on vector and embedding weaknesses."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
+    if doubt(audit):
+        return "Nothing to cite: what this audit found cannot be relied on, for the reason given above."
     rows, public = audit.leaked, audit.public
     start = (
-        f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of an undisclosed model "
+        f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of a model "
+        f"{'that was probably ' + clean(audit.model.model) if audit.model and audit.identified else 'not identified'} "
     )
     texts = "public texts" if audit.word_findings else "public rows"
     attack = attack_clause(audit, f"{public:,} {texts}")
@@ -109,15 +114,16 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
         return f"{start}{attack}. All fits failed by their own verdicts. This is no proof that other attacks fail."
     if audit.word_findings is None:
         return (
-            f"{start}{attack}. Measured on {audit.rows:,} rows, the {audit.leak.what} is "
-            f"{_percent(Interval(audit.leak.value))}. Neither the records nor the encoder of the collection were used."
+            f"{start}{attack}. Measured on {audit.rows:,} rows, the headline figure is "
+            f"{_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the records nor the encoder of the "
+            "collection were used."
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
     basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
         f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
-        f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, without anything to find, is "
+        f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, {control_words(audit)}, is "
         f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
     )
 
@@ -156,22 +162,49 @@ def _readings(audit: Audit) -> list[str]:
         measured = audit.label_findings.measured
         lines.append(
             f"The first inferred label is right for {_percent(measured.translated.top1)} of the documents; always "
-            f"choosing the most frequent one gives {_percent(measured.majority.top1)}."
+            f"choosing the most frequent one gives {_percent(measured.majority.top1)}. {_label_finding(measured)}"
+        )
+    elif audit.label_findings is not None:
+        lines.append(
+            f"Labels were inferred for {audit.rows:,} documents. Without the true labels it is not known how many are "
+            "right."
         )
     if audit.membership is not None:
         found = audit.membership.found[0.01]
         kind = "" if audit.membership.same_kind else " Members and controls differ in kind, so this is too high."
         if found is not None:
             lines.append(
-                f"Whether a given record is in the collection is answered for {_percent(found)} of its records at 1 % "
-                f"false alarms (area under the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
+                f"Of the {audit.membership.members:,} tested records that are in the collection, {_percent(found)} are "
+                "recognized, while 1% of other records are wrongly taken for records of the collection (area under the "
+                f"ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
             )
     if audit.linkage is not None:
-        lines.append(
-            f"{_percent(audit.linkage.linked)} of the rows are linked with a second leak of another model; "
-            f"{audit.linkage.expected:.0%} would be by chance (p = {audit.linkage.p_value:.3f})."
-        )
+        lines.append(links_statement(audit.linkage))
     return lines
+
+
+def _label_finding(measured: AttributeInference) -> str:
+    """Return what the figures of the labels say together."""
+    first, always = (scores.top1 for scores in (measured.translated, measured.majority))
+    separated, shuffled = measured.translated.macro_auc, measured.shuffled.macro_auc
+    area = f"the area under the ROC curve of a label is {_share(separated)} on average, and 0.5 is chance"
+    if _end(separated, "low") <= _end(shuffled, "high"):
+        return f"Labels are not recognized: {area}."
+    if _end(first, "low") > _end(always, "high"):
+        return f"So labels are recognized; {area}."
+    return (
+        "The first label alone says no more than that, but labels do leak: documents with a label are told from "
+        f"others, because {area}."
+    )
+
+
+def _share(value: Interval) -> str:
+    return f"{value.value:.2f}"
+
+
+def _end(value: Interval, name: str) -> float:
+    end = getattr(value, name)
+    return value.value if end is None else float(end)
 
 
 def _kinds(audit: Audit) -> list[str]:
@@ -191,18 +224,28 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
     lines = [f"{fits_statement(audit)} A verdict can be wrong."]
     found = audit.word_findings
     error = None if found is None else found.leak_rate.error
-    if found is None or found.measured is not None:
+    if doubt(audit):
+        lines.append("The headline figure cannot be relied on, for the reason given above.")
+    elif found is None or found.measured is not None:
         lines.append("The figures are measured against the true contents; intervals cover the sample of rows.")
     elif error is None:
         lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
     else:
-        lines.append(
-            f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
-            f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate. {error.certainty}"
-        )
+        lines.append(f"The figures are estimates.{_range(found.leak_rate)} {error.certainty}")
     lines.extend(audit.omitted)
     lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
     return tuple(lines)
+
+
+def _range(estimate: Estimate) -> str:
+    """Return a sentence on the range of an estimate, after a blank."""
+    if estimate.error is None or estimate.plausible is None:
+        return ""
+    low, high = (f"{end or 0.0:.0%}" for end in (estimate.plausible.low, estimate.plausible.high))
+    return (
+        f" The true share of documents with a word named is between {low} and {high} if the estimate of "
+        f"{estimate.value:.0%} errs no more than the worst of {estimate.error.cases} cases with known truth did."
+    )
 
 
 def _needed_rows(audit: Audit) -> list[str]:
@@ -230,7 +273,7 @@ def _measures(audit: Audit) -> tuple[str, ...]:
     lines += [
         f"{score.name[0].upper()}{score.name[1:]}: a word is named for {words.value:.0%} of the documents "
         f"({score.finding}), and {score.overlap.value:.0%} of the search quality is kept."
-        for score, words in sorted(helps, key=lambda pair: -pair[0].overlap.value)[:_DEFENSES]
+        for score, words in sorted(helps, key=lambda pair: -pair[0].overlap.value)
     ]
     if len(helps) < len(others):
         lines.append(

@@ -8,17 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.identification import MARGIN, NEEDED
+from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
 from interlingua.report import _audit_figures
-from interlingua.report._fits import fits_statement, split_verdicts
+from interlingua.report._fits import fits_statement, foreign_statement
 from interlingua.report._page import clean, render
+from interlingua.report._statements import control_words, links_statement, unchecked_reason
 
 __all__ = [
     "OWASP",
@@ -119,16 +121,17 @@ def conclusion(audit: Audit) -> str:
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
     )
     method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
-    doubt = _contradiction(audit)
-    if doubt:
-        return f"{start}{method}{claim} {doubt}"
+    claim = " ".join(part for part in (claim, foreign_statement(audit)) if part)
+    doubtful = doubt(audit)
+    if doubtful:
+        return f"{start}{method}{claim} {doubtful}"
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the {contents}."
 
 
 def _measured(audit: Audit) -> str:
-    claim = f"Measured against the true contents, the worst figure is {audit.leak.value:.0%}: {audit.leak.what}."
+    claim = f"Measured against the true contents, the headline figure is {audit.leak.value:.0%}: {audit.leak.what}."
     measured = audit.word_findings and audit.word_findings.measured
     words = measured and measured.leak_rate
     if words and words.meaning != audit.leak.what:
@@ -136,33 +139,12 @@ def _measured(audit: Audit) -> str:
     return claim
 
 
-def _contradiction(audit: Audit) -> str:
-    """Return a sentence if what was measured contradicts the fits, as it does for true contents in another order."""
-    words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
-    if words and words.measured:
-        named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
-        if named.control and _at_most(named.interval, named.control) and not _at_most(expected, named.interval):
-            return (
-                f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
-                "documents. Check that the true texts are in the order of the vectors."
-            )
-    own, _ = split_verdicts(audit)
-    if top1 and top1.control and _at_most(top1.interval, top1.control) and str(Status.ALIGNED) in own:
-        return (
-            "This contradicts the verdict of the fit: translations find their true vectors no more often than by "
-            "chance. Check that the true vectors are in the order of the audited ones."
-        )
-    return ""
-
-
-def _at_most(figure: Interval, other: Interval) -> bool:
-    """Return whether the lower end of a figure does not exceed the upper end of another."""
-    low, high = (figure.value if figure.low is None else figure.low), other.value if other.high is None else other.high
-    return low <= high
-
-
 def _estimated(audit: Audit) -> str:
     leak = audit.words.leak_rate
+    if not audit.retrieval.is_near:
+        return (
+            f"By estimate, without the true texts, a correct word would be named for {leak.value:.0%} of the documents."
+        )
     claim = f"By estimate, without the true texts, a correct word is named for about {leak.value:.0%} of the documents"
     if leak.error is None or leak.plausible is None:
         return (
@@ -188,11 +170,14 @@ def model_statement(audit: Audit) -> str:
         )
     scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
     score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"
-    compared = f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model)"
+    compared = (
+        f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; from {NEEDED:.2f} "
+        f"on, and {MARGIN:.2f} above the runner-up, a model is named)"
+    )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
-        "translation: texts can be embedded with it and compared with the vectors directly. The figures below are for "
-        "an attacker who does not have the model; with it, more can be recovered."
+        "translation: texts can be embedded with it and compared with the vectors directly. The figures of this audit "
+        "are for an attacker who does not have the model; with it, more can be recovered."
     )
 
 
@@ -231,11 +216,14 @@ def write_audit(
         **_pictures(audit),
         summary=conclusion(audit),
         fits=fits_statement(audit),
+        links="" if audit.linkage is None else links_statement(audit.linkage),
         model=model_statement(audit),
         figures=figure_rows(audit),
         shares=list(shares.items())[:_SHARES],
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
+        unchecked=unchecked_reason(audit),
+        doubtful=bool(doubt(audit)),
         show=show,
         owasp=OWASP,
         risks=[(name, how.format(shown), tested) for name, how, tested in _RISKS],
@@ -372,9 +360,9 @@ def _word_rows(audit: Audit) -> list[FigureRow]:
         control = figure.control if figure else estimate.control
         return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
-    named = "share with at least one correct word at p ≥ 0.5"
-    other = "another document" if found else "a random public text"
-    right = f"share of the asserted words that are right; the control is {other}"
+    control = control_words(audit)
+    named = f"share with at least one correct word at p ≥ 0.5; the control is {control}"
+    right = f"share of the asserted words that are right; the control is {control if found else 'a random public text'}"
     return [
         row("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
         row("Precision of the words", right, words.precision, found.precision if found else None),

@@ -1,0 +1,60 @@
+"""What an audit shows of a few rows: words, labels, the nearest public text, and which words are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import IntArray
+from interlingua.leakage.findings import DocumentFindings
+from interlingua.leakage.inputs import Labels
+from interlingua.leakage.inversion import Extraction, KeywordDecoder
+from interlingua.leakage.inversion.scores import LEVEL
+
+__all__ = ["sample_documents"]
+
+_EXAMPLES = 8
+_WORDS = 6
+
+
+def sample_documents(
+    picked: IntArray,
+    predictions: Sequence[Extraction],
+    retrieved: Sequence[Extraction],
+    labels: Labels | None,
+    order: npt.NDArray[np.int64] | None,
+    decoder: KeywordDecoder | None,
+    texts: Sequence[str] | None,
+) -> tuple[DocumentFindings, ...]:
+    """Return what was recovered of a few of the attacked rows, evenly spread.
+
+    Args:
+        picked: numbers of the attacked rows [n].
+        predictions: words of each row.
+        retrieved: nearest public texts of each row.
+        labels: labels that were inferred, if any.
+        order: numbers of the labels of each row, the most probable first [n, l].
+        decoder: predicted the words, if there are any.
+        texts: the n true texts, if they are known.
+    """
+    return tuple(
+        DocumentFindings(
+            row=int(picked[i]),
+            words=tuple((k.word, k.p) for k in predictions[i].keywords[:_WORDS] if k.p >= LEVEL),
+            labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
+            nearest=retrieved[i].neighbors[0].text,
+            cosine=retrieved[i].neighbors[0].cosine,
+            text=None if texts is None else texts[i],
+            right=() if texts is None or decoder is None else _right(predictions[i], decoder, texts[i]),
+        )
+        for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
+    )
+
+
+def _right(prediction: Extraction, decoder: KeywordDecoder, text: str) -> tuple[bool, ...]:
+    """Return whether each word that a report shows is in the true text."""
+    row = decoder.vocabulary.matrix([text])
+    true = {decoder.vocabulary.words[column] for column in row.indices}
+    return tuple(k.word in true for k in prediction.keywords[:_WORDS] if k.p >= LEVEL)

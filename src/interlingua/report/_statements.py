@@ -1,0 +1,44 @@
+"""Sentences that the report of an audit, its annex and the command line share."""
+
+from __future__ import annotations
+
+from interlingua.core.wording import count_of
+from interlingua.leakage.doubts import doubt
+from interlingua.leakage.findings import Audit
+from interlingua.leakage.linkage import Linkage
+
+__all__ = ["control_words", "links_statement", "unchecked_reason"]
+
+
+def control_words(audit: Audit) -> str:
+    """Return what the control of the words is."""
+    if audit.words.measured:
+        return "the same words against another document of about the same length"
+    return "the same procedure on translations without meaning, rotated at random"
+
+
+def links_statement(found: Linkage) -> str:
+    """Return how many rows are linked with a second leak, and how many of the links are right where that is known."""
+    rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
+    if found.measured is None:
+        if found.is_shown:
+            chance = f"{found.expected:.0%} would be at most without shared texts (p = {found.p_value:.3f})"
+            return f"{rows} are linked with a second leak of another model; {chance}."
+        return (
+            f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
+            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test is conservative."
+        )
+    shared = f"{found.measured.shared:.0%} of the rows have their text in the second leak"
+    if not found.links:
+        return f"No row is linked with the second leak of another model, although {shared}."
+    return (
+        f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
+        f"links are right; with their ends permuted, {found.measured.precision_control:.1%} would be. {shared}."
+    )
+
+
+def unchecked_reason(audit: Audit) -> str:
+    """Return why a limit on the headline figure says nothing if it is not exceeded, or an empty text."""
+    if audit.leak.basis == "attack failed":
+        return "the attack failed"
+    return "the figure cannot be relied on" if doubt(audit) else ""
