@@ -112,3 +112,15 @@ def test_a_link_is_the_nearest_row(sides: Any) -> None:
     assert (links == np.arange(len(first))).mean() > 0.99
     assert leads.min() >= 0
     assert np.median(leads) > np.median(controls)
+
+
+def test_leads_and_controls_are_normalized_spacings(sides: Any) -> None:
+    first, second = sides[0][:150], sides[1][:140]
+    links, leads, controls = link_rows(first, second)
+    a, b = (unit_rows(side - side.mean(axis=0)) for side in (unit_rows(first), unit_rows(second)))
+    scores = a @ b.T - np.sort(b @ a.T, axis=1)[:, -10:].mean(axis=1) / 2
+    ordered = np.sort(scores, axis=1)[:, ::-1]
+    spacings = [rank * (ordered[:, rank - 1] - ordered[:, rank]) for rank in (1, 2, 3)]
+    assert (links == scores.argmax(axis=1)).all()
+    np.testing.assert_allclose(leads, spacings[0], atol=1e-5)
+    np.testing.assert_allclose(controls, spacings[1] * spacings[1].mean() / spacings[2].mean(), atol=1e-5)
