@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from interlingua.evaluation import Interval
-from interlingua.leakage.doubts import doubt
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, SecondLeak
 from interlingua.leakage.severity import severity

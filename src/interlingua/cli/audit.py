@@ -155,7 +155,7 @@ def audit(
     """
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
-    from interlingua.leakage.doubts import doubt
+    from interlingua.leakage._doubts import doubt
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity

@@ -37,7 +37,7 @@ from interlingua.leakage.attributes import infer_attributes, label_scores, truth
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.defenses import SUITES
-from interlingua.leakage.doubts import label_doubts, order_doubt
+from interlingua.leakage._doubts import label_doubts, order_doubt
 from interlingua.leakage.findings import (
     Audit,
     FrequentWord,

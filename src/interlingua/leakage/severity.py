@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
-from interlingua.leakage.doubts import doubt
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlingua.core.wording import count_of
-from interlingua.leakage.doubts import doubt
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 
