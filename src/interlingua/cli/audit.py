@@ -153,9 +153,9 @@ def audit(
     as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
     attack is no proof of safety.
     """
+    from interlingua.leakage._doubts import doubt
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
-    from interlingua.leakage._doubts import doubt
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity

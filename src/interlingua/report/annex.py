@@ -15,8 +15,8 @@ from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage._doubts import doubt
+from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement
