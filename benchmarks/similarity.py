@@ -2,8 +2,8 @@
 
     python benchmarks/similarity.py --vectors DIR --translators DIR
 
-Every fit that ``calibration.py`` keeps and that did not fail is used on the third that it was made on, and on other
-corpora under the same encoder. The record of a case has the mean similarity to the nearest public text, the same among
+Every fit that ``calibration.py`` keeps and that did not fail is used on the third that it was made on, and on the first
+four other corpora with vectors of the same encoder. The record of a case has the mean similarity to the nearest public text, the same among
 public texts, its control, and estimated and measured shares of documents with a correct word. ``reached`` is where the
 similarity lies between its control (0) and that among public texts (1). An audit does not rely on estimates below
 ``interlingua.leakage.findings.NEAR``.
@@ -26,6 +26,7 @@ from interlingua.leakage.audit import audit
 from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 
 ROWS, OTHERS, DOCUMENTS = 12_000, 3_000, 500
+CORPORA = 4
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-similarity.jsonl"
 
 
@@ -74,9 +75,13 @@ def main() -> None:
         rest = np.concatenate([sides[1 - int(kept["third"])], last])
         public = PublicCorpus(known[rest], [texts[i] for i in rest])
         decoder = public.fit_decoder()
-        for corpus in (kept["corpus"], *(name for name in corpora if name != kept["corpus"])):
-            there = (arguments.vectors / f"{corpus}.{kept['encoder']}.npy").exists()
-            if not there or (folder.name, corpus) in done:
+        others = [
+            name
+            for name in corpora
+            if name != kept["corpus"] and (arguments.vectors / f"{name}.{kept['encoder']}.npy").exists()
+        ]
+        for corpus in (kept["corpus"], *others[:CORPORA]):
+            if (folder.name, corpus) in done:
                 continue
             is_own = corpus == kept["corpus"]
             rows, true = read(arguments.vectors, corpus, kept["encoder"], ROWS if is_own else OTHERS)

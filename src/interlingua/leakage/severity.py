@@ -69,7 +69,7 @@ def severity(audit: Audit) -> Severity:
     elif audit.linkage is not None and audit.linkage.is_shown:
         reasons.append("rows can be linked with a second leak")
     if doubtful and not reasons:
-        return Severity("not shown", (f"{headline}, which cannot be relied on",))
+        return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
     if not reasons:
         return Severity("medium" if leak >= SOME else "low", (headline,))
     personal = [

@@ -124,7 +124,7 @@ def conclusion(audit: Audit) -> str:
     claim = " ".join(part for part in (claim, foreign_statement(audit)) if part)
     doubtful = doubt(audit)
     if doubtful:
-        return f"{start}{method}{claim} {doubtful}"
+        return f"What can be read from these {rows} vectors is not known. {claim} {doubtful}"
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the {contents}."
