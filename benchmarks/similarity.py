@@ -3,10 +3,10 @@
     python benchmarks/similarity.py --vectors DIR --translators DIR
 
 Every fit that ``calibration.py`` keeps and that did not fail is used on the third that it was made on, and on the first
-four other corpora with vectors of the same encoder. The record of a case has the mean similarity to the nearest public text, the same among
-public texts, its control, and estimated and measured shares of documents with a correct word. ``reached`` is where the
-similarity lies between its control (0) and that among public texts (1). An audit does not rely on estimates below
-``interlingua.leakage.findings.NEAR``.
+four other corpora with vectors of the same encoder. The record of a case has the mean similarity to the nearest public
+text, the same among public texts, its control, and estimated and measured shares of documents with a correct word.
+``reached`` is where the similarity lies between its control (0) and that among public texts (1). An audit does not rely
+on estimates below ``interlingua.leakage.findings.NEAR``.
 """
 
 from __future__ import annotations

@@ -252,9 +252,7 @@ def audit(
         if other is not None:
             rows, texts = other
             folder = None if keep is None else keep / "second"
-            others = audit_fits.make_fits(
-                rows, corpus_texts, [seed], folder, log_event, whole, "second fit", " of --second"
-            )
+            others = audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event, whole, "second fit")
             second_leak = SecondLeak(others, rows, texts)
         provenance = Provenance(
             authorized_by=authorized_by or "nobody (public data)",
