@@ -410,7 +410,8 @@ def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows
 
 
 def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
-    give(page, (planted[0][:5], planted[1][:5]))
+    # Copies are seen only by the fit, which reads all rows.
+    give(page, (np.tile(planted[0][:5], (30, 1)), np.tile(planted[1][:5], (30, 1))))
     page.post("/fit")
     state = wait(page)
     assert state["phase"] == "refused"
