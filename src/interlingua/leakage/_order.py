@@ -23,7 +23,7 @@ _COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
 # A part of the rows whose words neighbors share hardly more often than chance, while those of the others do, is in
 # another order. It must hold enough words that chance alone would share some.
 _PARTS, _SHARE_OF_EXCESS, _BY_CHANCE = 10, 0.15, 2.0
-# Where neighbors of all rows share fewer times as many words as random rows, as under strong noise, parts differ by luck.
+# Where neighbors of all rows share fewer times as many words as random rows, as under strong noise, parts vary by luck.
 _FEW_TIMES = 2.5
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from interlingua.core.wording import count_of
+from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 
-__all__ = ["control_words", "links_statement", "unchecked_reason"]
+__all__ = ["control_words", "in_percent", "links_statement", "unchecked_reason"]
 
 
 def control_words(audit: Audit) -> str:
@@ -15,6 +16,14 @@ def control_words(audit: Audit) -> str:
     if audit.words.measured:
         return "the same words against another document of about the same length"
     return "the same procedure on translations without meaning, rotated at random"
+
+
+def in_percent(value: Interval) -> str:
+    """Return an interval in percent, rounded to three digits first, as the tables of the report show it."""
+    middle, low, high = (
+        None if end is None else f"{float(f'{end:.3f}'):.1%}" for end in (value.value, value.low, value.high)
+    )
+    return str(middle) if low is None or high is None else f"{middle} ({low} to {high})"
 
 
 def links_statement(found: Linkage) -> str:
