@@ -124,7 +124,8 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     return (
         f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {in_percent(leak)} of {audit.rows:,} documents, {basis}; the control, {control_words(audit)}, is "
-        f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
+        f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were "
+        "used."
     )
 
 
@@ -174,8 +175,8 @@ def _readings(audit: Audit) -> list[str]:
         kind = "" if audit.membership.same_kind else " Members and controls differ in kind, so this is too high."
         if found is not None:
             lines.append(
-                f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} are "
-                "recognized, while 1% of other records are wrongly taken for records of the collection (area under the "
+                f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} "
+                "are recognized, while 1% of other records are wrongly taken for records of the collection (area under the "
                 f"ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
             )
     if audit.linkage is not None:
