@@ -16,7 +16,8 @@ from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels
 from interlingua.leakage.linkage import Linkage, MeasuredLinks
 from interlingua.leakage.severity import LEVELS, RULES, Severity, severity
 from interlingua.report._fits import fits_statement
-from interlingua.report.annex import _percent, annex_sections, owasp_paragraph, write_annex
+from interlingua.report._statements import in_percent
+from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
 from interlingua.report.audit import conclusion, model_statement, write_audit
 from test_audit import PROVENANCE, WORDS, N, World
 
@@ -132,7 +133,7 @@ def test_markdown_reads_as_it_was_written(found: Audit, tmp_path: Path) -> None:
 
 
 def test_shares_of_the_annex_have_the_digits_of_the_tables() -> None:
-    assert _percent(Interval(0.8225, 0.8075, 0.8395)) == "82.3% (80.7% to 84.0%)"
+    assert in_percent(Interval(0.8225, 0.8075, 0.8395)) == "82.3% (80.7% to 84.0%)"
 
 
 def test_the_severity_counts_members_by_the_lower_end_of_their_interval(found: Audit, world: World) -> None:

@@ -239,7 +239,7 @@ def test_the_roles_of_the_inputs_are_shown_before_the_fits(
     run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **settings: Any) -> None:
-        raise AssertionError("fitted")
+        raise InputError("No fit here.")
 
     monkeypatch.setattr(interlingua, "align", refuse)
     ran = run(*with_vectors(case, "--fits", "1"))

@@ -120,7 +120,7 @@ def test_few_rows_name_the_side_its_rows_and_a_number_that_was_enough(sides: tup
     x, y = sides
     (cause,) = causes(x, y[:600])
     assert cause.finding.startswith("The target has 600 distinct rows.")
-    assert "of 17 fits of 500 beside 8,000, 14 failed and 3 were doubtful" in cause.finding
+    assert "of 20 fits of 500 beside 8,000, 14 failed and 6 were doubtful" in cause.finding
     assert "Give at least 4,398 distinct rows of the target, or" in cause.advice
 
 
@@ -166,9 +166,9 @@ def test_the_numbers_of_rows_are_those_of_the_records() -> None:
     assert sorted(by_size[2000]) == ["aligned"] * 6 + ["doubtful"] * 14
     assert by_size[diagnosis._ENOUGH_ROWS] == ["aligned"] * 26
     unequal = [record for record in records("solver.jsonl") if record["key"].startswith("500x8000")]
-    assert sorted(record["verdict"] for record in unequal) == ["doubtful"] * 3 + ["failed"] * 14
+    assert sorted(record["verdict"] for record in unequal) == ["doubtful"] * 6 + ["failed"] * 14
     right = [record["forward"]["top1"] for record in unequal[5:] if record["forward"]["top1"] > 0.1]
-    assert (len(right), len(unequal[5:])) == (10, 12)
+    assert (len(right), len(unequal[5:])) == (13, 15)
     assert (round(min(right), 2), round(max(right), 2)) == (0.37, 0.53)
 
 

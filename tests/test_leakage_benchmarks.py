@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interlingua.leakage.findings import NEAR
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
@@ -96,3 +98,17 @@ def test_the_guide_quotes_the_recorded_tests_of_membership() -> None:
     assert sum(r["p_value"] <= 0.01 for r in every) == 6
     assert span(quarter, lambda r: r["measured"]["precision"][0]) == (0.62, 1.0)
     assert min(r["p_value"] for r in quarter) > 0.01
+
+
+def test_the_limit_of_similarity_lies_between_own_vectors_and_those_of_other_texts() -> None:
+    similarity = module("similarity")
+    records = module("records").read_records(similarity.RESULTS)
+    own = [record["reached"] for record in records if record["on"] == record["corpus"]]
+    other = [record["reached"] for record in records if record["on"] != record["corpus"]]
+    assert len(own) >= 10
+    assert min(own) > NEAR
+    # Headlines of another kind are read with a fit on headlines.
+    assert sum(reached > NEAR for reached in other) <= 1
+    table = similarity.summary(records)
+    assert f"| its own vectors | {len(own)} | {min(own):.2f}, " in table
+    assert f"| vectors of other texts | {len(other)} | {min(other):.2f}, " in table

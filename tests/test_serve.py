@@ -200,6 +200,19 @@ def test_files_of_few_rows_are_noted_before_the_fit(page: TestClient, planted: t
     assert "fail" in page.get("/state").json()["note"]
 
 
+def test_what_a_fit_would_refuse_is_refused_before_it_starts(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    give(page, (planted[0], planted[1][:40]))
+    refused = page.post("/fit", params={"seed": 0})
+    assert (refused.status_code, refused.json()["error"]) == (
+        400, "The target has 40 rows; at least 100 are needed for a fit. Give more vectors.",
+    )  # fmt: skip
+    give(page, (planted[0], planted[0][::-1]))
+    refused = page.post("/fit", params={"seed": 0})
+    assert refused.status_code == 400
+    assert "Both files hold the same vectors: all of the rows of one are in the other" in refused.json()["error"]
+    assert page.get("/state").json()["phase"] == "waiting"
+
+
 def test_a_failed_fit_names_its_causes_and_a_search_warns(
     page: TestClient, session: Session, planted: tuple[Rows, Rows]
 ) -> None:
@@ -397,7 +410,8 @@ def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows
 
 
 def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
-    give(page, (planted[0][:5], planted[1][:5]))
+    # Copies are seen only by the fit, which reads all rows.
+    give(page, (np.tile(planted[0][:5], (30, 1)), np.tile(planted[1][:5], (30, 1))))
     page.post("/fit")
     state = wait(page)
     assert state["phase"] == "refused"

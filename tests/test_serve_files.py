@@ -130,6 +130,14 @@ def test_stored_rows_have_the_vectors_ids_and_texts_of_the_file(
     assert stored.find("nowhere") is None
 
 
+def test_a_column_with_one_value_is_not_taken_for_texts(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((9, 4)).tolist()
+    tenants, notes = ["acme"] * 9, [f"note {row}" for row in range(9)]
+    for columns, found in (({"tenant": tenants}, None), ({"tenant": tenants, "remark": notes}, "remark")):
+        pq.write_table(pa.table({"id": range(9), **columns, "vector": vectors}), tmp_path / "a.parquet")
+        assert read(tmp_path / "a.parquet")["texts"] == found
+
+
 @pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.large_string(), pa.string_view()])
 def test_texts_of_every_arrow_type_are_shown(kind: pa.DataType, tmp_path: Path) -> None:
     texts = pa.array([f"name {row}" for row in range(9)]).cast(pa.string())

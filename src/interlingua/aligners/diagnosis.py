@@ -38,8 +38,8 @@ _RECORDED_SIZES = (
     "failed, 6 of 20 with 2,000 were aligned and the others doubtful, and all 26 with 4,398 were aligned."
 )
 _RECORDED_UNEQUAL = (
-    "More rows on the other side replace them in part: of 17 fits of 500 beside 8,000, 14 failed and 3 were doubtful, "
-    "but 10 of the last 12, with the second search, had a top-1 of 0.37 to 0.53 (solver.jsonl)."
+    "More rows on the other side replace them in part: of 20 fits of 500 beside 8,000, 14 failed and 6 were doubtful, "
+    "but 13 of the last 15, with the second search, had a top-1 of 0.37 to 0.53 (solver.jsonl)."
 )
 _COLD_START = Diagnosis(
     "cold start",

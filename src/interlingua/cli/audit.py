@@ -153,9 +153,9 @@ def audit(
     as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
     attack is no proof of safety.
     """
+    from interlingua.leakage._doubts import doubt
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
-    from interlingua.leakage.doubts import doubt
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity
@@ -252,9 +252,7 @@ def audit(
         if other is not None:
             rows, texts = other
             folder = None if keep is None else keep / "second"
-            others = audit_fits.make_fits(
-                rows, corpus_texts, [seed], folder, log_event, whole, "second fit", " of --second"
-            )
+            others = audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event, whole, "second fit")
             second_leak = SecondLeak(others, rows, texts)
         provenance = Provenance(
             authorized_by=authorized_by or "nobody (public data)",
@@ -362,7 +360,7 @@ def _sha256(path: Path) -> str:
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import verdict_list
-    from interlingua.report._statements import links_statement, unchecked_reason
+    from interlingua.report._statements import in_percent, links_statement, unchecked_reason
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
@@ -388,7 +386,7 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
             )
     if result.membership is not None:
         found = result.membership.found[0.01]
-        share = "too few controls" if found is None else f"{found.value:.0%} of the members found at 1 % false alarms"
+        share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1 % false alarms"
         out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}", soft_wrap=True)
     if result.linkage is not None:
         out.print(f"Linkage: {links_statement(result.linkage)}", soft_wrap=True)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits", "whole_time"]
 
 _INPUTS = "inputs.json"
+# What the shown progress calls a fit that is not of the audited vectors.
+_TITLES = {"second fit": "Fit of the second leak"}
 _Read = TypeVar("_Read")
 # The evidence that only fits with known pairs have.
 _PAIRS = "held_out_pairs"
@@ -65,7 +67,6 @@ def make_fits(
     record: EventLog,
     whole: WholeTime,
     part: str = "fit",
-    of: str = "",
 ) -> list[Alignment]:
     """Align the vectors with the public ones once for each seed, or read the fit from the folder ``keep``.
 
@@ -77,7 +78,6 @@ def make_fits(
         record: receives the events of each fit.
         whole: the time of the whole audit, in which each fit is a part.
         part: what the names of these parts begin with, before the seed.
-        of: what is fitted, as the shown progress names it after ``Fit 1 of 2``; empty for the audited vectors.
 
     Raises:
         InputError: the folder holds fits of other vectors, or is not a folder of fits.
@@ -94,7 +94,7 @@ def make_fits(
         if folder is not None and folder.exists():
             alignments.append(_read_fit(folder))
         else:
-            title = f"Fit {number} of {len(seeds)}{of}, without pairs"
+            title = _TITLES.get(part, f"Fit {number} of {len(seeds)}") + ", without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
                 fit = interlingua.align(vectors, corpus.vectors, views=corpus.views, seed=seed, on_step=on_step)
                 alignments.append(fit)

@@ -339,7 +339,7 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
 
 def order_doubts(inputs: AuditInputs, second: tuple[FloatArray, Sequence[str] | None] | None) -> list[str]:
     """Return a sentence for each true texts that are probably in another order than their vectors."""
-    from interlingua.leakage.doubts import order_doubt
+    from interlingua.leakage._doubts import order_doubt
 
     sentences = [order_doubt(inputs.vectors, inputs.truth.texts, inputs.corpus, second=False)]
     if second is not None:

@@ -23,6 +23,8 @@ _COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
 # A part of the rows whose words neighbors share hardly more often than chance, while those of the others do, is in
 # another order. It must hold enough words that chance alone would share some.
 _PARTS, _SHARE_OF_EXCESS, _BY_CHANCE = 10, 0.15, 2.0
+# Where neighbors of all rows share fewer times as many words as random rows, as under strong noise, parts vary by luck.
+_FEW_TIMES = 2.5
 
 
 def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "words") -> str:
@@ -54,7 +56,7 @@ def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "w
 
 
 def _at_chance(lift: float, overall: float | None) -> bool:
-    return overall is not None and lift < 1 + _SHARE_OF_EXCESS * (overall - 1)
+    return overall is not None and overall >= _FEW_TIMES and lift < 1 + _SHARE_OF_EXCESS * (overall - 1)
 
 
 def _compared(vectors: npt.ArrayLike, contents: Any) -> tuple[bool, list[float | None]] | None:

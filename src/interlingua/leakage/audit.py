@@ -29,6 +29,7 @@ from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._documents import sample_documents
+from interlingua.leakage._doubts import label_doubts, order_doubt
 from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._shares import SharesReported
@@ -37,7 +38,6 @@ from interlingua.leakage.attributes import infer_attributes, label_scores, truth
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.defenses import SUITES
-from interlingua.leakage.doubts import label_doubts, order_doubt
 from interlingua.leakage.findings import (
     Audit,
     FrequentWord,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
-from interlingua.leakage.doubts import doubt
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -69,7 +69,7 @@ def severity(audit: Audit) -> Severity:
     elif audit.linkage is not None and audit.linkage.is_shown:
         reasons.append("rows can be linked with a second leak")
     if doubtful and not reasons:
-        return Severity("not shown", (f"{headline}, which cannot be relied on",))
+        return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
     if not reasons:
         return Severity("medium" if leak >= SOME else "low", (headline,))
     personal = [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from interlingua.core.wording import count_of
-from interlingua.leakage.doubts import doubt
+from interlingua.evaluation.bootstrap import Interval
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 
-__all__ = ["control_words", "links_statement", "unchecked_reason"]
+__all__ = ["control_words", "in_percent", "links_statement", "unchecked_reason"]
 
 
 def control_words(audit: Audit) -> str:
@@ -15,6 +16,14 @@ def control_words(audit: Audit) -> str:
     if audit.words.measured:
         return "the same words against another document of about the same length"
     return "the same procedure on translations without meaning, rotated at random"
+
+
+def in_percent(value: Interval) -> str:
+    """Return an interval in percent, rounded to three digits first, as the tables of the report show it."""
+    middle, low, high = (
+        None if end is None else f"{float(f'{end:.3f}'):.1%}" for end in (value.value, value.low, value.high)
+    )
+    return str(middle) if low is None or high is None else f"{middle} ({low} to {high})"
 
 
 def links_statement(found: Linkage) -> str:
@@ -26,7 +35,7 @@ def links_statement(found: Linkage) -> str:
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
-            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test is conservative."
+            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test can miss them."
         )
     shared = f"{found.measured.shared:.0%} of the rows have their text in the second leak"
     if not found.links:

@@ -15,13 +15,13 @@ from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.attributes import AttributeInference
-from interlingua.leakage.doubts import doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement
 from interlingua.report._page import clean, render
-from interlingua.report._statements import control_words, links_statement
+from interlingua.report._statements import control_words, in_percent, links_statement
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
@@ -115,7 +115,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     if audit.word_findings is None:
         return (
             f"{start}{attack}. Measured on {audit.rows:,} rows, the headline figure is "
-            f"{_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the records nor the encoder of the "
+            f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the records nor the encoder of the "
             "collection were used."
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
@@ -123,8 +123,9 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
         f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
-        f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, {control_words(audit)}, is "
-        f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
+        f"for {in_percent(leak)} of {audit.rows:,} documents, {basis}; the control, {control_words(audit)}, is "
+        f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were "
+        "used."
     )
 
 
@@ -153,16 +154,16 @@ def _readings(audit: Audit) -> list[str]:
     if audit.identities is not None:
         own = audit.identities
         lines.append(
-            f"The nearest of {own.identities:,} enrolled identities is right for {_percent(own.rank1)} of the rows; "
-            f"always choosing the most frequent one gives {_percent(own.rank1_control)}. Verification has an equal "
-            f"error rate of {_percent(own.equal_error_rate)}; on meaningless vectors it is "
-            f"{_percent(own.equal_error_rate_control)}."
+            f"The nearest of {own.identities:,} enrolled identities is right for {in_percent(own.rank1)} of the rows; "
+            f"always choosing the most frequent one gives {in_percent(own.rank1_control)}. Verification has an equal "
+            f"error rate of {in_percent(own.equal_error_rate)}; on meaningless vectors it is "
+            f"{in_percent(own.equal_error_rate_control)}."
         )
     if audit.label_findings is not None and audit.label_findings.measured is not None:
         measured = audit.label_findings.measured
         lines.append(
-            f"The first inferred label is right for {_percent(measured.translated.top1)} of the documents; always "
-            f"choosing the most frequent one gives {_percent(measured.majority.top1)}. {_label_finding(measured)}"
+            f"The first inferred label is right for {in_percent(measured.translated.top1)} of the documents; always "
+            f"choosing the most frequent one gives {in_percent(measured.majority.top1)}. {_label_finding(measured)}"
         )
     elif audit.label_findings is not None:
         lines.append(
@@ -174,8 +175,8 @@ def _readings(audit: Audit) -> list[str]:
         kind = "" if audit.membership.same_kind else " Members and controls differ in kind, so this is too high."
         if found is not None:
             lines.append(
-                f"Of the {audit.membership.members:,} tested records that are in the collection, {_percent(found)} are "
-                "recognized, while 1% of other records are wrongly taken for records of the collection (area under the "
+                f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} "
+                "are recognized, while 1% of other records are wrongly taken for records of the collection (area under the "
                 f"ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
             )
     if audit.linkage is not None:
@@ -211,7 +212,7 @@ def _kinds(audit: Audit) -> list[str]:
     if audit.word_findings is None:
         return ["The records have no texts; each is of one identity, and the figures say how often it is recognized."]
     shown = [
-        f"{finding.kind} in {_percent(finding.right or finding.documents)} (control {_percent(finding.control)})"
+        f"{finding.kind} in {in_percent(finding.right or finding.documents)} (control {in_percent(finding.control)})"
         for finding in audit.kinds
     ]
     if not shown:
@@ -280,14 +281,6 @@ def _measures(audit: Audit) -> tuple[str, ...]:
             f"{len(others) - len(helps)} of the {len(others)} defenses that were tried did not clearly reduce this."
         )
     return tuple(lines)
-
-
-def _percent(value: Interval) -> str:
-    """Return an interval in percent, rounded to three digits first, as the tables of the report show it."""
-    middle, low, high = (
-        None if end is None else f"{float(f'{end:.3f}'):.1%}" for end in (value.value, value.low, value.high)
-    )
-    return str(middle) if low is None or high is None else f"{middle} ({low} to {high})"
 
 
 def _markdown(section: AnnexSection) -> str:

@@ -13,7 +13,7 @@ from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import MARGIN, NEEDED
-from interlingua.leakage.doubts import doubt
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
@@ -124,7 +124,7 @@ def conclusion(audit: Audit) -> str:
     claim = " ".join(part for part in (claim, foreign_statement(audit)) if part)
     doubtful = doubt(audit)
     if doubtful:
-        return f"{start}{method}{claim} {doubtful}"
+        return f"What can be read from these {rows} vectors is not known. {claim} {doubtful}"
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the {contents}."

@@ -80,11 +80,24 @@ def _is_mapped(file: VectorFile) -> bool:
 
 
 def _text_name(file: VectorFile) -> str | None:
-    """Return the column whose values are shown as the texts of the rows: one of a usual name, or the first of texts."""
+    """Return the column whose values are shown as the texts of the rows: one of a usual name, or the first of texts.
+
+    A column with one value in all of the first rows, such as the tenant, holds no texts.
+    """
     if file.schema is None:
         return None
     texts = [name for name in file.names if _is_text(file.schema.field(name).type)]
-    return next((name for usual in _TEXT_NAMES for name in texts if name.lower() == usual), texts[0] if texts else None)
+    usual = next((name for known in _TEXT_NAMES for name in texts if name.lower() == known), None)
+    if usual is not None or not texts:
+        return usual
+    payload = next(iter(file.batches(_BLOCK))).payload
+    return next((name for name in texts if payload is not None and _differs(payload.column(name))), None)
+
+
+def _differs(values: pa.Array | pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    return len(values) == 1 or pc.count_distinct(values, mode="all").as_py() > 1
 
 
 def _is_text(kind: pa.DataType) -> bool:

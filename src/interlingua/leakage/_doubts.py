@@ -34,7 +34,10 @@ def order_doubt(vectors: npt.ArrayLike, texts: Sequence[str] | None, corpus: Pub
     words = corpus.vocabulary or Vocabulary.of(corpus.texts, identifiers=corpus.identifiers)
     sign = signs_of_another_order(vectors, words.matrix(texts))
     name, of = ("The true texts of the second leak", "its vectors") if second else ("The true texts", "the vectors")
-    return f"{name} are probably in another order than {of}: {sign}." if sign else ""
+    if not sign:
+        return ""
+    check = f"Check that {name[0].lower()}{name[1:]} are in the order of {of}."
+    return f"{name} are probably in another order than {of}: {sign}. {check}"
 
 
 def label_doubts(
