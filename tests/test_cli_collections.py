@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run, insert
+from interlingua.cli.fit import run_fit
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
+from interlingua.stores import _clients
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -158,6 +160,23 @@ def test_a_fit_reads_stores_and_names_their_rows_in_the_report(
     assert (card["source"]["name"], card["source"]["n"], card["source"]["d"]) == ("Old model", 300, D_SOURCE)
     assert card["target"]["name"] == "new.v"
     assert ": title " in report.read_text()
+
+
+def test_a_fit_closes_its_stores_once_they_are_read(
+    run: Run, stores: tuple[str, str], tmp_path: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_in_fit = []
+
+    def noted(*arguments: Any) -> Any:
+        open_in_fit.append([key for key in _clients._CLIENTS if str(tmp_path) in str(key)])
+        return run_fit(*arguments)
+
+    monkeypatch.setattr("interlingua.cli.fit.run_fit", noted)
+    by_third = planted[1] @ np.random.default_rng(3).standard_normal((planted[1].shape[1], 16))
+    view = ("--view", put(tmp_path / "views.duckdb", "view", by_third, range(N)))
+    ran = run("fit", *stores, *view, "--out", tmp_path / "fitted", "--budget", 0, "--allow-failed", "--json")
+    assert ran.code == 0, ran.err
+    assert open_in_fit == [[]]
 
 
 def test_a_fit_takes_rows_with_the_same_id_as_pairs(run: Run, stores: tuple[str, str], tmp_path: Path) -> None:

@@ -312,6 +312,8 @@ def fit(
                 rows_of = zip(files, read.spaces, strict=True)
                 inputs.check_different([(str(file.path), space.vectors) for file, space in rows_of])
                 note_rows(read.used, dict(zip(sides, files, strict=True)))
+                # An embedded database is locked while it is open, and the fit takes minutes.
+                inputs.close_sides([*files, *(view.side for view in opened_views)])
                 read = loaded.embed(
                     read,
                     source,
