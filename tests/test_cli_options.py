@@ -51,6 +51,15 @@ REFUSED = [
     ),
     ("--pair-by-id", f"{FIT} --pair-by-id --pairs pairs.npy", "--pairs and --pair-by-id exclude each other"),
     ("--pair-by-id", f"{FIT} --pair-by-id --target other.npy", "--target cannot be combined with --pair-by-id"),
+    *(
+        (
+            "--reembedded",
+            f"{FIT} --reembedded other.jsonl {option}",
+            f"{option.split()[0]} cannot be combined with --reembedded; leave one of them out",
+        )
+        for option in ("--pairs pairs.npy", "--pair-by-id", "--labels x", "--target b.npy", "--view b.npy")
+    ),
+    ("--reembedded", f"{FIT} --reembedded target.npy", "source.npy has no ids|target.npy has no ids"),
     ("--device", f"{FIT} --pair-by-id --device cpu", "--device needs --method NAME together with known pairs"),
     ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
@@ -73,6 +82,7 @@ REFUSED = [
         for option in (
             "--pairs pairs.npy",
             "--pair-by-id",
+            "--reembedded x.npy",
             "--labels x",
             "--target source.npy",
             "--column x",

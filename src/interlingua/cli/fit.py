@@ -36,6 +36,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
+from interlingua.cli.reembedded import Reembedded, add_to_target, check_reembedded, open_reembedded
 from interlingua.cli.row_texts import check_text_column
 from interlingua.cli.views import Views, check_views, name_views, naming_options, open_views
 from interlingua.core.alignment import FAILED_FIT_ADVICE
@@ -74,6 +75,7 @@ def fit(
     as_json: AsJson = False,
     pairs: Pairs = None,
     pair_by_id: PairById = False,
+    reembedded: Reembedded = None,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -207,7 +209,7 @@ def fit(
         "--text-column": text_column,
     }
     without_effect: dict[str, object] = {
-        "--view-encoder": view_encoders,
+        **{"--view-encoder": view_encoders, "--reembedded": reembedded},
         **{"--pairs": pairs, "--labels": labels, "--target": targets, "--view": views, "--show": show},
         **{"--pair-by-id": pair_by_id, "--column": columns, "--key": keys, "--scale": scales},
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
@@ -253,9 +255,11 @@ def fit(
         paths = [] if target is None else [target, *(targets or [])]
         check_views(views, {"--target": targets})
         check_pairs(pairs, targets, by_id=pair_by_id)
+        beside = {"--pairs": pairs, "--pair-by-id": pair_by_id, "--labels": labels, "--target": targets}
+        check_reembedded(reembedded, {**beside, "--view": views, "--view-encoder": view_encoders})
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
-        addresses = [*paths, *(views or ())]
+        addresses = [*paths, *(views or ()), *([] if reembedded is None else [reembedded])]
         with advise_skip_bad():
             files = inputs.open_all(
                 source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where), skip_bad=skip_bad
@@ -264,6 +268,7 @@ def fit(
             inputs.closing_sides(files),
             advise_skip_bad(),
             open_views(views or (), skip_bad=skip_bad) as opened_views,
+            open_reembedded(reembedded, skip_bad=skip_bad) as again,
             naming_options(view_files, asked.views),
         ):
             nulls = files[0].nulls if isinstance(files[0], Collection) else 0
@@ -282,7 +287,7 @@ def fit(
                 method,
                 assignments or (),
                 settings,
-                paired=known is not None or pair_by_id,
+                paired=known is not None or pair_by_id or again is not None,
                 device=on_device,
                 budget=budget,
                 steps=steps,
@@ -303,6 +308,7 @@ def fit(
                         labels=label_columns,
                         pairs=known,
                         pair_by_id=pair_by_id,
+                        reembedded=again,
                         with_ids=report is not None,
                         skip_bad=skip_bad,
                         on_rows=reading.on_rows,
@@ -310,10 +316,12 @@ def fit(
                     )
                 record("read", **counts_of(read.used))
                 rows_of = zip(files, read.spaces, strict=True)
-                inputs.check_different([(str(file.path), space.vectors) for file, space in rows_of])
+                compared = [(str(file.path), space.vectors) for file, space in rows_of]
+                compared += [] if read.again is None else [(read.again.path, read.again.space.vectors)]
+                inputs.check_different(compared)
                 note_rows(read.used, dict(zip(sides, files, strict=True)))
                 # An embedded database is locked while it is open, and the fit takes minutes.
-                inputs.close_sides([*files, *(view.side for view in opened_views)])
+                inputs.close_sides([*files, *(view.side for view in opened_views), *([] if again is None else [again])])
                 read = loaded.embed(
                     read,
                     source,
@@ -323,10 +331,11 @@ def fit(
                     method=method,
                     record=record,
                 )
+                read = add_to_target(read, read.again)
                 spaces, used = read.spaces, read.used
                 sides = sides if target is not None else list(inputs.SIDES)
                 # The limit of `align` itself would cut what --rows asks for.
-                limit = {} if rows is None else {"max_rows": rows}
+                limit = {} if rows is None else {"max_rows": max(rows, *(space.n for space in spaces))}
                 candidates = dict(zip(sides[1:], spaces[1:], strict=True))
                 given = {"pairs": read.pairs, "labels": read.labels, "views": read.views, **chosen, **limit}
                 alignment = loaded.describe(run_fit(spaces[0], candidates, method, seed, record, given))

@@ -26,6 +26,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua fit old.npy new.npy --out t --method adversarial --set lr=5e-5",
             "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --sample 9000 --out t",
             "interlingua fit duckdb:///data/old.duckdb#items.v reembedded.parquet --pair-by-id --out t",
+            "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --reembedded again.parquet --out t",
             "interlingua fit --source-encoder OLD --target-encoder NEW --texts public.txt --out t",
             "interlingua fit old.npy --target-encoder NEW --texts public.txt --view-encoder OTHER --out t",
             "interlingua fit old.npy new.parquet --view-encoder OTHER --text-column title --out t",

@@ -127,9 +127,7 @@ def is_confirmed(held: HeldOutTranslations, target: FloatArray) -> bool:
     return held.pairs is None and bool(held.rows) and category_evidence(held.rows).passed
 
 
-def judge_known(
-    verdict: Verdict, held: HeldOutTranslations, target: FloatArray, sizes: tuple[int, int]
-) -> Verdict:
+def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray, sizes: tuple[int, int]) -> Verdict:
     """Return a verdict that also counts evidence from known pairs and categories.
 
     Args:
@@ -161,7 +159,12 @@ def judge_known(
     refuted = [e for e in verdict.evidence if e.name in _SANITY_CHECKS and not e.passed]
     if count >= _MIN_CONFIRMING_PAIRS and rank.passed and not refuted:
         score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
-        return replace(verdict, status=Status.ALIGNED, score=score, reasons=(*_confirmed_alone(verdict, sizes), str(mean), str(share)))
+        return replace(
+            verdict,
+            status=Status.ALIGNED,
+            score=score,
+            reasons=(*_confirmed_alone(verdict, sizes), str(mean), str(share)),
+        )
     few = f"{count} held-out pairs support the map; at least {_MIN_CONFIRMING_PAIRS} can confirm it alone."
     reason = few if rank.passed else str(rank)
     return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
