@@ -272,6 +272,20 @@ def test_rows_that_were_embedded_again_by_another_model_or_of_other_rows_are_ref
     assert "has no ids, and rows are matched by their ids" in run(*fit, folder / "target.npy").json["error"]
 
 
+@pytest.mark.parametrize(("method", "option"), [("ridge", "--pair-by-id"), ("linear", "--reembedded")])
+def test_ids_that_name_other_texts_on_each_side_are_the_cause_that_is_named(
+    run: Run, planted: tuple[Rows, Rows], folder: Path, tmp_path: Path, method: str, option: str
+) -> None:
+    old = write_rows(tmp_path / "old.jsonl", planted[0], list(range(N)))
+    order = np.random.default_rng(5).permutation(N)[:200]
+    new = write_rows(tmp_path / "new.jsonl", planted[1][order], list(range(200)))
+    sides = (new, option) if option == "--pair-by-id" else (folder / "target.npy", option, new)
+    budget = ("--budget", 0, "--set", "rounds=0") if method == "linear" else ()
+    ran = run("fit", old, *sides, "--out", tmp_path / "t", "--method", method, *budget)
+    assert re.search(f"with the same id do not fit each other under any map.*leave {option} out", ran.err)
+    assert "a few known pairs" not in ran.err
+
+
 @pytest.mark.parametrize("limit", [100, 400])
 def test_pairs_by_id_are_read_before_other_rows(
     run: Run, stores: tuple[str, str], tmp_path: Path, given: dict[str, Any], limit: int

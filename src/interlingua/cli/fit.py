@@ -18,7 +18,7 @@ from interlingua.cli.embedded import embedding_of
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, note_rows, read_fit_rows
 from interlingua.cli.fit_run import check_destinations, kept_target, run_fit, write_fit
-from interlingua.cli.known_pairs import PairById, Pairs, check_pairs, read_pairs
+from interlingua.cli.known_pairs import PairById, Pairs, advise_on_pairs, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
     FORMATS,
@@ -39,7 +39,7 @@ from interlingua.cli.options import (
 from interlingua.cli.reembedded import Reembedded, add_to_target, check_reembedded, open_reembedded
 from interlingua.cli.row_texts import check_text_column
 from interlingua.cli.views import Views, check_views, name_views, naming_options, open_views
-from interlingua.core.alignment import FAILED_FIT_ADVICE
+from interlingua.core.alignment import FAILED_FIT_ADVICE, pairs_disagree
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 from interlingua.stores import input_files
@@ -378,11 +378,14 @@ def fit(
         console.note(f"Wrote {path}")
     if commands and not as_json:
         show_commands(commands)
+    disagree = pairs_disagree(alignment.verdict.evidence)
+    if disagree:
+        console.note(advise_on_pairs(by_id=pair_by_id, reembedded=reembedded is not None))
     if failed:
         what = "No translator was written" if written else "Nothing was written"
         # Pairs name rows of TARGET, which a target encoder takes the place of.
         option = "" if target_encoder else " with --pairs"
-        console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE}{option}.")
+        console.note(f"{what}." if alignment.diagnoses or disagree else f"{what}. {FAILED_FIT_ADVICE}{option}.")
         if alignment.method == "linear" and not any(step["step"] == "second search" for step in alignment.trace):
             console.note("A second search finds some maps that the fast one misses; add --budget 600.")
         raise typer.Exit(1)
