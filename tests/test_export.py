@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from command_line import Run
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
@@ -184,6 +185,21 @@ def test_an_encoder_of_another_width_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gives vectors of width 16 and width 24 is needed.*wrong direction"):
         to_sentence_transformers(linear(), tmp_path / "out", encoder=folder)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_a_static_encoder_of_another_width_is_refused(tmp_path: Path, inverse: bool) -> None:
+    kind = "sentence_transformers.models.StaticEmbedding"
+    folder = tmp_path / "static"
+    (folder / "0_StaticEmbedding").mkdir(parents=True)
+    module = {"idx": 0, "name": "0", "path": "0_StaticEmbedding", "type": kind}
+    (folder / "modules.json").write_text(json.dumps([module]))
+    weights = np.ones((8, D_SOURCE if inverse else D_TARGET), np.float32)
+    save_file({"embedding.weight": weights}, folder / "0_StaticEmbedding" / "model.safetensors")
+    with pytest.raises(InputError, match="gives vectors of width .* is needed.*wrong direction"):
+        to_sentence_transformers(linear(), tmp_path / "out", encoder=folder, inverse=inverse)
+    assert not (tmp_path / "out").exists()
+    assert to_sentence_transformers(linear(), tmp_path / "out", encoder=folder, inverse=not inverse).is_dir()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich import box
 from rich.table import Table
@@ -178,6 +179,9 @@ def search(
     model = None if name is None else open_encoder(name, task="query")
     if model is not None and text:
         queries = model(text)
+    _check_width(
+        queries, f"--query {query}" if query is not None else f"The model of {_model_option(rerank)}", translator, space
+    )
     found_each = k if rerank is None else max(k, nominees or _NOMINEES)
     if len(queries) * found_each > _MAX_HITS:
         raise InputError(
@@ -243,6 +247,34 @@ def _check_options(query: str | None, text: Sequence[str] | None, encoder: str |
         raise InputError(
             "--encoder and --rerank are different models, whose scores cannot be ranked together. Leave one out."
         )
+
+
+def _model_option(rerank: str | None) -> str:
+    return "--encoder" if rerank is None else "--rerank"
+
+
+def _check_width(queries: Any, what: str, translator: Translator, space: Space) -> None:
+    """Refuse queries of another width than that of their space, and say whether they are of the other one.
+
+    Args:
+        queries: [q, d].
+        what: where they come from.
+        translator: between both spaces.
+        space: the space that they have to be in.
+
+    Raises:
+        InputError: another width.
+    """
+    widths = {Space.SOURCE: translator.d_source, Space.TARGET: translator.d_target}
+    shape = np.shape(queries)
+    width = shape[-1] if len(shape) == 2 else None  # noqa: PLR2004
+    if width in {None, widths[space]}:
+        return
+    other = _other(space)
+    hint = "Are they of another model?"
+    if width == widths[other]:
+        hint = f"That is the width of the {other} space; for queries of its model add --space {other}."
+    raise InputError(f"{what} gives queries of width {width}, and the {space} space has {widths[space]}. {hint}")
 
 
 def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) -> list[str]:
