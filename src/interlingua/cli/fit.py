@@ -174,8 +174,9 @@ def fit(
             metavar="SECONDS",
             min=0,
             help="Most seconds for a second search by --method linear, where its fast search finds no evidence for a "
-            "map; 0 for none. By default, there is one, without a limit of time, if one side has 250 to 1,999 rows "
-            "and the other 3,500 or more, or with --view, whatever the other has.",
+            "map; 0 for none. By default, a second search without a limit of time follows if one side has 250 to "
+            "1,999 rows and the other side 3,500 or more. With --view, it follows if one side has 250 to 1,999 rows, "
+            "whatever number the other side has.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

@@ -227,7 +227,11 @@ def search(
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
-    sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
+    sides = {
+        str(store.url): _named(translator, side)
+        for store, side in zip((first, second), Space, strict=True)
+        if store is not None
+    }
     console.stdout().print(_table(results, sides, columns, translated=translated))
     for line in notes:
         console.note(line)
@@ -293,7 +297,7 @@ def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) 
 
 
 def _table(
-    results: Sequence[Sequence[JointHit]], sides: dict[str, Space], columns: Sequence[str], *, translated: bool
+    results: Sequence[Sequence[JointHit]], sides: dict[str, str], columns: Sequence[str], *, translated: bool
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("query", "rank", "score"):
@@ -302,13 +306,19 @@ def _table(
         table.add_column(heading, overflow="fold")
     for number, hits in enumerate(results):
         for rank, hit in enumerate(hits, 1):
-            side = str(sides.get(hit.store, hit.store))
+            side = sides.get(hit.store, hit.store)
             how = "migrated" if translated else "query translated"
             origin = f"{side}, {how}" if hit.translated else side
             origin += ", ranked again" if hit.reranked else ""
             values = [_short((hit.payload or {}).get(name)) for name in columns]
             table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin, *values)
     return table
+
+
+def _named(translator: Translator, side: Space) -> str:
+    """Return a space of the translator with the name that the fit gave it, if it did."""
+    name = (translator.card.get(side) or {}).get("name")
+    return str(side) if name in (None, "", side) else f"{name} ({side})"
 
 
 def _short(value: Any) -> str:
@@ -336,14 +346,14 @@ def _explain(
     elif any(hit.translated for hits in results for hit in hits):
         how = {
             "translator": "converted by the calibration of the translator",
-            "collections": "converted by the scores among samples of both collections",
+            "collections": "converted so that samples of both collections have equally high scores",
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(
             f"The {_other(space)} collection holds translated vectors; their cosine is {how}."
             if translated
-            else f"Hits of the {_other(space)} collection were found by the translated query, and their vectors were "
-            f"translated for the score; this cosine is {how}."
+            else f"Hits of the {_other(space)} collection were found by the translated query. Their score compares the "
+            f"query itself with their translated vectors; this cosine is {how}."
         )
         if joint.calibration == "collections":
             single = (

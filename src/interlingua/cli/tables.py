@@ -27,7 +27,9 @@ __all__ = [
     "scores",
 ]
 
-CALIBRATION_TITLE = "Scores that as many pairs of unrelated texts exceed:"
+CALIBRATION_TITLE = (
+    "Cosines that correspond to each other. In each line, equally many pairs of unrelated texts have a higher cosine:"
+)
 
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
@@ -125,7 +127,11 @@ def calibration_scores(translator: Translator) -> dict[str, list[float]]:
 def calibration_table(translator: Translator) -> Table:
     """Return `calibration_scores` as a table."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("source model", "target model", "translated with target model"):
+    for heading in (
+        "both by the source model",
+        "both by the target model",
+        "one translated, one by the target model",
+    ):
         table.add_column(heading, justify="right")
     for values in zip(*calibration_scores(translator).values(), strict=True):
         table.add_row(*(f"{value:.3f}" for value in values))

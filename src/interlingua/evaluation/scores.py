@@ -379,7 +379,9 @@ def _direction(
 
     def ranked() -> dict[str, RetrievalScores]:
         return {
-            kind: RetrievalScores({k: share_interval(next(means), len(scores)) for k in ks}, next(means), next(means), next(means))
+            kind: RetrievalScores(
+                {k: share_interval(next(means), len(scores)) for k in ks}, next(means), next(means), next(means)
+            )
             for kind in retrieval
         }
 

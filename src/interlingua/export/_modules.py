@@ -242,18 +242,21 @@ def _write_about(folder: Path, translator: Translator, takes_texts: bool, *, inv
     readme = _readme(translator, takes_texts, inverse=inverse)
     if translator.calibration is not None:
         _write(folder / _CALIBRATION, translator.calibration.curves("inverted" if inverse else "translated"))
-        readme += _SCORES
+        facts = provenance(translator, inverse=False)
+        source, target = (escape_markdown(facts[end]) for end in ("from", "to"))
+        readme += _SCORES.format(source=source, target=target)
     (folder / "README.md").write_text(readme, "utf-8")
 
 
 _SCORES = f"""
 Cosines of translated vectors with vectors of the model itself are on a scale of their own. To use thresholds, convert
-them to the scale of the translator's target model, or to that of its source model:
+them to the scale of {{target}} (`"target"` in the file, in both directions) or to that of {{source}} (`"source"`):
 
 ```python
 import json, numpy as np
 curves = json.load(open("this-folder/{_CALIBRATION}"))
 on_the_scale_of_the_target = np.interp(scores, curves["scores"], curves["target"])
+on_the_scale_of_the_source = np.interp(scores, curves["scores"], curves["source"])
 ```
 """
 
