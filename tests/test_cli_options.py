@@ -50,7 +50,11 @@ REFUSED = [
         "source.npy has no ids, .* name the pairs by row numbers with --pairs FILE",
     ),
     ("--pair-by-id", f"{FIT} --pair-by-id --pairs pairs.npy", "--pairs and --pair-by-id exclude each other"),
-    ("--pair-by-id", f"{FIT} --pair-by-id --target other.npy", "--target cannot be combined with --pair-by-id"),
+    (
+        "--pair-by-id",
+        f"{FIT} --pair-by-id --target other.npy",
+        "--target cannot be combined with --pair-by-id.*by --reembedded",
+    ),
     *(
         (
             "--reembedded",

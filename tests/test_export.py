@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -316,7 +317,12 @@ def test_the_calibration_of_scores_is_written_beside_the_modules(tmp_path: Path,
     for scale in ("source", "target"):
         expected = translator.calibrate(scores, "inverted" if inverse else "translated", scale)
         assert np.interp(scores, curves["scores"], curves[scale]) == pytest.approx(expected, abs=1e-5)
-    assert 'np.interp(scores, curves["scores"], curves["target"])' in (folder / "README.md").read_text("utf-8")
+    readme = " ".join((folder / "README.md").read_text("utf-8").split())
+    assert 'np.interp(scores, curves["scores"], curves["target"])' in readme
+    # The same in both directions, in which source and target exchange their parts.
+    assert re.search(
+        r'scale of \S+ \(`"target"` in the file, in both directions\) or to that of \S+ \(`"source"`\)', readme
+    )
     plain = to_sentence_transformers(linear(), tmp_path / "without")
     assert not (plain / "score_calibration.json").exists()
     assert "curves" not in (plain / "README.md").read_text("utf-8")

@@ -49,7 +49,11 @@ def check_pairs(pairs: Path | None, targets: Sequence[str] | None, *, by_id: boo
     """
     if by_id:
         check_effect({"--pairs": pairs}, "and --pair-by-id exclude each other; both name the known pairs.")
-        check_effect({"--target": targets}, "cannot be combined with --pair-by-id; leave one of them out.")
+        check_effect(
+            {"--target": targets},
+            "cannot be combined with --pair-by-id; leave one of them out. Rows that were embedded again are given "
+            "beside other vectors of the new model by --reembedded.",
+        )
 
 
 def advise_on_pairs(*, by_id: bool, reembedded: bool) -> str:
