@@ -212,7 +212,7 @@ def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
     ids = list(range(90, 4, -1))
     again = write_rows(tmp_path / "again.jsonl", planted[1][ids], ids)
     options = [*(("--where", where) if where else ()), *(("--sample", limit) if limit else ())]
-    fit = ("fit", old, new, "--reembedded", again, *options, "--method", "linear", "--allow-failed", "--report")
+    fit = ("fit", old, new, "--reembedded", again, *options, "--allow-failed", "--report")
     ran = run(*fit, tmp_path / "r.html", "--out", tmp_path / "fitted", "--json")
     assert ran.code == 0, ran.err
     paired = [key for key in ids if key >= 10 and (where is None or key % 3)]
@@ -224,6 +224,8 @@ def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
     np.testing.assert_allclose(source.vectors[known[:, 0]], planted[0][sorted(paired)], rtol=1e-6)
     np.testing.assert_allclose(target.vectors[known[:, 1]], planted[1][sorted(paired)], rtol=1e-6)
     assert known[:, 1].min() == of_target
+    # More than twice as many pairs as columns, but a fit on pairs alone would not use the other rows.
+    assert ran.json["method"] == "linear"
     assert [target.ids[row] for row in known[:3, 1]] == sorted(paired)[:3]
     assert given.get("max_rows") == (None if limit is None else target.n)
     assert f"target: {len(paired)} rows of {again} are added; each is a known pair" in ran.err

@@ -274,8 +274,8 @@ def test_resamples_equal_one_resample_at_a_time_in_any_block_size(
 
 def test_a_share_of_0_or_1_has_an_interval_of_some_width() -> None:
     sure, never = (Resamples(100, 0).mean(np.full(100, value)) for value in (1.0, 0.0))
-    assert (sure.value, sure.low, sure.high) == (1, pytest.approx(0.963, abs=1e-3), 1)
-    assert (never.value, never.low, never.high) == (0, 0, pytest.approx(0.037, abs=1e-3))
+    assert sure.to_list() == pytest.approx([1, 0.963, 1], abs=1e-3)
+    assert never.to_list() == pytest.approx([0, 0, 0.037], abs=1e-3)
     linked = np.arange(100) < 20
     precision = Resamples(100, 0).ratio(linked, linked)
     assert precision.low == pytest.approx(1 - 3.8415 / 23.8415, abs=1e-4)

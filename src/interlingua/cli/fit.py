@@ -131,8 +131,8 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto: ridge, a fit on pairs, if there are known pairs, at least twice as many as the larger width; "
-            "otherwise linear, the unpaired solver. "
+            help="auto: ridge, a fit on pairs, if there are known pairs, at least twice as many as the larger width, "
+            "and no --reembedded; otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
             f"{', '.join(_BASELINES)}.",
             autocompletion=methods.complete_method,
@@ -258,6 +258,9 @@ def fit(
         check_pairs(pairs, targets, by_id=pair_by_id)
         beside = {"--pairs": pairs, "--pair-by-id": pair_by_id, "--labels": labels, "--target": targets}
         check_reembedded(reembedded, {**beside, "--view": views, "--view-encoder": view_encoders})
+        if reembedded is not None and method == "auto":
+            # A fit on the pairs alone, which many pairs choose otherwise, would not read the other rows of TARGET.
+            method = "linear"
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
         addresses = [*paths, *(views or ()), *([] if reembedded is None else [reembedded])]
