@@ -235,7 +235,9 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
     assert "--force" in ran.json["error"]
     again = run(*arguments, "--force")
     assert again.code == 0
-    assert "Next commands. OLD_PAIRS and NEW_PAIRS hold the same texts under both models" in again.err
+    assert (
+        "Next commands. Row by row, OLD_PAIRS and NEW_PAIRS hold vectors of the same texts by both models" in again.err
+    )
     assert f"  interlingua translate {saved} {folder / 'source.npy'} --out translated.npy" in again.err
     assert (
         run(*arguments, "--force", "--json").json["commands"][0].startswith(f"interlingua evaluate {saved} OLD_PAIRS")

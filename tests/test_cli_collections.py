@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from command_line import D_SOURCE, N, Rows, Run, insert
+from command_line import D_SOURCE, D_TARGET, N, Rows, Run, insert
+from interlingua.cli.fit import run_fit
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
+from interlingua.stores import _clients
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -160,6 +164,23 @@ def test_a_fit_reads_stores_and_names_their_rows_in_the_report(
     assert ": title " in report.read_text()
 
 
+def test_a_fit_closes_its_stores_once_they_are_read(
+    run: Run, stores: tuple[str, str], tmp_path: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_in_fit = []
+
+    def noted(*arguments: Any) -> Any:
+        open_in_fit.append([key for key in _clients._CLIENTS if str(tmp_path) in str(key)])
+        return run_fit(*arguments)
+
+    monkeypatch.setattr("interlingua.cli.fit.run_fit", noted)
+    by_third = planted[1] @ np.random.default_rng(3).standard_normal((planted[1].shape[1], 16))
+    view = ("--view", put(tmp_path / "views.duckdb", "view", by_third, range(N)))
+    ran = run("fit", *stores, *view, "--out", tmp_path / "fitted", "--budget", 0, "--allow-failed", "--json")
+    assert ran.code == 0, ran.err
+    assert open_in_fit == [[]]
+
+
 def test_a_fit_takes_rows_with_the_same_id_as_pairs(run: Run, stores: tuple[str, str], tmp_path: Path) -> None:
     ran = run("fit", *stores, "--pair-by-id", "--out", tmp_path / "fitted", "--json")
     assert ran.code == 0, ran.err
@@ -168,6 +189,103 @@ def test_a_fit_takes_rows_with_the_same_id_as_pairs(run: Run, stores: tuple[str,
     assert (ran.json["method"], ran.json["status"]) == ("ridge", "aligned")
     assert "pairs: 295 ids are on both sides\n" in ran.err
     assert run("evaluate", tmp_path / "fitted", *stores, "--json").json["forward"]["top1"] == 1
+
+
+def write_rows(path: Path, vectors: Rows, ids: list[int]) -> Path:
+    rows = zip(ids, vectors.tolist(), strict=True)
+    path.write_text("\n".join(json.dumps({"id": key, "vector": vector}) for key, vector in rows))
+    return path
+
+
+@pytest.mark.parametrize(("where", "limit"), [(None, None), ("id % 3 <> 0", 120)])
+def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
+    run: Run,
+    planted: tuple[Rows, Rows],
+    tmp_path: Path,
+    given: dict[str, Any],
+    where: str | None,
+    limit: int | None,
+) -> None:
+    old = put(tmp_path / "s.duckdb", "old", planted[0], range(300), nulls=range(10))
+    # Other texts of the new model, whose ids are those of other rows of the source.
+    new = write_rows(tmp_path / "new.jsonl", planted[1][300:500], list(range(200)))
+    ids = list(range(90, 4, -1))
+    again = write_rows(tmp_path / "again.jsonl", planted[1][ids], ids)
+    options = [*(("--where", where) if where else ()), *(("--sample", limit) if limit else ())]
+    fit = ("fit", old, new, "--reembedded", again, *options, "--allow-failed", "--report")
+    ran = run(*fit, tmp_path / "r.html", "--out", tmp_path / "fitted", "--json")
+    assert ran.code == 0, ran.err
+    paired = [key for key in ids if key >= 10 and (where is None or key % 3)]
+    assert ran.json["pairs"] == {"rows": len(paired), "of": len(paired), "by_id": True}
+    known, (source, target) = given["pairs"], given["sides"]
+    of_target = limit or 200
+    assert target.n == of_target + len(paired)
+    assert source.n == min(limit or N, 290 if where is None else 290 - 96)
+    np.testing.assert_allclose(source.vectors[known[:, 0]], planted[0][sorted(paired)], rtol=1e-6)
+    np.testing.assert_allclose(target.vectors[known[:, 1]], planted[1][sorted(paired)], rtol=1e-6)
+    assert known[:, 1].min() == of_target
+    # More than twice as many pairs as columns, but a fit on pairs alone would not use the other rows.
+    assert ran.json["method"] == "linear"
+    assert [target.ids[row] for row in known[:3, 1]] == sorted(paired)[:3]
+    assert given.get("max_rows") == (None if limit is None else target.n)
+    assert f"target: {len(paired)} rows of {again} are added; each is a known pair" in ran.err
+
+
+def test_public_texts_and_rows_that_were_embedded_again_are_one_target(
+    run: Run, planted: tuple[Rows, Rows], tmp_path: Path, given: dict[str, Any]
+) -> None:
+    old = write_rows(tmp_path / "old.jsonl", planted[0][:300], list(range(300)))
+    rows = [*planted[1][:60].tolist(), [0.0] * D_TARGET]
+    again = write_rows(tmp_path / "again.jsonl", np.array(rows), list(range(61)))
+    (tmp_path / "texts.txt").write_text("\n".join(f"text {i}" for i in range(300, 560)))
+    np.save(tmp_path / "all.npy", planted[1])
+    (tmp_path / "embed.py").write_text(
+        "import sys, numpy as np\n"
+        f"rows = np.load({str(tmp_path / 'all.npy')!r})\n"
+        "for line in sys.stdin: print(rows[int(line.split()[1])].tolist())\n"
+    )
+    encoder = (
+        "--target-encoder",
+        f"command:{sys.executable} {tmp_path / 'embed.py'}",
+        "--texts",
+        tmp_path / "texts.txt",
+    )
+    fit = ("fit", old, *encoder, "--reembedded", again, "--skip-bad", "--allow-failed", "--method", "linear")
+    ran = run(*fit, "--out", tmp_path / "fitted", "--json")
+    assert ran.code == 0, ran.err
+    known, (source, target) = given["pairs"], given["sides"]
+    assert (source.n, target.n, len(known)) == (300, 260 + 60, 60)
+    np.testing.assert_allclose(target.vectors[known[:, 1]], planted[1][:60], rtol=1e-5)
+
+
+def test_rows_that_were_embedded_again_by_another_model_or_of_other_rows_are_refused(
+    run: Run, planted: tuple[Rows, Rows], folder: Path, tmp_path: Path
+) -> None:
+    old = write_rows(tmp_path / "old.jsonl", planted[0], list(range(N)))
+    fit = ("fit", old, folder / "target.npy", "--out", tmp_path / "t", "--json", "--reembedded")
+    narrow = run(*fit, write_rows(tmp_path / "narrow.jsonl", planted[1][:60, :9], list(range(60))))
+    assert re.search("--reembedded .*narrow.jsonl has width 9 and the target 16; both must be of", narrow.json["error"])
+    other = run(*fit, write_rows(tmp_path / "other.jsonl", planted[1][:60], list(range(N, N + 60))))
+    assert re.search(
+        "None of the 60 ids of .*other.jsonl is also in .*, or leave --reembedded out", other.json["error"]
+    )
+    same = run(*fit, write_rows(tmp_path / "same.jsonl", planted[0][:60], list(range(60))))
+    assert re.search("old.jsonl and .*same.jsonl hold the same vectors", same.json["error"])
+    assert "has no ids, and rows are matched by their ids" in run(*fit, folder / "target.npy").json["error"]
+
+
+@pytest.mark.parametrize(("method", "option"), [("ridge", "--pair-by-id"), ("linear", "--reembedded")])
+def test_ids_that_name_other_texts_on_each_side_are_the_cause_that_is_named(
+    run: Run, planted: tuple[Rows, Rows], folder: Path, tmp_path: Path, method: str, option: str
+) -> None:
+    old = write_rows(tmp_path / "old.jsonl", planted[0], list(range(N)))
+    order = np.random.default_rng(5).permutation(N)[:200]
+    new = write_rows(tmp_path / "new.jsonl", planted[1][order], list(range(200)))
+    sides = (new, option) if option == "--pair-by-id" else (folder / "target.npy", option, new)
+    budget = ("--budget", 0, "--set", "rounds=0") if method == "linear" else ()
+    ran = run("fit", old, *sides, "--out", tmp_path / "t", "--method", method, *budget)
+    assert re.search(f"with the same id do not fit each other under any map.*leave {option} out", ran.err)
+    assert "a few known pairs" not in ran.err
 
 
 @pytest.mark.parametrize("limit", [100, 400])

@@ -140,6 +140,35 @@ def test_a_rollback_is_previewed_and_refused_where_vectors_would_be_lost(
     assert f"Dropped {target} with 600 rows" in run("migrate", saved, store, target, "--rollback").err
 
 
+def test_a_column_that_exists_is_not_to_be_dropped(
+    run: Run, saved: Path, store: Path, planted: tuple[Rows, Rows]
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    connection: Any = duckdb.connect("shop.duckdb")
+    connection.execute(f"create table items(id bigint primary key, v float[{D_SOURCE}], customer text)")
+    insert(connection, "items", [(i, planted[0][i].tolist(), "Ada") for i in range(60)])
+    connection.close()
+    address = "duckdb://shop.duckdb#items"
+    ran = run("migrate", saved, f"{address}.v", f"{address}.customer", "--journal", "j.sqlite", "--json")
+    assert re.search("customer exists, and nothing is overwritten. .* use its journal to resume it", ran.json["error"])
+    assert "named by --journal FILE" in ran.json["error"]
+    assert "drop" not in ran.json["error"]
+
+
+def test_a_fit_that_is_interrupted_says_what_was_written(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interlingua.cli.fit.run_fit", interrupted)
+    fit = ("fit", folder / "source.npy", folder / "target.npy", "--out", folder / "t")
+    ran = run(*fit)
+    assert (ran.code, "Interrupted. Nothing was written." in ran.err) == (130, True)
+    ran = run(*fit, "--method", "adversarial", "--run", folder / "checkpoints")
+    assert "Interrupted. Go on from the checkpoints in" in ran.err
+
+
 @pytest.mark.parametrize(
     ("phase", "advice"), [("survey", "Nothing was written"), ("index", "the same command with --resu")]
 )

@@ -50,7 +50,20 @@ REFUSED = [
         "source.npy has no ids, .* name the pairs by row numbers with --pairs FILE",
     ),
     ("--pair-by-id", f"{FIT} --pair-by-id --pairs pairs.npy", "--pairs and --pair-by-id exclude each other"),
-    ("--pair-by-id", f"{FIT} --pair-by-id --target other.npy", "--target cannot be combined with --pair-by-id"),
+    (
+        "--pair-by-id",
+        f"{FIT} --pair-by-id --target other.npy",
+        "--target cannot be combined with --pair-by-id.*by --reembedded",
+    ),
+    *(
+        (
+            "--reembedded",
+            f"{FIT} --reembedded other.jsonl {option}",
+            f"{option.split()[0]} cannot be combined with --reembedded; leave one of them out",
+        )
+        for option in ("--pairs pairs.npy", "--pair-by-id", "--labels x", "--target b.npy", "--view b.npy")
+    ),
+    ("--reembedded", f"{FIT} --reembedded target.npy", "source.npy has no ids|target.npy has no ids"),
     ("--device", f"{FIT} --pair-by-id --device cpu", "--device needs --method NAME together with known pairs"),
     ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
@@ -73,6 +86,7 @@ REFUSED = [
         for option in (
             "--pairs pairs.npy",
             "--pair-by-id",
+            "--reembedded x.npy",
             "--labels x",
             "--target source.npy",
             "--column x",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from command_line import Run
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
@@ -186,6 +188,21 @@ def test_an_encoder_of_another_width_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_a_static_encoder_of_another_width_is_refused(tmp_path: Path, inverse: bool) -> None:
+    kind = "sentence_transformers.models.StaticEmbedding"
+    folder = tmp_path / "static"
+    (folder / "0_StaticEmbedding").mkdir(parents=True)
+    module = {"idx": 0, "name": "0", "path": "0_StaticEmbedding", "type": kind}
+    (folder / "modules.json").write_text(json.dumps([module]))
+    weights = np.ones((8, D_SOURCE if inverse else D_TARGET), np.float32)
+    save_file({"embedding.weight": weights}, folder / "0_StaticEmbedding" / "model.safetensors")
+    with pytest.raises(InputError, match="gives vectors of width .* is needed.*wrong direction"):
+        to_sentence_transformers(linear(), tmp_path / "out", encoder=folder, inverse=inverse)
+    assert not (tmp_path / "out").exists()
+    assert to_sentence_transformers(linear(), tmp_path / "out", encoder=folder, inverse=not inverse).is_dir()
+
+
 @pytest.mark.parametrize(
     ("modules", "message"),
     [("[", "cannot be read"), ("[{}]", "cannot be read"), ('[{"idx": 0, "path": "../.."}]', "outside its folder")],
@@ -300,7 +317,12 @@ def test_the_calibration_of_scores_is_written_beside_the_modules(tmp_path: Path,
     for scale in ("source", "target"):
         expected = translator.calibrate(scores, "inverted" if inverse else "translated", scale)
         assert np.interp(scores, curves["scores"], curves[scale]) == pytest.approx(expected, abs=1e-5)
-    assert 'np.interp(scores, curves["scores"], curves["target"])' in (folder / "README.md").read_text("utf-8")
+    readme = " ".join((folder / "README.md").read_text("utf-8").split())
+    assert 'np.interp(scores, curves["scores"], curves["target"])' in readme
+    # The same in both directions, in which source and target exchange their parts.
+    assert re.search(
+        r'scale of \S+ \(`"target"` in the file, in both directions\) or to that of \S+ \(`"source"`\)', readme
+    )
     plain = to_sentence_transformers(linear(), tmp_path / "without")
     assert not (plain / "score_calibration.json").exists()
     assert "curves" not in (plain / "README.md").read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from interlingua.aligners.linear.guide import (
 )
 from interlingua.aligners.linear.known_evidence import category_evidence, judge_known, pair_evidence
 from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
-from interlingua.core.alignment import Alignment, Status, Verdict
+from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation import evaluate
 from planted import Problem, encode, rotation, small_problem, topics
@@ -241,7 +242,31 @@ def held(count: int, noise: float) -> Any:
 )
 def test_how_many_held_out_pairs_raise_a_verdict(count: int, noise: float, status: str) -> None:
     tested, target = held(count, noise)
-    assert judge_known(VERDICT, tested, target).status == status
+    assert judge_known(VERDICT, tested, target, (2000, 2000)).status == status
+
+
+@pytest.mark.parametrize(
+    ("missed", "sizes", "said"),
+    [
+        (
+            ("transport_excess", "cycle"),
+            (6000, 300),
+            "alone confirm this map. 2 other measurements miss their limits: transport excess, cycle.*The target has "
+            "300 distinct rows, .*further texts by the model of the target improve it",
+        ),
+        (("cycle",), (6000, 6000), "alone confirm this map. Another measurement misses its limit: cycle. The score"),
+        ((), (40, 50), "The source has 40 distinct rows and the target has 50 distinct rows.*by both models improve"),
+    ],
+)
+def test_an_aligned_fit_says_that_pairs_alone_confirm_it_and_what_fails(
+    missed: tuple[str, ...], sizes: tuple[int, int], said: str
+) -> None:
+    tested, target = held(30, 0.5)
+    evidence = tuple(Evidence(name, 0.1, 0.0, 0.5, False, "Meaning.") for name in missed)
+    verdict = judge_known(Verdict(Status.FAILED, 0.1, ("weak",), evidence), tested, target, sizes)
+    assert verdict.status is Status.ALIGNED
+    assert re.search(said, " ".join(verdict.reasons))
+    assert ("distinct rows" in " ".join(verdict.reasons)) == (min(sizes) < 1998)
 
 
 def test_pairs_without_a_partner_nearby_are_counted_as_disagreeing() -> None:

@@ -188,7 +188,7 @@ def test_a_perfect_translator_is_perfect_between_different_widths(rng: np.random
     for side in (scores.forward, scores.backward):
         assert side.cosine.value == pytest.approx(1)
         assert [side.top1.value, side.mean_rank.value, side.retrieval["csls"].foscttm.value] == [1, 1, 0]
-        assert [side.top1.low, side.top1.high] == [1, 1]
+        assert [side.top1.low, side.top1.high] == [pytest.approx(1 - 3.8415 / 303.8415, abs=1e-5), 1]
 
 
 def test_unrelated_rows_score_chance(rng: np.random.Generator) -> None:
@@ -270,6 +270,17 @@ def test_resamples_equal_one_resample_at_a_time_in_any_block_size(
     assert [len(block) for block in Resamples(40, 5, 7).counts()] == [1, 4, 3]
     assert Resamples(40, 5, 7).sums(rows) == pytest.approx(expected)
     np.testing.assert_array_equal(Resamples(40, 5, 7).auc(rows[:, 0], positive), areas)
+
+
+def test_a_share_of_0_or_1_has_an_interval_of_some_width() -> None:
+    sure, never = (Resamples(100, 0).mean(np.full(100, value)) for value in (1.0, 0.0))
+    assert sure.to_list() == pytest.approx([1, 0.963, 1], abs=1e-3)
+    assert never.to_list() == pytest.approx([0, 0, 0.037], abs=1e-3)
+    linked = np.arange(100) < 20
+    precision = Resamples(100, 0).ratio(linked, linked)
+    assert precision.low == pytest.approx(1 - 3.8415 / 23.8415, abs=1e-4)
+    assert Resamples(100, 0).mean(np.full(100, 0.5)).low == 0.5
+    assert Resamples(100, 0, draws=0).mean(np.ones(100)).low is None
 
 
 def test_the_interval_agrees_with_the_normal_one(rng: np.random.Generator) -> None:

@@ -57,6 +57,17 @@ def test_vectors_of_a_known_model_are_fitted_on_pairs_of_public_texts(tmp_path: 
     assert made.commands[-1] == f"interlingua migrate translator {path} TARGET --dry-run"
 
 
+def test_rows_of_a_store_are_evaluated_by_their_ids(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    rows = write(tmp_path / "old.parquet", old_rows(600))
+    with duckdb.connect(str(tmp_path / "s.duckdb")) as connection:
+        connection.execute(f"create table items as select id, vector::float[512] as vector from '{rows}'")
+    address = f"duckdb://{tmp_path}/s.duckdb#items.vector"
+    made = il.plan(address, where="id < 'row 5'")
+    assert f"interlingua evaluate translator '{address}' REEMBEDDED --where" in made.commands[1]
+    assert any("REEMBEDDED is a file or collection of rows" in reason for reason in made.reasons)
+
+
 def test_a_model_on_the_hub_is_named_in_the_command(tmp_path: Path) -> None:
     from interlingua._routes import public_pairs_command
     from interlingua.identification import shipped
@@ -177,6 +188,10 @@ def test_a_known_new_model_is_named_in_the_commands(tmp_path: Path) -> None:
     assert "--encoder sentence-transformers/all-MiniLM-L6-v2 --text-column text" in with_texts.commands[1]
     assert "--target-encoder sentence-transformers/all-MiniLM-L6-v2 --texts" in without.commands[0]
     assert " --skip-bad --source-encoder" in without.commands[0]
+    assert any(
+        "public texts with it and with all-MiniLM-L6-v2, the model of TARGET" in said for said in without.reasons
+    )
+    assert "to 0.95 in recorded fits on 3,000 pairs of public texts" in without.summary()
     same = il.plan(str(new), str(write(tmp_path / "more.parquet", new_copy(new))))
     assert any("so that there may be nothing to translate" in reason for reason in same.reasons)
     few = write(tmp_path / "few.parquet", old_rows(20))

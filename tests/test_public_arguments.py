@@ -30,7 +30,7 @@ from interlingua.distributed.parts import Part, finish, is_lance, parts_of, writ
 from interlingua.distributed.ray import translate_with_ray
 from interlingua.encoders import command_encoder, embed_texts, encoder_title, open_encoder, sentence_encoder, with_task
 from interlingua.evaluation import evaluate
-from interlingua.evaluation.bootstrap import Resamples, interval
+from interlingua.evaluation.bootstrap import Interval, Resamples, interval, share_interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine, ranks_among
 from interlingua.evaluation.oracles import couple, match
 from interlingua.evaluation.retrieval import (
@@ -272,6 +272,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"vectors": Y, "label_vectors": DIRECTIONS, "truth": TRUTH, "names": ["a", "b"]},
     ),
     "interval": (interval, {"values": np.ones(3)}),
+    "share_interval": (share_interval, {"share": Interval(1.0, 1.0, 1.0), "n": 3}),
     "is_lance": (is_lance, {"path": "a.lance"}),
     "judge": (judge.judge, {"extractions": EXTRACTIONS, "texts": TEXTS, "ask": lambda question: "no"}),
     "KeywordDecoder.fit": (KeywordDecoder.fit, {"vectors": Y, "texts": TEXTS, "vocabulary": VOCABULARY}),
@@ -447,6 +448,8 @@ BY_NAME: dict[str, tuple[Any, ...]] = {
     "evaluate.ks": (5, None, "5", (1.5,), ("a",), (0,), _OPAQUE),
     "evaluate.others": NOT_MATRICES[1:],
     "evaluate.retrieval": (5, None, "plain", (), ("dot",), _OPAQUE),
+    "share_interval.share": (None, 1.0, "x"),
+    "share_interval.n": (None, 0, -1, "x", 1.5),
     "interval.values": (None, 5, "x", [], ["a"], _OPAQUE),
     "most_probable.probabilities": (None, 5, "x", [0.5], [[0.5]], _OPAQUE),
     "reliability.probabilities": (None, 5, "x", [0.5], [[0.5]], _OPAQUE),

@@ -19,6 +19,12 @@ _NEEDED = {
     "unpaired": "vectors of other texts of similar content that the fit needs from the new model",
 }
 
+# The fits that `CollectionPlan.expected_top1` was recorded with, by the route.
+_RECORDED = {
+    "public pairs": "recorded fits on 3,000 pairs of public texts, among 2,048 texts",
+    "unpaired": "recorded fits without pairs on as many rows",
+}
+
 
 def summarize(plan: CollectionPlan) -> str:
     """Return what a collection holds, the route with its reasons, its costs, and the next commands."""
@@ -36,7 +42,10 @@ def summarize(plan: CollectionPlan) -> str:
         lines.append(f"{_NEEDED[plan.route]}: {about}{plan.needed_rows:,}")
     if plan.expected_top1 is not None:
         low, high = plan.expected_top1
-        lines.append(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
+        lines.append(
+            f"top-1, how often the right text is the nearest: {low:.2f} to {high:.2f} in "
+            f"{_RECORDED.get(plan.route, 'recorded fits')}"
+        )
     if plan.costs is not None:
         lines.append(_describe_costs(plan, plan.costs))
     return "\n".join([*lines, *(f"  {command}" for command in plan.commands)])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from interlingua._texts_in_part import FEWEST_TEXTS, PartlyWithTexts, without_text_note
 from interlingua.aligners.base import MIN_ROWS
+from interlingua.stores._url import parse_url
 
 __all__ = [
     "MIGRATED_NOTE",
@@ -130,8 +131,12 @@ def choose_route(
         f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
         f"interlingua search translator {source} --query NEW_QUERIES.npy",
     )
+    is_file = parse_url(facts["source"]).scheme == "file"
     after = (
-        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+        # Rows of a store are paired by their ids, and rows of two files by their order.
+        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
+        if is_file
+        else f"interlingua evaluate translator {source} REEMBEDDED{chosen_rows}{usable_only}",
         # A search refuses a collection with rows that it cannot rank.
         *(() if facts["unusable"] else searches_of),
         f"interlingua migrate translator {source} TARGET{chosen_rows} --dry-run{leave_out}",
@@ -207,7 +212,8 @@ def choose_route(
         )
         reasons = [
             f"{facts['model']} made the vectors, and anybody can run it. Embed {_PAIRED_ROWS:,} public texts with it "
-            "and with the new model, and fit on these pairs. No text of the collection is needed."
+            f"and with {_new_model_named(facts['target_model'])}, and fit on these pairs. No text of the collection is "
+            "needed."
             f"{f' {_NEW_MODEL}' if new_model == 'NEW_MODEL' else ''} TEXTS.txt has one text per line.",
             f"Without public texts, an unpaired fit is possible: {fit}",
         ]
@@ -233,8 +239,12 @@ def choose_route(
             "space, and the export sentence-transformers makes a model that embeds such queries."
         )
         reasons.append(
-            "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row. A few "
-            "hundred that the fit has not seen are enough; without any, leave out the evaluation."
+            (
+                "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row."
+                if is_file
+                else "REEMBEDDED is a file or collection of rows that the new model embedded again under their old ids."
+            )
+            + " A few hundred that the fit has not seen are enough. Without any, leave out the evaluation."
         )
         if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
@@ -331,6 +341,10 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches, *, sea
 def _name_rows(facts: dict[str, Any]) -> str:
     """Return a phrase for the rows that were looked at."""
     return "the rows" if facts["sampled"] >= facts["rows"] else f"the {facts['sampled']:,} rows that were looked at"
+
+
+def _new_model_named(model: str | None) -> str:
+    return "the new model" if model in {None, "unknown"} else f"{model}, the model of TARGET"
 
 
 def row_options(where: str | None, option: str = "--where") -> str:

@@ -36,6 +36,8 @@ OnTexts = Callable[[int, int], None]
 
 _COMMAND = "command:"
 # A variable before a program, which only a shell would set.
+# Programs whose first argument is the script that they run.
+_INTERPRETER = re.compile(r"(python|pypy)[\d.]*(\.exe)?|(ba|z|da)?sh|node|ruby|perl|Rscript|julia")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _TASKS = ("query", "document")
 # Windows writes paths with backslashes, which a shell of POSIX would read as escapes.
@@ -65,6 +67,7 @@ def open_encoder(
     task = None if task is None else check_choice(task, "task", _TASKS)
     if name.startswith(_COMMAND):
         return command_encoder(name.removeprefix(_COMMAND))
+    _check_no_command(name)
     model, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
     return sentence_encoder(model, revision=revision or None, device=device, task=task)
 
@@ -85,11 +88,33 @@ def with_task(encode: Encode, task: str) -> Encode:
 
 
 def encoder_title(name: str) -> str:
-    """Return a name for the space of an encoder: of a command only its program, since its arguments can hold a key."""
+    """Return a name for the space of an encoder.
+
+    Of a command it is that of its program, since its arguments can hold a key; and of an interpreter, such as Python,
+    that of the script that it runs.
+    """
     if not check_text(name, "name").startswith(_COMMAND):
         return name
     words = _words(name.removeprefix(_COMMAND))
-    return f"command {Path(words[0]).name}"
+    program, script = Path(words[0]), Path(words[1]) if len(words) > 1 else None
+    runs_script = script is not None and _INTERPRETER.fullmatch(program.name) and script.is_file()
+    return f"command {(script if runs_script and script is not None else program).name}"
+
+
+def _check_no_command(name: str) -> None:
+    """Refuse the name of a model that is a command, whose prefix was forgotten.
+
+    Raises:
+        InputError: such a name. The message does not repeat its arguments, which can hold a key.
+    """
+    first = name.split()[0]
+    is_script = Path(name).is_file() and os.access(name, os.X_OK)
+    if Path(name).is_dir() or not (first != name or is_script or shutil.which(name) is not None):
+        return
+    raise InputError(
+        f"The encoder begins with {first!r}, which looks like a program and not like a model. Write command: before a "
+        f"program, as in 'command:{first}{' ...' if first != name else ''}'."
+    )
 
 
 def command_encoder(command: str) -> Callable[[list[str]], FloatArray]:

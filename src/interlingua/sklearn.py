@@ -18,7 +18,7 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import Aligner, insufficient_rows_reason
-from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status, Verdict
+from interlingua.core.alignment import AlignmentError, Status, Verdict, failed_fit_advice
 from interlingua.core.arguments import check_choice, check_instance, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
@@ -164,7 +164,9 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         try:
             translator = alignment.translator(force=self.on_failure != "raise")
         except AlignmentError as error:
-            error.remedy = f"{FAILED_FIT_ADVICE}, or keep the translator with {{on_failure='warn'}}."
+            error.remedy = (
+                f"{failed_fit_advice(alignment.verdict.evidence)}, or keep the translator with {{on_failure='warn'}}."
+            )
             raise
         if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
             warnings.warn(

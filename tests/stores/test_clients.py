@@ -52,6 +52,34 @@ def test_a_client_is_shared_and_closed_with_its_last_store(kind: str, tmp_path: 
     assert done.stdout.strip() == "20", done.stderr
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Qdrant leaves its lock file open
+@pytest.mark.parametrize("kind", list(ADDRESSES))
+def test_a_database_that_another_process_has_open_is_refused_with_what_to_do(kind: str, tmp_path: Path) -> None:
+    module, form = ADDRESSES[kind]
+    pytest.importorskip(module, reason=f"the extra {kind} is not installed")
+    address = form.format(tmp_path, "things")
+    with closing(open_store(address)) as store:
+        fill(store, pa.array(range(20)), None)
+    code = (
+        "from interlingua.stores import open_store\n"
+        f"store = open_store({address!r})\n"
+        "store.prepare(None, 0) if 'duckdb' in type(store).__module__ else store.info()\n"
+        "print('open', flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        try:
+            said = rf"another process( \(PID {other.pid}\))? has .* open\. Close it there.*name the copy"
+            with open_store(address) as store, pytest.raises(InputError, match=said):
+                store.info()
+        finally:
+            other.communicate("\n")
+
+
 @pytest.mark.store
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_milvus_client_of_the_program_itself_stays_usable(tmp_path: Path) -> None:

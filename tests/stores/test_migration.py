@@ -325,6 +325,21 @@ def test_resume_begins_where_even_the_journal_was_cut_short(
     assert_migrated(source, memory("new"))
 
 
+def test_a_resumed_run_counts_every_row_that_it_compares_and_names_a_rollback_that_works(
+    memory: Callable[[str], Store], interrupted: Path
+) -> None:
+    done = migrate(translator(), memory("old"), memory("new"), journal=interrupted, options=SMALL, resume=True)
+    assert done.checked == done.rows > 256
+    stored = memory("new").fetch(pa.array(["row 2"]))
+    memory("new").upsert(Records(stored.ids, -stored.vectors, stored.payload))
+    with contextlib.closing(MigrationJournal(interrupted, create=False)) as log:
+        log.note(phase="checking")
+    with pytest.raises(InterlinguaError, match="the first is id 'row 2'.*Then roll back with allow_loss=True, because"):
+        _again(memory, interrupted)
+    with pytest.raises(InputError, match="allow_loss"):
+        rollback(interrupted, target=memory("new"))
+
+
 def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interrupted: Path) -> None:
     fill(memory("bystander"), pa.array([1, 2]), None)
     assert rollback(interrupted, target=memory("new")).dropped == "memory://m#new"

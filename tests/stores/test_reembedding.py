@@ -368,4 +368,5 @@ def test_a_column_of_postgresql_is_filled_and_a_file_says_which_vectors_it_holds
     origin = open_vectors("new.parquet").origin
     assert origin is not None
     assert origin == {"collection": "items", "text": "body", "model": origin["model"]}
-    assert origin["model"].startswith("command python")
+    assert origin["model"].startswith("command ")
+    assert origin["model"].endswith(".py")

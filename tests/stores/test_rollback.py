@@ -79,6 +79,21 @@ def test_a_source_vector_that_is_zero_now_is_not_saved(memory: Callable[[str], S
         rollback(journal)
 
 
+def test_a_target_that_could_not_be_made_was_not_dropped(
+    memory: Callable[[str], Store], journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(memory("old"), pa.array(range(N)), columns(N))
+
+    def locked(*_: object) -> None:
+        raise InputError("locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.stores.memory.MemoryStore._create", locked)
+        with pytest.raises(InputError, match="locked"):
+            migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    assert rollback(journal).dropped is None
+
+
 def test_a_long_id_is_shortened(memory: Callable[[str], Store], journal: Path) -> None:
     ids = pa.array([f"{i} {'x' * 1_000}" for i in range(N)])
     fill(memory("old"), ids, columns(N))

@@ -10,6 +10,7 @@ import numpy as np
 from interlingua.core.alignment import Evidence, Status, Verdict
 
 __all__ = [
+    "FEW_ROWS",
     "MAX_FAILED_SCORE",
     "Check",
     "at_least",
@@ -20,6 +21,9 @@ __all__ = [
     "weakest_margin",
 ]
 
+# The smallest side of an aligned fit on sides of similar size has this many distinct rows
+# (benchmarks/results/solver.jsonl; of fits on 1,000 rows beside 7,000, one was aligned and others doubtful).
+FEW_ROWS = 1_998
 # The largest score of a failed fit.
 MAX_FAILED_SCORE = 0.5
 # The score of a verdict is computed from these measurements.

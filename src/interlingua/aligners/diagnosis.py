@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix, diags_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from interlingua.aligners.base import Fit, Problem
+from interlingua.aligners.conclusion import FEW_ROWS
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.core.alignment import Diagnosis
@@ -29,10 +30,8 @@ __all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "
 
 # Largest number of causes that are named.
 _MAX_CAUSES = 3
-# The smallest side of an aligned fit on sides of similar size has 1,998 distinct rows (benchmarks/results/solver.jsonl;
-# of fits on 1,000 rows beside 7,000, one was aligned and others doubtful). 4,398 per side are aligned with every seed
-# (beir.jsonl).
-_FEW_ROWS, _ENOUGH_ROWS = 1_998, 4_398
+# 4,398 rows per side are aligned with every seed (beir.jsonl).
+_ENOUGH_ROWS = 4_398
 _RECORDED_SIZES = (
     "In the recorded fits of BGE to MiniLM by linear (benchmarks/results/beir.jsonl), all 20 with 1,000 rows per side "
     "failed, 6 of 20 with 2,000 were aligned and the others doubtful, and all 26 with 4,398 were aligned."
@@ -140,7 +139,7 @@ def diagnose(problem: Problem, fit: Fit, *, is_cold: bool = False) -> tuple[Diag
 
 def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
     """Yield too few distinct rows on any side; copies are the cause where there are many of them."""
-    short = [side for side in sides if side.distinct < _FEW_ROWS]
+    short = [side for side in sides if side.distinct < FEW_ROWS]
     repeated = [side for side in short if side.copies >= _COPIES * len(side.rows)]
     few = [side for side in short if side not in repeated]
     if repeated:
@@ -168,7 +167,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
 
 
 def _shortage(side: _Side) -> float:
-    return 1 - side.distinct / (2 * _FEW_ROWS)
+    return 1 - side.distinct / (2 * FEW_ROWS)
 
 
 def _few_directions(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:

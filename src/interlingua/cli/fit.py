@@ -18,7 +18,7 @@ from interlingua.cli.embedded import embedding_of
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, note_rows, read_fit_rows
 from interlingua.cli.fit_run import check_destinations, kept_target, run_fit, write_fit
-from interlingua.cli.known_pairs import PairById, Pairs, check_pairs, read_pairs
+from interlingua.cli.known_pairs import PairById, Pairs, advise_on_pairs, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
     FORMATS,
@@ -36,9 +36,10 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
+from interlingua.cli.reembedded import Reembedded, add_to_target, check_reembedded, open_reembedded
 from interlingua.cli.row_texts import check_text_column
 from interlingua.cli.views import Views, check_views, name_views, naming_options, open_views
-from interlingua.core.alignment import FAILED_FIT_ADVICE
+from interlingua.core.alignment import FAILED_FIT_ADVICE, pairs_disagree
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 from interlingua.stores import input_files
@@ -74,6 +75,7 @@ def fit(
     as_json: AsJson = False,
     pairs: Pairs = None,
     pair_by_id: PairById = False,
+    reembedded: Reembedded = None,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -129,8 +131,8 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto: ridge, a fit on pairs, if there are known pairs, at least twice as many as the larger width; "
-            "otherwise linear, the unpaired solver. "
+            help="auto: ridge, a fit on pairs, if there are known pairs, at least twice as many as the larger width, "
+            "and no --reembedded; otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
             f"{', '.join(_BASELINES)}.",
             autocompletion=methods.complete_method,
@@ -172,8 +174,9 @@ def fit(
             metavar="SECONDS",
             min=0,
             help="Most seconds for a second search by --method linear, where its fast search finds no evidence for a "
-            "map; 0 for none. By default, there is one, without a limit of time, if one side has 250 to 1,999 rows "
-            "and the other 3,500 or more, or with --view, whatever the other has.",
+            "map; 0 for none. By default, a second search without a limit of time follows if one side has 250 to "
+            "1,999 rows and the other side 3,500 or more. With --view, it follows if one side has 250 to 1,999 rows, "
+            "whatever number the other side has.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -207,7 +210,7 @@ def fit(
         "--text-column": text_column,
     }
     without_effect: dict[str, object] = {
-        "--view-encoder": view_encoders,
+        **{"--view-encoder": view_encoders, "--reembedded": reembedded},
         **{"--pairs": pairs, "--labels": labels, "--target": targets, "--view": views, "--show": show},
         **{"--pair-by-id": pair_by_id, "--column": columns, "--key": keys, "--scale": scales},
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
@@ -253,9 +256,14 @@ def fit(
         paths = [] if target is None else [target, *(targets or [])]
         check_views(views, {"--target": targets})
         check_pairs(pairs, targets, by_id=pair_by_id)
+        beside = {"--pairs": pairs, "--pair-by-id": pair_by_id, "--labels": labels, "--target": targets}
+        check_reembedded(reembedded, {**beside, "--view": views, "--view-encoder": view_encoders})
+        if reembedded is not None and method == "auto":
+            # A fit on the pairs alone, which many pairs choose otherwise, would not read the other rows of TARGET.
+            method = "linear"
         if len(paths) > 1:
             check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
-        addresses = [*paths, *(views or ())]
+        addresses = [*paths, *(views or ()), *([] if reembedded is None else [reembedded])]
         with advise_skip_bad():
             files = inputs.open_all(
                 source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where), skip_bad=skip_bad
@@ -264,6 +272,7 @@ def fit(
             inputs.closing_sides(files),
             advise_skip_bad(),
             open_views(views or (), skip_bad=skip_bad) as opened_views,
+            open_reembedded(reembedded, skip_bad=skip_bad) as again,
             naming_options(view_files, asked.views),
         ):
             nulls = files[0].nulls if isinstance(files[0], Collection) else 0
@@ -282,7 +291,7 @@ def fit(
                 method,
                 assignments or (),
                 settings,
-                paired=known is not None or pair_by_id,
+                paired=known is not None or pair_by_id or again is not None,
                 device=on_device,
                 budget=budget,
                 steps=steps,
@@ -303,6 +312,7 @@ def fit(
                         labels=label_columns,
                         pairs=known,
                         pair_by_id=pair_by_id,
+                        reembedded=again,
                         with_ids=report is not None,
                         skip_bad=skip_bad,
                         on_rows=reading.on_rows,
@@ -310,8 +320,12 @@ def fit(
                     )
                 record("read", **counts_of(read.used))
                 rows_of = zip(files, read.spaces, strict=True)
-                inputs.check_different([(str(file.path), space.vectors) for file, space in rows_of])
+                compared = [(str(file.path), space.vectors) for file, space in rows_of]
+                compared += [] if read.again is None else [(read.again.path, read.again.space.vectors)]
+                inputs.check_different(compared)
                 note_rows(read.used, dict(zip(sides, files, strict=True)))
+                # An embedded database is locked while it is open, and the fit takes minutes.
+                inputs.close_sides([*files, *(view.side for view in opened_views), *([] if again is None else [again])])
                 read = loaded.embed(
                     read,
                     source,
@@ -321,10 +335,11 @@ def fit(
                     method=method,
                     record=record,
                 )
+                read = add_to_target(read, read.again)
                 spaces, used = read.spaces, read.used
                 sides = sides if target is not None else list(inputs.SIDES)
                 # The limit of `align` itself would cut what --rows asks for.
-                limit = {} if rows is None else {"max_rows": rows}
+                limit = {} if rows is None else {"max_rows": max(rows, *(space.n for space in spaces))}
                 candidates = dict(zip(sides[1:], spaces[1:], strict=True))
                 given = {"pairs": read.pairs, "labels": read.labels, "views": read.views, **chosen, **limit}
                 alignment = loaded.describe(run_fit(spaces[0], candidates, method, seed, record, given))
@@ -367,11 +382,14 @@ def fit(
         console.note(f"Wrote {path}")
     if commands and not as_json:
         show_commands(commands)
+    disagree = pairs_disagree(alignment.verdict.evidence)
+    if disagree:
+        console.note(advise_on_pairs(by_id=pair_by_id, reembedded=reembedded is not None))
     if failed:
         what = "No translator was written" if written else "Nothing was written"
         # Pairs name rows of TARGET, which a target encoder takes the place of.
         option = "" if target_encoder else " with --pairs"
-        console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE}{option}.")
+        console.note(f"{what}." if alignment.diagnoses or disagree else f"{what}. {FAILED_FIT_ADVICE}{option}.")
         if alignment.method == "linear" and not any(step["step"] == "second search" for step in alignment.trace):
             console.note("A second search finds some maps that the fast one misses; add --budget 600.")
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from interlingua.aligners.usable import FIRST_ROWS, renumber_pairs
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection, check_same_order, read_same_ids
+from interlingua.cli.reembedded import Paired, read_reembedded
 from interlingua.cli.row_texts import find_texts, read_row_texts
 from interlingua.cli.same_ids import draw_with_pairs, find_same_ids, read_ids
 from interlingua.cli.views import View, find_usable_view, read_views
@@ -79,6 +80,7 @@ class FitRows:
         labels: the category of each row of both sides, or None.
         views: vectors of the target rows by further models, or None.
         texts: the texts of the target rows, where they were asked for.
+        again: rows of the source that the model of the target embedded again, which are not rows of the target yet.
     """
 
     spaces: list[EmbeddingSpace]
@@ -87,6 +89,7 @@ class FitRows:
     labels: list[list[Any]] | None
     views: dict[str, EmbeddingSpace] | None
     texts: list[str] | None = None
+    again: Paired | None = None
 
 
 def read_fit_rows(
@@ -100,6 +103,7 @@ def read_fit_rows(
     labels: Sequence[str] | None,
     pairs: IntArray | None,
     pair_by_id: bool = False,
+    reembedded: inputs.Side | None = None,
     with_ids: bool,
     skip_bad: bool,
     on_rows: OnRows,
@@ -118,6 +122,8 @@ def read_fit_rows(
         pairs: known pairs by row numbers of whole files, or None.
         pair_by_id: take rows of both sides with the same id as known pairs. All of them are read, up to the number of
             rows to draw, before others are drawn.
+        reembedded: rows of the source that the model of the target embedded again, or None. Their partners in the
+            source are read before others are drawn.
         with_ids: also read what names rows in reports.
         skip_bad: leave out rows whose vector, or that of a view, cannot be used, and rows without a text.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
@@ -128,8 +134,13 @@ def read_fit_rows(
     """
     usable = _find_all(files, opened_views, text_column, on_rows) if skip_bad else None
     kept: list[npt.NDArray[np.bool_] | None] = [None if usable is None else usable[i].rows for i in range(len(files))]
-    known = pairs
-    if pair_by_id:
+    known, again = pairs, None
+    if reembedded is not None:
+        of_again = find_usable(reembedded, on_rows).rows if skip_bad else None
+        drawn_first: dict[str, Any] = {"rows": rows[0], "seed": seed, "with_ids": with_ids, "on_rows": on_rows}
+        again = read_reembedded(files[0], reembedded, (kept[0], of_again), **drawn_first)
+        kept, rows = [again.source, *kept[1:]], [None, *rows[1:]]
+    elif pair_by_id:
         pairs = find_same_ids(files, on_rows)
         whole = [np.ones(file.n, bool) if mask is None else mask for file, mask in zip(files, kept, strict=True)]
         masks = draw_with_pairs(pairs, whole, rows, seed)
@@ -165,7 +176,9 @@ def read_fit_rows(
             used[sides[number]] |= {"of": of, "left_out": each.to_dict()}
     if pairs is not None and known is not None and (pair_by_id or len(known) < len(pairs)):
         used["pairs"] = {"rows": len(known), "of": len(pairs), **({"by_id": True} if pair_by_id else {})}
-    return FitRows(spaces, used, known, categories, views, texts)
+    if again is not None:
+        used["pairs"] = again.used
+    return FitRows(spaces, used, known, categories, views, texts, again)
 
 
 def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from interlingua.cli import console
 from interlingua.core.arguments import check_count
 from interlingua.core.errors import InputError
 
@@ -26,6 +27,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua fit old.npy new.npy --out t --method adversarial --set lr=5e-5",
             "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --sample 9000 --out t",
             "interlingua fit duckdb:///data/old.duckdb#items.v reembedded.parquet --pair-by-id --out t",
+            "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --reembedded again.parquet --out t",
             "interlingua fit --source-encoder OLD --target-encoder NEW --texts public.txt --out t",
             "interlingua fit old.npy --target-encoder NEW --texts public.txt --view-encoder OTHER --out t",
             "interlingua fit old.npy new.parquet --view-encoder OTHER --text-column title --out t",
@@ -118,6 +120,17 @@ class Command(TyperCommand):
         arguments: list[Any] = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
         names = [(param.metavar or param.name.upper(), param.required) for param in arguments]
         return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and say after Ctrl-C that it was interrupted, unless it has said so itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            if not error.args:
+                run = ctx.params.get("run") if ctx.info_name == "fit" else None
+                advice = f" Go on from the checkpoints in {run} with --resume." if run else " Nothing was written."
+                console.note(f"Interrupted.{advice if ctx.info_name == 'fit' else ''}")
+            raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, and refuse values that no library can take.

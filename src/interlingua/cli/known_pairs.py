@@ -19,7 +19,7 @@ from interlingua.core.errors import InputError
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
 
-__all__ = ["PairById", "Pairs", "check_pairs", "read_pairs"]
+__all__ = ["PairById", "Pairs", "advise_on_pairs", "check_pairs", "read_pairs"]
 
 Pairs = Annotated[
     Path | None,
@@ -49,7 +49,26 @@ def check_pairs(pairs: Path | None, targets: Sequence[str] | None, *, by_id: boo
     """
     if by_id:
         check_effect({"--pairs": pairs}, "and --pair-by-id exclude each other; both name the known pairs.")
-        check_effect({"--target": targets}, "cannot be combined with --pair-by-id; leave one of them out.")
+        check_effect(
+            {"--target": targets},
+            "cannot be combined with --pair-by-id; leave one of them out. Rows that were embedded again are given "
+            "beside other vectors of the new model by --reembedded.",
+        )
+
+
+def advise_on_pairs(*, by_id: bool, reembedded: bool) -> str:
+    """Return what to do where known pairs support no map.
+
+    Args:
+        by_id: rows of both sides with the same id are the pairs.
+        reembedded: rows that were embedded again are the pairs.
+    """
+    option = "--pair-by-id" if by_id else "--reembedded" if reembedded else "--pairs"
+    rows = "Rows of both sides with the same id" if by_id or reembedded else "The rows that --pairs names"
+    return (
+        f"{rows} do not fit each other under any map, so that they are probably not the same texts. If they are not, "
+        f"leave {option} out; if they are, give more of them."
+    )
 
 
 def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArray:

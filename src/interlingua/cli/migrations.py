@@ -109,8 +109,9 @@ def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> It
     try:
         with console.show_progress(task, record=record) as progress:
             yield progress.on_rows
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         console.note(f"Interrupted. {advice()}")
+        error.args = ("said",)  # so that the command adds nothing
         raise
 
 

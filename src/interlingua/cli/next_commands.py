@@ -39,7 +39,13 @@ def commands_after_fit(
     translator, given = quote(str(out)), "OLD.npy" if source in {None, "-"} else str(source)
     # A file that exists is written like any other; an address of a store is migrated.
     path, read = file_of(given), "".join(f" {option} {quote(value)}" for option, value in layout)
-    commands = [f"interlingua evaluate {translator} OLD_PAIRS.npy NEW_PAIRS.npy"]
+    bad = " --skip-bad" if skip_bad else ""
+    commands = [
+        # Rows of a store are paired by their ids, and rows of two files by their order.
+        f"interlingua evaluate {translator} OLD_PAIRS.npy NEW_PAIRS.npy"
+        if path is not None
+        else f"interlingua evaluate {translator} {quote(given)} REEMBEDDED{row_options(where)}{bad}"
+    ]
     if not (skip_bad or read):
         # A search refuses a collection with rows that it cannot rank, and takes no layout of a file.
         queries = "--text 'A QUERY' --encoder NEW_MODEL" if encoder else "--query NEW_QUERIES.npy"
@@ -59,13 +65,15 @@ def commands_after_fit(
 def show_commands(commands: Sequence[str]) -> None:
     """Print commands, and what the words in capitals stand for."""
     meanings = {
-        "OLD_PAIRS": "OLD_PAIRS and NEW_PAIRS hold the same texts under both models, row by row, best ones that the "
-        "fit has not read; without any, leave out the evaluation",
-        "NEW_QUERIES": "NEW_QUERIES hold queries that the new model embedded",
-        "NEW_MODEL": "NEW_MODEL is the model that was given as --target-encoder",
-        "TARGET": "TARGET is the address of a new collection, column or file",
+        "OLD_PAIRS": "Row by row, OLD_PAIRS and NEW_PAIRS hold vectors of the same texts by both models. Texts that "
+        "the fit has not read are the fairest test. Without such vectors, leave out the evaluation.",
+        "REEMBEDDED": "REEMBEDDED is a file or a collection of rows that the new model embedded again under their old "
+        "ids. Rows that the fit has not read are the fairest test. Without such rows, leave out the evaluation.",
+        "NEW_QUERIES": "NEW_QUERIES holds queries that the new model embedded.",
+        "NEW_MODEL": "NEW_MODEL is the model that was given as --target-encoder.",
+        "TARGET": "TARGET is the address of a new collection, column or file.",
     }
     used = [said for word, said in meanings.items() if any(word in command for command in commands)]
-    console.note(f"Next commands. {'; '.join(used)}.")
+    console.note(f"Next commands. {' '.join(used)}")
     for command in commands:
         console.note(f"  {command}")

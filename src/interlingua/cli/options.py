@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -34,9 +35,27 @@ __all__ = [
 
 FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5 and more, see docs/formats.md"
 
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 STORE_ADDRESSES = "the address of a store, as migrate takes it"
 
-TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]
+
+def _translator_folder(path: Path) -> Path:
+    """Refuse an address or a file of vectors in the place of the translator, which comes first.
+
+    Raises:
+        InputError: such an argument.
+    """
+    # A path has one slash where an address has two.
+    if (_ADDRESS.match(str(path)) and not path.exists()) or path.is_file():
+        kind = "a file" if path.is_file() else "the address of a store"
+        raise InputError(f"The first argument is {kind}, and it must be DIR, the folder of a translator.")
+    return path
+
+
+TranslatorFolder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.", callback=_translator_folder),
+]
 Inverse = Annotated[
     bool,
     typer.Option(

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["draw_with_pairs", "find_same_ids", "read_ids"]
 
 _BY_NUMBER = "Or name the pairs by row numbers with {pairs=FILE}."
+_PAIR_BY_ID = "pair_by_id"
 _Mask = npt.NDArray[np.bool_]
 
 
-def find_same_ids(files: Sequence[Side], on_rows: OnRows) -> IntArray:
+def find_same_ids(files: Sequence[Side], on_rows: OnRows, *, option: str = _PAIR_BY_ID) -> IntArray:
     """Return the pairs [p, 2] of row numbers of two sides whose ids are equal as text, in the order of the source.
 
     The ids of the side with fewer rows are held in memory.
@@ -31,22 +32,24 @@ def find_same_ids(files: Sequence[Side], on_rows: OnRows) -> IntArray:
         files: source and target.
         on_rows: called with the phase, the rows of a side read so far and its number of rows, when a page of a store
             has been read.
+        option: that asks for these pairs, for messages.
 
     Raises:
         InputError: a side has no ids, an id of a pair more than once, or no id is on both sides.
     """
     order = [0, 1] if files[0].n <= files[1].n else [1, 0]
+    remedy = _BY_NUMBER if option == _PAIR_BY_ID else ""
     small, large = (files[i] for i in order)
     rows: dict[str, int] = {}
     repeated: set[str] = set()
-    for row, key in enumerate(read_ids(small, on_rows=on_rows, remedy=_BY_NUMBER)):
+    for row, key in enumerate(read_ids(small, on_rows=on_rows, remedy=remedy)):
         if key is None:
             continue
         if key in rows:
             repeated.add(key)
         rows[key] = row
     partners: dict[str, int] = {}
-    for row, key in enumerate(read_ids(large, on_rows=on_rows, remedy=_BY_NUMBER)):
+    for row, key in enumerate(read_ids(large, on_rows=on_rows, remedy=remedy)):
         if key is not None and key in rows:
             if key in repeated:
                 raise repeated_id(small, key)
@@ -57,14 +60,14 @@ def find_same_ids(files: Sequence[Side], on_rows: OnRows) -> IntArray:
         raise InputError(
             f"None of the {len(rows):,} ids of {small.path} is also in {large.path}, so that there are no known pairs. "
             "?id=COLUMN in an address names the column that holds the ids.",
-            "Give sides with the same ids, or leave {pair_by_id} out.",
+            f"Give sides with the same ids, or leave {{{option}}} out.",
         )
     pairs = np.array([(rows[key], row) for key, row in partners.items()], np.int64)[:, order]
     return pairs[np.argsort(pairs[:, 0])]
 
 
 def draw_with_pairs(
-    pairs: IntArray, usable: Sequence[_Mask], rows: Sequence[int | None], seed: int
+    pairs: IntArray, usable: Sequence[_Mask], rows: Sequence[int | None], seed: int, *, option: str = _PAIR_BY_ID
 ) -> tuple[_Mask, _Mask]:
     """Return which rows of source and target to read: those of the pairs, and further rows drawn at random.
 
@@ -73,6 +76,7 @@ def draw_with_pairs(
         usable: for each side, whether a row can be used.
         rows: for each side, most rows to read; None for all.
         seed: random seed of the draw.
+        option: as of `find_same_ids`.
 
     Raises:
         InputError: no pair has two rows that can be used.
@@ -83,7 +87,7 @@ def draw_with_pairs(
         raise InputError(
             "Each row whose id is on both sides has no vector that can be used on one of them, so that no known pair "
             "is left.",
-            "Leave {pair_by_id} out.",
+            f"Leave {{{option}}} out.",
         )
     most = min([len(pairs), *(limit for limit in rows if limit is not None)])
     pairs = pairs[np.sort(rng.choice(len(pairs), most, replace=False))]

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich import box
 from rich.table import Table
@@ -178,6 +179,9 @@ def search(
     model = None if name is None else open_encoder(name, task="query")
     if model is not None and text:
         queries = model(text)
+    _check_width(
+        queries, f"--query {query}" if query is not None else f"The model of {_model_option(rerank)}", translator, space
+    )
     found_each = k if rerank is None else max(k, nominees or _NOMINEES)
     if len(queries) * found_each > _MAX_HITS:
         raise InputError(
@@ -223,7 +227,11 @@ def search(
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
-    sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
+    sides = {
+        str(store.url): _named(translator, side)
+        for store, side in zip((first, second), Space, strict=True)
+        if store is not None
+    }
     console.stdout().print(_table(results, sides, columns, translated=translated))
     for line in notes:
         console.note(line)
@@ -245,6 +253,34 @@ def _check_options(query: str | None, text: Sequence[str] | None, encoder: str |
         )
 
 
+def _model_option(rerank: str | None) -> str:
+    return "--encoder" if rerank is None else "--rerank"
+
+
+def _check_width(queries: Any, what: str, translator: Translator, space: Space) -> None:
+    """Refuse queries of another width than that of their space, and say whether they are of the other one.
+
+    Args:
+        queries: [q, d].
+        what: where they come from.
+        translator: between both spaces.
+        space: the space that they have to be in.
+
+    Raises:
+        InputError: another width.
+    """
+    widths = {Space.SOURCE: translator.d_source, Space.TARGET: translator.d_target}
+    shape = np.shape(queries)
+    width = shape[-1] if len(shape) == 2 else None  # noqa: PLR2004
+    if width in {None, widths[space]}:
+        return
+    other = _other(space)
+    hint = "Are they of another model?"
+    if width == widths[other]:
+        hint = f"That is the width of the {other} space; for queries of its model add --space {other}."
+    raise InputError(f"{what} gives queries of width {width}, and the {space} space has {widths[space]}. {hint}")
+
+
 def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) -> list[str]:
     """Return the columns to print.
 
@@ -261,7 +297,7 @@ def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) 
 
 
 def _table(
-    results: Sequence[Sequence[JointHit]], sides: dict[str, Space], columns: Sequence[str], *, translated: bool
+    results: Sequence[Sequence[JointHit]], sides: dict[str, str], columns: Sequence[str], *, translated: bool
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("query", "rank", "score"):
@@ -270,13 +306,19 @@ def _table(
         table.add_column(heading, overflow="fold")
     for number, hits in enumerate(results):
         for rank, hit in enumerate(hits, 1):
-            side = str(sides.get(hit.store, hit.store))
+            side = sides.get(hit.store, hit.store)
             how = "migrated" if translated else "query translated"
             origin = f"{side}, {how}" if hit.translated else side
             origin += ", ranked again" if hit.reranked else ""
             values = [_short((hit.payload or {}).get(name)) for name in columns]
             table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin, *values)
     return table
+
+
+def _named(translator: Translator, side: Space) -> str:
+    """Return a space of the translator with the name that the fit gave it, if it did."""
+    name = (translator.card.get(side) or {}).get("name")
+    return str(side) if name in (None, "", side) else f"{name} ({side})"
 
 
 def _short(value: Any) -> str:
@@ -304,14 +346,14 @@ def _explain(
     elif any(hit.translated for hits in results for hit in hits):
         how = {
             "translator": "converted by the calibration of the translator",
-            "collections": "converted by the scores among samples of both collections",
+            "collections": "converted so that samples of both collections have equally high scores",
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(
             f"The {_other(space)} collection holds translated vectors; their cosine is {how}."
             if translated
-            else f"Hits of the {_other(space)} collection were found by the translated query, and their vectors were "
-            f"translated for the score; this cosine is {how}."
+            else f"Hits of the {_other(space)} collection were found by the translated query. Their score compares the "
+            f"query itself with their translated vectors; this cosine is {how}."
         )
         if joint.calibration == "collections":
             single = (

@@ -27,14 +27,17 @@ __all__ = [
     "scores",
 ]
 
-CALIBRATION_TITLE = "Scores that as many pairs of unrelated texts exceed:"
+CALIBRATION_TITLE = (
+    "Cosines that correspond to each other. In each line, equally many pairs of unrelated texts have a higher cosine:"
+)
 
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
-    "needed: the limit for the verdict aligned.",
-    "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
-    "limit, so it does not rank aligned fits.",
+    "needed: the limit of the measurement. A fit that keeps every limit is aligned, and 30 or more held-out pairs can "
+    "confirm a map alone.",
+    "score: how near the weakest measurement comes to its limit, unless a line above says otherwise. It is 1 as "
+    "soon as every measurement reaches its limit, so it does not rank aligned fits.",
 )
 # Scores of the source model whose counterparts are printed.
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -124,7 +127,11 @@ def calibration_scores(translator: Translator) -> dict[str, list[float]]:
 def calibration_table(translator: Translator) -> Table:
     """Return `calibration_scores` as a table."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("source model", "target model", "translated with target model"):
+    for heading in (
+        "both by the source model",
+        "both by the target model",
+        "one translated, one by the target model",
+    ):
         table.add_column(heading, justify="right")
     for values in zip(*calibration_scores(translator).values(), strict=True):
         table.add_row(*(f"{value:.3f}" for value in values))

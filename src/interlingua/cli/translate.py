@@ -198,7 +198,8 @@ def _stream(
         if writer.rows:
             console.note(f"{count_of(writer.rows)} are kept; run the same command with --resume to continue.")
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        error.args = ("said",)  # so that the command adds nothing
         console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
         raise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -29,9 +29,38 @@ __all__ = [
     "Evidence",
     "Status",
     "Verdict",
+    "failed_fit_advice",
+    "pairs_disagree",
 ]
 
 FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar content, or a few known pairs"
+_CHECK_PAIRS = (
+    "The known pairs do not support any map. If their rows are not the same texts, fit without them; if they are, give "
+    "more of them"
+)
+
+
+def failed_fit_advice(evidence: Sequence[Evidence]) -> str:
+    """Return what to do about a failed fit, without the full stop: give more data, or check the known pairs.
+
+    Args:
+        evidence: of its verdict.
+    """
+    return _CHECK_PAIRS if pairs_disagree(evidence) else FAILED_FIT_ADVICE
+
+
+def pairs_disagree(evidence: Sequence[Evidence]) -> bool:
+    """Return whether held-out pairs are nearer to mismatched pairs than to what supports a map.
+
+    Args:
+        evidence: of a verdict; without pairs it has no such measurement.
+    """
+    return any(
+        not item.passed and (item.name == "disagreeing_pairs" or item.value < (item.null + item.threshold) / 2)
+        for item in evidence
+        if item.name in {"disagreeing_pairs", "held_out_pairs"}
+    )
+
 
 # Every name that evidence of a verdict can have, except those of a user's criteria.
 MEASUREMENTS = frozenset(
@@ -71,7 +100,7 @@ class Evidence:
         value: the measurement.
         null: the value to compare with. For ``at_least`` it is the same measurement where nothing is aligned; for
             ``at_most`` it is the same measurement of real rows among themselves, the best that can be expected.
-        threshold: the limit that the value has to keep for the verdict ``aligned``.
+        threshold: the limit that the value has to keep. Fits that keep every limit are ``aligned``.
         passed: whether the value keeps it.
         meaning: one sentence that explains the measurement.
         direction: whether the value must be at least or at most the threshold.
@@ -124,7 +153,8 @@ class Verdict:
     Attributes:
         status: ``aligned``, ``doubtful`` or ``failed``.
         score: smallest ``(value - null) / (threshold - null)`` of the decisive criteria, clipped to [0, 1]; at
-            most 0.5 for a failed fit.
+            most 0.5 for a failed fit. Where held-out pairs alone confirm a map, their mean cosine on a scale from 0
+            for mismatched pairs to 1 for equal vectors.
         reasons: one line of text each, the most important first.
         evidence: the measurements that the reasons are made from.
     """
@@ -278,7 +308,7 @@ class Alignment:
                 "The fit failed: nothing confirms this map, and most such maps are no better than chance. "
                 + " ".join(self.verdict.reasons),
                 self,
-                f"{FAILED_FIT_ADVICE}. {{force}} makes the translator nevertheless.",
+                f"{failed_fit_advice(self.verdict.evidence)}. {{force}} makes the translator nevertheless.",
             )
         return translator_of(self.forward, self.backward, self.profiles, self.card(), self.calibration)
 

@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import Bounds, check_settings
+from interlingua.core.arguments import Bounds, check_count, check_instance, check_settings
 from interlingua.core.arrays import as_array, row_blocks
 from interlingua.core.errors import InputError
 
-__all__ = ["Interval", "JsonRecord", "Resamples", "interval"]
+__all__ = ["Interval", "JsonRecord", "Resamples", "interval", "share_interval"]
 
 _DRAWS = 400
+# Square of the 97.5 % quantile of the normal distribution.
+_Z2 = 1.959964**2
 # Entries of one block of resample counts (64 MiB of float32).
 _BLOCK_ENTRIES = 2**24
 
@@ -99,17 +101,25 @@ class Resamples:
         return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
     def mean(self, values: npt.ArrayLike) -> Interval:
-        """Return the mean of one value per row [n]; rows with NaN are left out."""
+        """Return the mean of one value per row [n]; rows with NaN are left out.
+
+        The interval of a share, of values that are 0 or 1, is that of Wilson where all are equal.
+        """
         return self.ratio(self._values(values, "values", rank=1), np.ones(self.n))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
-        """Return sum(numerator) / sum(denominator) of values per row [n]; rows with NaN in either are left out."""
+        """Return sum(numerator) / sum(denominator) of values per row [n]; rows with NaN in either are left out.
+
+        The interval of a share, of values that are 0 or 1, is that of Wilson where the share is 0 or 1.
+        """
         parts = {"numerator": numerator, "denominator": denominator}
         pair = np.stack([self._values(values, name, rank=1) for name, values in parts.items()], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0
         sums = self.sums(pair)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return interval(sums[:, 0] / sums[:, 1])
+            drawn = interval(sums[:, 0] / sums[:, 1])
+        is_share = np.isin(pair, (0, 1)).all() and (pair[:, 0] <= pair[:, 1]).all()
+        return share_interval(drawn, int(pair[:, 1].sum())) if is_share and pair[:, 1].any() else drawn
 
     def auc(self, scores: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return the area under the ROC curve [1 + draws]: how often a positive row has a higher score than a negative.
@@ -144,6 +154,26 @@ class Resamples:
     def _draw(self, rng: np.random.Generator, draws: int) -> npt.NDArray[np.float32]:
         cells = rng.integers(0, self.n, (draws, self.n)) + self.n * np.arange(draws)[:, None]
         return np.bincount(cells.ravel(), minlength=draws * self.n).reshape(draws, self.n).astype(np.float32)
+
+
+def share_interval(share: Interval, n: int) -> Interval:
+    """Return the interval of a share of n rows, which is that of Wilson (1927) where the share is 0 or 1.
+
+    Every resample of equal rows is the same, so that a bootstrap would give an interval of no width.
+
+    Args:
+        share: with its bootstrap interval, if there is one.
+        n: number of rows.
+
+    Raises:
+        InputError: an argument of another type, or no rows.
+    """
+    check_instance(share, "share", Interval, "an Interval")
+    n = check_count(n, "n", minimum=1)
+    margin = _Z2 / (n + _Z2)
+    if share.low is None or share.value not in {0, 1}:
+        return share
+    return Interval(1.0, 1 - margin, 1.0) if share.value == 1 else Interval(0.0, 0.0, margin)
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:

@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import table_html
-from interlingua.evaluation.bootstrap import Interval, Resamples, interval
+from interlingua.evaluation.bootstrap import Interval, Resamples, interval, share_interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine, ranks_among
 
 __all__ = [
@@ -304,7 +304,7 @@ def evaluate(
 def _in_collection(ranks: FloatArray, resamples: Resamples, pool: int) -> CollectionScores:
     columns = np.stack([ranks <= 1, ranks], axis=1).astype(np.float64)
     top1, mean_rank = (interval(column) for column in (resamples.sums(columns) / len(ranks)).T)
-    return CollectionScores(top1, mean_rank, pool)
+    return CollectionScores(share_interval(top1, len(ranks)), mean_rank, pool)
 
 
 def check_translator(translator: object) -> None:
@@ -379,7 +379,9 @@ def _direction(
 
     def ranked() -> dict[str, RetrievalScores]:
         return {
-            kind: RetrievalScores({k: next(means) for k in ks}, next(means), next(means), next(means))
+            kind: RetrievalScores(
+                {k: share_interval(next(means), len(scores)) for k in ks}, next(means), next(means), next(means)
+            )
             for kind in retrieval
         }
 

@@ -136,18 +136,33 @@ class _Encoder:
             raise InputError(f"{folder} has a modules.json that points outside its folder; it is not copied.")
 
     def check_width(self, d: int) -> None:
-        """Refuse an encoder whose configuration states another width."""
+        """Refuse an encoder whose configuration or table of vectors has another width."""
         for module in reversed(self.modules):
-            config = self._path(module) / "config.json"
-            known = _read(config) if config.is_file() else {}
-            for key in ("out_features", "word_embedding_dimension", "embedding_dimension"):
-                if isinstance(known, dict) and key in known:
-                    if known[key] != d:
-                        raise InputError(
-                            f"{self.folder} gives vectors of width {known[key]} and width {d} is needed. "
-                            "Is this another model, or the wrong direction?"
-                        )
-                    return
+            width = self._width(module)
+            if width is not None:
+                if width != d:
+                    raise InputError(
+                        f"{self.folder} gives vectors of width {width} and width {d} is needed. "
+                        "Is this another model, or the wrong direction?"
+                    )
+                return
+
+    def _width(self, module: Mapping[str, Any]) -> int | None:
+        """Return the width of what a module gives, or None where its files do not say it."""
+        config = self._path(module) / "config.json"
+        known = _read(config) if config.is_file() else {}
+        for key in ("out_features", "word_embedding_dimension", "embedding_dimension"):
+            if isinstance(known, dict) and key in known:
+                return int(known[key])
+        weights = self._path(module) / "model.safetensors"
+        if str(module["type"]).rpartition(".")[2] != "StaticEmbedding" or not weights.is_file():
+            return None
+        from safetensors import safe_open
+
+        # Its configuration does not name the width: the module is a table with a row for each token.
+        with safe_open(weights, "np") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+        return next((int(shape[1]) for shape in shapes if len(shape) == 2), None)  # noqa: PLR2004
 
     def prompt(self, task: str) -> str:
         """Return the prompt that the model puts before a text of this task."""
@@ -227,18 +242,21 @@ def _write_about(folder: Path, translator: Translator, takes_texts: bool, *, inv
     readme = _readme(translator, takes_texts, inverse=inverse)
     if translator.calibration is not None:
         _write(folder / _CALIBRATION, translator.calibration.curves("inverted" if inverse else "translated"))
-        readme += _SCORES
+        facts = provenance(translator, inverse=False)
+        source, target = (escape_markdown(facts[end]) for end in ("from", "to"))
+        readme += _SCORES.format(source=source, target=target)
     (folder / "README.md").write_text(readme, "utf-8")
 
 
 _SCORES = f"""
 Cosines of translated vectors with vectors of the model itself are on a scale of their own. To use thresholds, convert
-them to the scale of the translator's target model, or to that of its source model:
+them to the scale of {{target}} (`"target"` in the file, in both directions) or to that of {{source}} (`"source"`):
 
 ```python
 import json, numpy as np
 curves = json.load(open("this-folder/{_CALIBRATION}"))
 on_the_scale_of_the_target = np.interp(scores, curves["scores"], curves["target"])
+on_the_scale_of_the_source = np.interp(scores, curves["scores"], curves["source"])
 ```
 """
 

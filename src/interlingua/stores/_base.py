@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ from interlingua.stores._names import FILL_IDS, NameRule, list_names
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._taken import taken_error
 from interlingua.stores._url import StoreURL
+
+# What clients of embedded databases say where another process has the file or the folder open: DuckDB, Qdrant, its
+# Edge engine, Milvus Lite.
+_IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
+_PID = re.compile(r"\(PID (\d+)\)")
 
 
 class Adapter(Store):
@@ -211,7 +217,18 @@ class Adapter(Store):
 
     def _reason(self, error: Exception) -> str:
         """Return what an error of the client says."""
-        return first_line(error)[:300]
+        return self._in_use(error) or first_line(error)[:300]
+
+    def _in_use(self, error: Exception) -> str:
+        """Return what to do if the error says that another process has the database open, otherwise nothing."""
+        if self.url.host or not _IN_USE.search(str(error)):
+            return ""
+        found = _PID.search(str(error))
+        process = f"another process (PID {found[1]})" if found else "another process"
+        return (
+            f"{process} has {self.url.path} open. Close it there and try again. To read only, you can also copy it and "
+            "name the copy in the address."
+        )
 
 
 class TableAdapter(Adapter):

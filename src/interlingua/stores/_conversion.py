@@ -103,7 +103,8 @@ class Conversion:
                 f"{self.target.url}: vectors read back differ from their translations by up to "
                 f"{differences.max():.2g} in {len(wrong)} of {len(records)} rows, the first is id "
                 f"{shown(expected.ids[int(wrong[0])].as_py())}. Something else changed them.",
-                "Roll back.",
+                "Copy these vectors if they matter. Then roll back with {allow_loss}, because a rollback alone refuses "
+                "to delete vectors that something else has written.",
             )
         if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(

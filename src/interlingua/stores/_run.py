@@ -198,44 +198,47 @@ class Run:
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
         self.on_rows("checking", 0, self.spec.count)
-        changes, sampled = self._find_changes()
+        changes, sampled, compared, error = self._find_changes()
         # A catch-up may have added rows. A deleted row of the same collection has lost its new vector, too.
         expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
         count = self.target.info().count
         if count != expected:
             raise InterlinguaError(f"{self.target.url} holds {count} rows and {expected} were written.", "Roll back.")
-        error = 0.0
         if len(sampled):
-            stored, error = self.conversion.compare(sampled)
+            stored, of_sample = self.conversion.compare(sampled)
+            error = max(error, of_sample)
             self._check_index(stored)
         self.on_rows("checking", self.spec.count, self.spec.count)
         watch.lap("check")
-        return len(sampled), error, changes
+        return max(len(sampled), compared), error, changes
 
-    def _find_changes(self) -> tuple[Changes, Records]:
+    def _find_changes(self) -> tuple[Changes, Records, int, float]:
         """Compare every row of the source as it is now with the digest of the survey, unless its files are the same.
 
         A run that was resumed also compares every row of the target with its translation, unless it is a file: rows
         that were written before the interruption may have been edited since.
 
         Returns:
-            the changes, and the rows of the sample that have not changed.
+            the changes, the rows of the sample that have not changed, and how many rows of the target were compared
+            with which largest difference.
         """
+        compared, error = 0, 0.0
         done, sample = 0, pa.array(self.log.sample(), self.info.id_type)
         source = reopen_source(self.source)
         if source is self.source and not self.resumed:
             # The copy that was surveyed and copied page by page is still what its files are.
-            return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample)
+            return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample), 0, 0.0
         wanted, sampled = digest_ids(sample), list[Records]()
 
         def on_page(records: Records, ids: IntArray, same: npt.NDArray[np.bool_]) -> None:
-            nonlocal done
+            nonlocal done, compared, error
             # Reading the sample by its ids would read a file once more.
             sampled.append(records.take(np.flatnonzero(same & np.isin(ids, wanted))))
             if self._compares_all:
                 unchanged = records.take(np.flatnonzero(same))
                 for start in range(0, len(unchanged), FETCHED_ROWS):
-                    self.conversion.compare(unchanged.rows(start, min(start + FETCHED_ROWS, len(unchanged))))
+                    part = unchanged.rows(start, min(start + FETCHED_ROWS, len(unchanged)))
+                    compared, error = compared + len(part), max(error, self.conversion.compare(part)[1])
             done += len(records)
             self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 
@@ -246,7 +249,7 @@ class Run:
             if source is not self.source:
                 source.close()
         no_rows = Records(sample.slice(0, 0), np.empty((0, 0), np.float32))
-        return changes, concatenated(sampled) if sampled else no_rows
+        return changes, concatenated(sampled) if sampled else no_rows, compared, error
 
     @property
     def _compares_all(self) -> bool:

@@ -185,8 +185,6 @@ class EdgeStore(SharedClientStore, PointStore):
         return vectors
 
     def _reason(self, error: Exception) -> str:
-        if "WouldBlock" in str(error):
-            return "another process has it open. End that first."
         return super()._reason(error).removeprefix("Service runtime error: ")
 
 

@@ -131,18 +131,13 @@ def rollback(
                 is_there = store.exists() or store.unfinished() is not None
                 if is_there and not (allow_loss and not dry_run):
                     found = _find_losses(log, store, on_rows or (lambda phase, done, rows: None))
-                found = replace(found, dropped=_dropped(log, is_there=is_there))
+                found = replace(found, dropped=str(log.facts["target"]) if is_there else None)
                 if not dry_run:
                     _check_losses(found, facts, allow_loss=allow_loss)
                     store.drop(vector_only=bool(facts.get("as_new_vector")))
         if not dry_run:
             log.note(phase="rolled back")
         return found
-
-
-def _dropped(log: MigrationJournal, *, is_there: bool) -> str | None:
-    """Return the address that is dropped, ``None`` if something else has dropped all that a migration had written."""
-    return str(log.facts["target"]) if is_there or log.phase not in {"checking", "done"} else None
 
 
 @contextmanager

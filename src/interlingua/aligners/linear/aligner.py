@@ -227,7 +227,7 @@ class Linear:
         fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
         if held is not None:
-            verdict = judge_known(verdict, held, to_numpy(null.spaces.rows[1]))
+            verdict = judge_known(verdict, held, to_numpy(null.spaces.rows[1]), (len(a), len(b)))
             if held.pairs is None and problem.known is not None:
                 verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
         if second is not None:

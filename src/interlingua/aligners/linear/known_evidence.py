@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from interlingua.aligners.conclusion import at_most_doubtful
+from interlingua.aligners.conclusion import FEW_ROWS, at_most_doubtful
 from interlingua.aligners.linear.guide import HeldOutTranslations, LabeledTranslations
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
@@ -127,13 +127,14 @@ def is_confirmed(held: HeldOutTranslations, target: FloatArray) -> bool:
     return held.pairs is None and bool(held.rows) and category_evidence(held.rows).passed
 
 
-def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray) -> Verdict:
+def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray, sizes: tuple[int, int]) -> Verdict:
     """Return a verdict that also counts evidence from known pairs and categories.
 
     Args:
         verdict: from measurements without pairs.
         held: translations by maps fitted without the pair or the category.
         target: [m, w], unit rows of the target in the same coordinates.
+        sizes: numbers of distinct rows of source and target.
     """
     if held.rows:
         evidence = category_evidence(held.rows)
@@ -158,10 +159,36 @@ def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray)
     refuted = [e for e in verdict.evidence if e.name in _SANITY_CHECKS and not e.passed]
     if count >= _MIN_CONFIRMING_PAIRS and rank.passed and not refuted:
         score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
-        return replace(verdict, status=Status.ALIGNED, score=score, reasons=(str(mean), str(share)))
+        return replace(
+            verdict,
+            status=Status.ALIGNED,
+            score=score,
+            reasons=(*_confirmed_alone(verdict, sizes), str(mean), str(share)),
+        )
     few = f"{count} held-out pairs support the map; at least {_MIN_CONFIRMING_PAIRS} can confirm it alone."
     reason = few if rank.passed else str(rank)
     return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
+
+
+def _confirmed_alone(verdict: Verdict, sizes: tuple[int, int]) -> list[str]:
+    """Return why a verdict is aligned although measurements miss their limits, and which side has few rows."""
+    missed = [evidence.name.replace("_", " ") for evidence in verdict.evidence if not evidence.passed]
+    others = f" {len(missed)} other measurements miss their limits: {', '.join(missed)}."
+    if len(missed) == 1:
+        others = f" Another measurement misses its limit: {missed[0]}."
+    reasons = [
+        f"The held-out pairs alone confirm this map.{others if missed else ''} The score is that of their mean cosine: "
+        "0 for mismatched pairs and 1 for equal vectors."
+    ]
+    few = [(name, size) for name, size in zip(("source", "target"), sizes, strict=True) if size < FEW_ROWS]
+    if few:
+        counts = " and ".join(f"the {name} has {size:,} distinct rows" for name, size in few)
+        models = "both models" if len(few) > 1 else f"the model of the {few[0][0]}"
+        reasons.append(
+            f"{counts[0].upper()}{counts[1:]}, and so few limit how good a map can be. Vectors of further texts by "
+            f"{models} improve it, also without their pairs."
+        )
+    return reasons
 
 
 def _only_refits_failed(verdict: Verdict) -> bool:
