@@ -550,9 +550,8 @@ def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_
     assert "(top-1 .80, one fit, verdict doubtful)" in page
     small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
     assert sorted(r["verdict"] for r in small) == ["doubtful"] * 6 + ["failed"] * 14
-    assert (
-        "Of 20 fits of 500 leaked vectors to 8,000 public texts, 14 failed by the verdict and six were doubtful"
-        in (page)
+    assert "Of 20 fits of 500 leaked vectors to 8,000 public texts, 14 failed by the verdict and six were doubtful" in (
+        page
     )
     right = [r["forward"]["top1"] for r in small[5:] if r["forward"]["top1"] > 0.1]
     assert (len(right), len(small[5:]), round(min(right), 2), round(max(right), 2)) == (13, 15, 0.37, 0.53)

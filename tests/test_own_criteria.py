@@ -13,8 +13,7 @@ import interlingua as il
 from interlingua.aligners import Fit, Problem
 from interlingua.aligners.criterion import Criterion
 from interlingua.aligners.frames import affine_maps
-from interlingua.aligners.linear.known_evidence import _SANITY_CHECKS
-from interlingua.aligners.verdict import _sanity_checks
+from interlingua.aligners.sanity import SANITY_CHECKS, sanity_checks
 from interlingua.core.alignment import MEASUREMENTS, AlignmentError, Evidence, Status
 from interlingua.core.errors import InputError
 from planted import rotation
@@ -305,7 +304,9 @@ def test_a_criterion_cannot_raise_the_verdict_it_receives(spaces: tuple[np.ndarr
 
 def test_every_sanity_check_can_keep_pairs_from_confirming_a_map(rng: np.random.Generator) -> None:
     rows = rng.standard_normal((100, 5)).astype(np.float32)
-    assert {check.evidence.name for check in _sanity_checks(rows, rows, rng)} == set(_SANITY_CHECKS)
+    assert {check.evidence.name for check in sanity_checks(rows, rows, rng)} == set(SANITY_CHECKS), (
+        "SANITY_CHECKS of interlingua.aligners.sanity names every check"
+    )
 
 
 def test_every_measurement_of_a_verdict_has_a_reserved_name(spaces: tuple[np.ndarray, np.ndarray]) -> None:

@@ -32,6 +32,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.neighbors import nearest
 from interlingua.core.translator import Translator, load
+from interlingua.io import EXTENSIONS, READ_ONLY
 from interlingua.serve import Session, create_app
 from interlingua.serve.child import read
 
@@ -485,6 +486,13 @@ def test_other_sites_are_kept_out(page: TestClient, session: Session, headers: d
         answer = page.request(method, path, headers=headers)
         assert answer.status_code == 403, (method, path)
     assert not list(session.folder.iterdir())
+
+
+def test_the_page_offers_every_format_that_can_be_read(page: TestClient) -> None:
+    (accepted, other) = re.findall(r'accept="([^"]*)"', page.get("/").text)
+    assert accepted == other
+    # Of two suffixes, as in .csv.gz, a browser compares the last.
+    assert {f".{name.rpartition('.')[2]}" for name in (*EXTENSIONS, *READ_ONLY)} == set(accepted.split(","))
 
 
 def test_the_page_runs_its_own_script_alone(page: TestClient) -> None:

@@ -30,7 +30,6 @@ from interlingua.aligners.conclusion import (
     MAX_FAILED_SCORE,
     Check,
     at_least,
-    at_most,
     at_most_doubtful,
     conclude,
     score_of,
@@ -38,6 +37,7 @@ from interlingua.aligners.conclusion import (
 from interlingua.aligners.frames import Frame, near_copies, polar
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.registry import pair_use
+from interlingua.aligners.sanity import sanity_checks
 from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy
@@ -45,11 +45,8 @@ from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.statistics import (
     PAIR_MARGIN,
     agreement,
-    effective_rank,
-    hubness,
     mismatch_limit,
     self_retrieval,
-    sliced_wasserstein,
 )
 
 __all__ = [
@@ -68,8 +65,6 @@ __all__ = [
 
 # Most rows that a measurement reads.
 _ROWS = 1500
-# Random directions of the sliced Wasserstein distance.
-_DIRECTIONS = 200
 # (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
 EXCESS_LIMITS = (5.0, 4.0)
 # An excess in this range is measured again with more null maps.
@@ -84,9 +79,6 @@ _START_LIMITS, _START_LIMITS_LOW_EXCESS, _LOW_EXCESS = (0.6, 0.3), (0.8, 0.3), 7
 # right place. In benchmarks/results/grid.jsonl 71 of 73 right maps have at least 0.47; 20 of 29 others at most 0.41.
 # With fewer rows, the halves are too small to tell.
 RETRIEVAL_LIMITS, _MANY_ROWS = (0.45, 0.0), 4_000
-# Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
-# the effective rank of real rows.
-_HUB_MARGIN, _DISTANCE_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
@@ -152,7 +144,7 @@ def judge_rotation(
         measured = [transport, *_refits(null, coarse, rng, report_part)]
         if start_agreement is not None:
             measured.append(_start_agreement(null, start_agreement, transport.evidence.value))
-        measured += _sanity_checks(translated, target, rng)
+        measured += sanity_checks(translated, target, rng)
         report_part()
     return conclude([*measured, *checks])
 
@@ -358,41 +350,3 @@ def _start_agreement(null: NullMaps, value: float, excess: float) -> Check:
     meaning = "Cosine between translations by this map and by the best map from an independent start."
     limits = start_limits(null.spaces.n, excess)
     return at_least("start_agreement", value, typical, limits, meaning, _RANDOM_STARTS)
-
-
-def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[Check]:
-    """Measure what can refute a translation and never prove it: good translations pass, and bad ones may."""
-    picked = rng.permutation(len(y))
-    first, second = y[picked[: len(y) // 2]][:_ROWS], y[picked[len(y) // 2 :]][:_ROWS]
-    sample = translated[rng.permutation(len(translated))[: len(first)]]
-    spread = float(np.sqrt((second**2).sum(axis=1).mean() / second.shape[1]))
-    distance, own_distance = (
-        sliced_wasserstein(rows, second, directions=_DIRECTIONS, rng=rng) / spread for rows in (sample, first)
-    )
-    hubs, own_hubs = hubness(sample, second), hubness(first, second)
-    rank, own_rank = effective_rank(sample), effective_rank(first)
-    return [
-        at_most(
-            "sliced_wasserstein",
-            distance,
-            own_distance,
-            _DISTANCE_MARGIN,
-            "Distance between the distributions of translated and real rows, relative to the spread of the real ones.",
-        ),
-        at_most(
-            "hubness",
-            hubs,
-            own_hubs,
-            _HUB_MARGIN,
-            "Skewness of how often each real row is among the nearest neighbors of translated rows; large if a few "
-            "real rows are neighbors of most translations.",
-        ),
-        at_least(
-            "effective_rank",
-            rank / own_rank,
-            1 / own_rank,
-            (_MIN_RANK, _MIN_RANK),
-            "Number of directions that translated rows vary in, relative to real rows; near 0 after a collapse.",
-            "rows on one line",
-        ),
-    ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
+from interlingua.io import EXTENSIONS, READ_ONLY
 from interlingua.serve.guard import Guard
 from interlingua.serve.progress import last_rows
 from interlingua.serve.session import SIDES, Session
@@ -226,6 +227,8 @@ def _page(max_bytes: int, *, sample: bool) -> Callable[[], Response]:
         "max_mib": max_bytes // 2**20,
         "max_bytes": max_bytes,
         "sample": sample,
+        # A browser compares the last suffix of a name only.
+        "accept": ",".join(sorted({f".{name.rpartition('.')[2]}" for name in (*EXTENSIONS, *READ_ONLY)})),
     }
     source = own.joinpath("page.html.jinja").read_text("utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)

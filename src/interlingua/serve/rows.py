@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from bisect import bisect_right
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -12,20 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.wording import size_of
+from interlingua.core.spaces import largest_shared
+from interlingua.core.wording import count_of, size_of
 from interlingua.io import VectorFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["StoredRows", "store_rows"]
+__all__ = ["StoredRows", "check_sides", "store_rows"]
 
 _BLOCK = 8_192
 _VECTORS, _LABELS = "stored-vectors.npy", "stored-labels.arrow"
 _TEXT_NAMES = ("text", "texts", "title", "name", "sentence", "question", "content", "body", "document", "passage")
 _LONGEST = 300
+# Sides of which this share of the rows is the same are refused, as `interlingua fit` does.
+_SAME = 0.5
 
 
 def store_rows(file: VectorFile, folder: Path) -> dict[str, str | None]:
@@ -177,3 +182,28 @@ class StoredRows:
     def _starts(self) -> list[int]:
         counts = [self._reader.get_batch(number).num_rows for number in range(self._reader.num_record_batches)]
         return list(accumulate(counts, initial=0))[:-1]
+
+
+def check_sides(sides: Mapping[str, StoredRows]) -> None:
+    """Refuse files that a fit would refuse, before it starts and keeps other files out.
+
+    Args:
+        sides: the rows of the source and of the target, by these names.
+
+    Raises:
+        InputError: too few rows, or the same vectors on both sides.
+    """
+    for side, stored in sides.items():
+        if len(stored.vectors) < MIN_ROWS:
+            raise InputError(
+                f"The {side} has {count_of(len(stored.vectors))}; at least {MIN_ROWS} are needed for a fit. Give more "
+                "vectors."
+            )
+    first, second = (stored.vectors for stored in sides.values())
+    shared = largest_shared(first, second) if first.shape[1] == second.shape[1] else 0.0
+    if shared >= _SAME:
+        share = "all" if shared == 1 else f"about {shared:.0%}"
+        raise InputError(
+            f"Both files hold the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
+            "there is nothing to translate. Give vectors of two models."
+        )

@@ -17,25 +17,21 @@ from typing import Any
 import numpy as np
 
 from interlingua._routes import few_rows_note
-from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
-from interlingua.core.spaces import largest_shared
 from interlingua.core.summaries import failure_causes, own_reasons
 from interlingua.core.translator import Translator, load
-from interlingua.core.wording import bar_length, comparison_sign, count_of
+from interlingua.core.wording import bar_length, comparison_sign
 from interlingua.serve.jobs import command
 from interlingua.serve.progress import FitLog
-from interlingua.serve.rows import StoredRows
+from interlingua.serve.rows import StoredRows, check_sides
 
 __all__ = ["SIDES", "Session", "safe_name"]
 
 SIDES = ("source", "target")
 _UNSAFE = re.compile(r"[^\w.-]+")
 _LONGEST_NAME = 120
-# Sides of which this share of the rows is the same are refused, as `interlingua fit` does.
-_SAME = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +141,7 @@ class Session:
                 raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
             if seed < 0:
                 raise InputError(f"seed is {seed}; a whole number from 0 on is needed.")
-            self._check_sides()
+            check_sides({side: upload.stored for side, upload in self._uploads.items()})
             self.clear()
             fit = self.folder / "fit"
             fit.mkdir()
@@ -161,27 +157,6 @@ class Session:
                 )
             self._log = FitLog(fit / "log.jsonl")
             self._started = time.monotonic()
-
-    def _check_sides(self) -> None:
-        """Refuse files that a fit would refuse, before it starts and keeps other files out.
-
-        Raises:
-            InputError: too few rows, or the same vectors on both sides.
-        """
-        for side, upload in self._uploads.items():
-            if upload.rows < MIN_ROWS:
-                raise InputError(
-                    f"The {side} has {count_of(upload.rows)}; at least {MIN_ROWS} are needed for a fit. Give more "
-                    "vectors."
-                )
-        first, second = (self._uploads[side].stored.vectors for side in SIDES)
-        shared = largest_shared(first, second) if first.shape[1] == second.shape[1] else 0.0
-        if shared >= _SAME:
-            share = "all" if shared == 1 else f"about {shared:.0%}"
-            raise InputError(
-                f"Both files hold the same vectors: {share} of the rows of one are in the other. Both are of one "
-                "model, so there is nothing to translate. Give vectors of two models."
-            )
 
     def stop(self) -> None:
         """Stop a running fit."""

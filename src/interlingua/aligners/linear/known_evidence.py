@@ -14,6 +14,7 @@ import numpy as np
 
 from interlingua.aligners.conclusion import FEW_ROWS, at_most_doubtful
 from interlingua.aligners.linear.guide import HeldOutTranslations, LabeledTranslations
+from interlingua.aligners.sanity import SANITY_CHECKS
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
@@ -39,7 +40,6 @@ MIN_REFUTING_PAIRS, _MIN_CONFIRMING_PAIRS = 10, 30
 # (labels.jsonl).
 _NEIGHBORS, _MIN_GAIN, _SHARE_OF_GAIN = 10, 0.05, 0.8
 _REFITS = ("refit_agreement", "cycle")
-_SANITY_CHECKS = ("sliced_wasserstein", "hubness", "effective_rank")
 
 
 def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> tuple[Evidence, Evidence, Evidence]:
@@ -156,7 +156,7 @@ def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray,
         return verdict
     if verdict.status == Status.ALIGNED:
         return verdict if rank.passed else at_most_doubtful(verdict, str(rank))
-    refuted = [e for e in verdict.evidence if e.name in _SANITY_CHECKS and not e.passed]
+    refuted = [e for e in verdict.evidence if e.name in SANITY_CHECKS and not e.passed]
     if count >= _MIN_CONFIRMING_PAIRS and rank.passed and not refuted:
         score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
         return replace(
