@@ -176,8 +176,8 @@ def _readings(audit: Audit) -> list[str]:
         if found is not None:
             lines.append(
                 f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} "
-                "are recognized, while 1% of other records are wrongly taken for records of the collection (area under the "
-                f"ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
+                "are recognized, while 1% of other records are wrongly taken for records of the collection (area under "
+                f"the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
             )
     if audit.linkage is not None:
         lines.append(links_statement(audit.linkage))
