@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -74,8 +75,10 @@ def audited(saved: Path, folder: Path) -> Path:
         (data / f"{side}.npy").write_bytes(rows)
         (data / f"eval-{side}.npy").write_bytes(rows)
     words = ("amber", "birch", "cedar", "delta", "ember")
-    # Forty words: one that is in more than a tenth of the names tells nothing.
-    names = [f"{words[i % 5]}{'abcdefgh'[i // 5 % 8]}-package" for i in range(600)]
+    # Named after the largest and the smallest coordinate of the vector, so that names and vectors belong together.
+    target = np.load(folder / "target.npy")
+    ends = zip(target.argmax(axis=1).tolist(), target.argmin(axis=1).tolist(), strict=True)
+    names = [f"{words[a % 5]}{'abcdefgh'[a // 5]}-low{words[b % 5]}{'abcdefgh'[b // 5]}" for a, b in ends]
     (data / "names.json").write_text(json.dumps({"source": names, "target": names}))
     sections = {"names": ["a", "b"], "source": [0, 1] * 300, "target": [0, 1] * 300, "eval": [0, 1] * 300}
     (data / "sections.json").write_text(json.dumps(sections))
