@@ -3,11 +3,8 @@
 Both collections are translated into the auditor's space, and every row looks for its nearest row on the other side.
 Two collections of one kind have similar rows without sharing a text, so that the nearest row is no link by itself. It
 is one if it stands out: if its lead over the second nearest is larger than leads are by chance. What they are by chance
-is seen further down. With the scores ``s_1 >= s_2 >= ...`` of a row, the normalized spacings ``D_k = k (s_k - s_k+1)``
-have one distribution for all k where the tail of the scores is exponential (Rényi 1953). The tail of cosines is
-lighter, and there the spacings at the top are smaller: without shared texts, ``E D_1 / E D_2`` is at most about
-``E D_2 / E D_3`` in the collections that were measured (benchmarks/notes/leakage.md). A lead ``D_1`` is therefore
-compared with ``D_2`` times ``E D_2 / E D_3``. The combination is a method of this package.
+is seen one place further down: without shared texts, the lead of the first over the second and twice the lead of the
+second over the third have about the same distribution (normalized spacings of exponential tails; Rényi 1953).
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from interlingua.core.arguments import check_count, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks
@@ -25,18 +23,17 @@ from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 from interlingua.leakage._checks import check_one_each
 from interlingua.leakage.centering import center_by_own_mean
 
-__all__ = ["FALSE_LINKS", "MIN_ROWS", "P_VALUE", "Linkage", "MeasuredLinks", "link_rows", "linkage"]
+__all__ = ["FALSE_LINKS", "MIN_ROWS", "PERMUTATIONS", "P_VALUE", "Linkage", "MeasuredLinks", "link_rows", "linkage"]
 
 MIN_ROWS = 100
-# Share of rows that would be linked at most without any shared text.
+PERMUTATIONS = 999
+# Share of rows that would be linked without any shared text.
 FALSE_LINKS = 0.01
 # Links that were not measured are called shown up to this p-value, measured ones from this number of right links on.
 P_VALUE = 0.01
 _LINKS_SHOWN = 5
 _BLOCK = 512
 _NEIGHBORS = 10
-# Leads, their control, and the spacings that correct the control for the light tail of cosines.
-_SPACINGS = 3
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,10 @@ class Linkage(JsonRecord):
 
     Attributes:
         linked: share of the rows of the first collection with a link into the second.
-        expected: the largest share that would be linked if the collections shared no text.
-        p_value: bootstrap test of ``E D_1 E D_3 > (E D_2)^2``: whether leads are larger than by chance. Without shared
-            texts it is rarely small. It misses collections that share few of their texts: medical notes, a quarter of
-            which were shared, had values of 0.1 to 0.8.
+        expected: the share that would be linked if the collections shared no text.
+        p_value: permutation test of whether leads are larger than by chance; the null exchanges, in each row, the lead
+            with the lead one place further down. It is conservative: without shared texts fewer rows than expected are
+            linked, so that it can miss collections that share a quarter of their texts.
         rows: number of rows on each side.
         measured: links against the true texts, if they are known.
     """
@@ -93,7 +90,7 @@ class Linkage(JsonRecord):
         """Whether rows are linked by more than chance.
 
         Where links were measured, five or more are right, and more of them than if their ends were permuted. The
-        bootstrap test decides without the true texts, and it can miss shared texts.
+        permutation test decides without the true texts, and it is conservative.
         """
         if self.measured is None or self.right_links is None:
             return self.p_value <= P_VALUE
@@ -107,8 +104,7 @@ def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, Fl
 
     The score of two rows is a cosine, corrected for hubs: less half the mean cosine of the second row with its ten
     nearest rows of the first collection. The lead is the score of the nearest row less that of the second nearest, and
-    the control is what leads are by chance: twice the score of the second nearest less that of the third, times the
-    ratio that corrects for the light tail of cosines (see the module).
+    the control twice the score of the second nearest less that of the third.
 
     Args:
         first: translations of the first collection [n, d].
@@ -117,8 +113,19 @@ def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, Fl
     Raises:
         InputError: the widths differ, or fewer than 100 rows on a side.
     """
-    links, spacings = _nearest_and_spacings(first, second)
-    return links, spacings[:, 0], _controls(spacings)
+    a = check_matrix(first, "the first collection", min_rows=MIN_ROWS)
+    b = check_matrix(second, "the second collection", width=a.shape[1], min_rows=MIN_ROWS)
+    a, b = (center_by_own_mean(side) for side in (a, b))
+    hubs = np.asarray(nearest(b, a, _NEIGHBORS)[1]).mean(axis=1) / 2
+    links, leads, controls = [], [], []
+    for block in row_blocks(len(a), _BLOCK):
+        scores = a[block] @ b.T - hubs
+        best = np.argpartition(-scores, 2, axis=1)[:, :3]
+        ordered = -np.sort(-np.take_along_axis(scores, best, axis=1), axis=1)
+        links.append(scores.argmax(axis=1))
+        leads.append(ordered[:, 0] - ordered[:, 1])
+        controls.append(2 * (ordered[:, 1] - ordered[:, 2]))
+    return np.concatenate(links), np.concatenate(leads), np.concatenate(controls)
 
 
 def linkage(
@@ -134,44 +141,25 @@ def linkage(
         first: translations of the first collection into the auditor's space, without pairs [n, d].
         second: translations of the second collection into the same space [m, d].
         texts: the true texts of both collections, to measure; equal texts are links.
-        seed: seed of the resamples.
+        seed: seed of the permutations and the resamples.
 
     Raises:
         InputError: as :func:`link_rows`, or not one text per row.
     """
     seed = check_count(seed, "seed")
     check_instance(texts, "texts", (tuple, type(None)), "a tuple of the texts of both collections")
-    links, spacings = _nearest_and_spacings(first, second)
+    links, leads, controls = link_rows(first, second)
     n, m = len(links), len(np.asarray(second))
-    linked = spacings[:, 0] > float(np.quantile(_controls(spacings), 1 - FALSE_LINKS))
+    linked = leads > float(np.quantile(controls, 1 - FALSE_LINKS))
     resamples = Resamples(n, seed)
-    # The first row of the sums is the sample itself. In the resamples, the ratio of the control varies as well.
-    first_sum, second_sum, third_sum = resamples.sums(spacings)[1:].T
-    by_chance = int((first_sum * third_sum <= second_sum**2).sum())
+    # Without shared texts the lead and its control can be exchanged in every row: the sign of a difference is random.
+    # Ranks, because a few large leads would decide a sum.
+    ranks = rankdata(np.abs(leads - controls)) * np.sign(leads - controls)
+    rng = np.random.default_rng(seed)
+    drawn = [float((rng.choice((-1.0, 1.0), n) * ranks).sum()) for _ in range(PERMUTATIONS)]
+    exceeding = sum(value >= ranks.sum() for value in drawn)
     measured = None if texts is None else _measure(links, linked, texts, m, resamples, seed)
-    return Linkage(resamples.mean(linked), FALSE_LINKS, (1 + by_chance) / (1 + resamples.draws), (n, m), measured)
-
-
-def _nearest_and_spacings(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
-    """Return the nearest row of the second collection [n], and the first three normalized spacings of scores [n, 3]."""
-    a = check_matrix(first, "the first collection", min_rows=MIN_ROWS)
-    b = check_matrix(second, "the second collection", width=a.shape[1], min_rows=MIN_ROWS)
-    a, b = (center_by_own_mean(side) for side in (a, b))
-    hubs = np.asarray(nearest(b, a, _NEIGHBORS)[1]).mean(axis=1) / 2
-    links, spacings = [], []
-    for block in row_blocks(len(a), _BLOCK):
-        scores = a[block] @ b.T - hubs
-        largest = -np.sort(np.partition(-scores, _SPACINGS, axis=1)[:, : _SPACINGS + 1], axis=1)
-        links.append(scores.argmax(axis=1))
-        spacings.append((largest[:, :-1] - largest[:, 1:]) * np.arange(1, _SPACINGS + 1))
-    return np.concatenate(links), np.concatenate(spacings).astype(np.float32)
-
-
-def _controls(spacings: FloatArray) -> FloatArray:
-    """Return what the leads of rows are by chance [n], from their spacings [n, 3]."""
-    means = spacings.mean(axis=0)
-    # Where all rows of the second collection are equal, there are no spacings at all.
-    return np.asarray(spacings[:, 1] * (means[1] / means[2] if means[2] > 0 else 1.0))
+    return Linkage(resamples.mean(linked), FALSE_LINKS, (1 + exceeding) / (1 + PERMUTATIONS), (n, m), measured)
 
 
 def _measure(

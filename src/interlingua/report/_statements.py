@@ -35,7 +35,7 @@ def links_statement(found: Linkage) -> str:
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
-            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test can miss them."
+            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test is conservative."
         )
     shared = f"{found.measured.shared:.0%} of the rows have their text in the second leak"
     if not found.links:
