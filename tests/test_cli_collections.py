@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from command_line import D_SOURCE, D_TARGET, N, Rows, Run, insert
-from interlingua.cli.fit import run_fit
+from interlingua.cli.fit_run import run_fit
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
 from interlingua.stores import _clients
@@ -174,7 +174,8 @@ def test_a_fit_closes_its_stores_once_they_are_read(
         return run_fit(*arguments)
 
     monkeypatch.setattr("interlingua.cli.fit.run_fit", noted)
-    by_third = planted[1] @ np.random.default_rng(3).standard_normal((planted[1].shape[1], 16))
+    turn = np.random.default_rng(3).standard_normal((D_TARGET, 16)).astype(np.float32)
+    by_third = planted[1] @ turn
     view = ("--view", put(tmp_path / "views.duckdb", "view", by_third, range(N)))
     ran = run("fit", *stores, *view, "--out", tmp_path / "fitted", "--budget", 0, "--allow-failed", "--json")
     assert ran.code == 0, ran.err

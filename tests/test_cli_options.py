@@ -454,6 +454,7 @@ def test_examples_are_commands_that_parse(example: str) -> None:
         (
             "fit",
             [
+                "Known pairs and categories",
                 "Input",
                 "Encoders that embed public texts, or those of TARGET",
                 "Method",

@@ -13,6 +13,7 @@ import pytest
 import interlingua as il
 from interlingua.aligners import diagnosis
 from interlingua.aligners.base import Fit, Problem
+from interlingua.aligners.conclusion import FEW_ROWS
 from interlingua.aligners.diagnosis import diagnose
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.core.alignment import Alignment, Diagnosis
@@ -182,7 +183,7 @@ def test_no_aligned_fit_of_the_records_has_too_few_rows(name: str) -> None:
             copies: dict[str, int] = next((step for step in record.get("steps", ()) if step["step"] == "copies"), {})
             sizes += [copies.get(f"{side}_distinct", record[f"n_{side}"]) for side in ("source", "target")]
     assert sizes
-    assert min(sizes) >= diagnosis._FEW_ROWS
+    assert min(sizes) >= FEW_ROWS
 
 
 def test_no_collection_or_pair_of_the_records_is_beyond_a_limit() -> None:

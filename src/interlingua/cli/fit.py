@@ -18,7 +18,7 @@ from interlingua.cli.embedded import embedding_of
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, note_rows, read_fit_rows
 from interlingua.cli.fit_run import check_destinations, kept_target, run_fit, write_fit
-from interlingua.cli.known_pairs import PairById, Pairs, advise_on_pairs, check_pairs, read_pairs
+from interlingua.cli.known_pairs import KNOWN, PairById, Pairs, advise_on_pairs, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
     FORMATS,
@@ -82,7 +82,7 @@ def fit(
             metavar="COLUMN",
             help="The column of both files that holds a category of each row, such as a topic. Rows may lack it. "
             "Give it twice when the columns have different names. Only --method linear uses categories.",
-            rich_help_panel=_INPUT,
+            rich_help_panel=KNOWN,
         ),
     ] = None,
     targets: Annotated[

@@ -19,15 +19,17 @@ from interlingua.core.errors import InputError
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
 
-__all__ = ["PairById", "Pairs", "advise_on_pairs", "check_pairs", "read_pairs"]
+__all__ = ["KNOWN", "PairById", "Pairs", "advise_on_pairs", "check_pairs", "read_pairs"]
 
+# A panel of the help.
+KNOWN = "Known pairs and categories"
 Pairs = Annotated[
     Path | None,
     typer.Option(
         "--pairs",
         metavar="FILE",
         help="Known pairs: .npy [p, 2], or .csv or .tsv with two columns: row of SOURCE, row of TARGET, from 0.",
-        rich_help_panel="Input",
+        rich_help_panel=KNOWN,
     ),
 ]
 PairById = Annotated[
@@ -36,7 +38,7 @@ PairById = Annotated[
         "--pair-by-id",
         help="Take rows of SOURCE and TARGET with the same id, compared as text, as known pairs. For stores, and for "
         "files with ids.",
-        rich_help_panel="Input",
+        rich_help_panel=KNOWN,
     ),
 ]
 

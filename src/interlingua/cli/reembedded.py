@@ -12,6 +12,7 @@ import numpy.typing as npt
 import typer
 
 from interlingua.cli import console, inputs
+from interlingua.cli.known_pairs import KNOWN
 from interlingua.cli.options import check_effect
 from interlingua.cli.same_ids import draw_with_pairs, find_same_ids
 from interlingua.core.callbacks import OnRows
@@ -33,7 +34,7 @@ Reembedded = Annotated[
         metavar="ROWS",
         help="Rows of SOURCE that the model of TARGET embedded again, under their old ids: a file with ids or a store. "
         "They join the rows of TARGET, and those whose ids SOURCE has are known pairs. Keep some apart for `evaluate`.",
-        rich_help_panel="Input",
+        rich_help_panel=KNOWN,
     ),
 ]
 

@@ -34,10 +34,9 @@ CALIBRATION_TITLE = (
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
-    "needed: the limit of the measurement. A fit that keeps every limit is aligned, and 30 or more held-out pairs can "
-    "confirm a map alone.",
-    "score: how near the weakest measurement comes to its limit, unless a line above says otherwise. It is 1 as "
-    "soon as every measurement reaches its limit, so it does not rank aligned fits.",
+    "needed: the limit of the measurement. A fit that keeps every limit is aligned.",
+    "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
+    "limit, so it does not rank aligned fits.",
 )
 # Scores of the source model whose counterparts are printed.
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
