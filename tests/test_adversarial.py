@@ -293,6 +293,34 @@ def test_what_cannot_be_used_is_refused_before_any_work(
         il.align(planted_problem.source, planted_problem.target, method="adversarial", **settings)
 
 
+@pytest.mark.parametrize(("width", "threads"), [(16, 1), (129, 2)])
+def test_narrow_networks_train_with_one_thread_which_is_restored(
+    width: int, threads: int, planted_problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for the others after each small product makes a step on busy cores many times as long."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("interlingua.core.backend.available_cores", lambda: 2)
+    before, seen = torch.get_num_threads(), list[int]()
+
+    def stop(step: dict[str, Any]) -> None:
+        if step["step"] == "train":
+            seen.append(torch.get_num_threads())
+            raise InterruptedError
+
+    sides = planted_problem.source, planted_problem.target
+    sizes = {"width": width, "latent": 8, "discriminator_width": 16, "adapter_depth": 1, "backbone_depth": 1}
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(InterruptedError):
+            il.align(
+                *sides, method="adversarial", start="cold", steps=2, batch=32, log_every=1, on_step=stop, **sizes
+            )
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_few_rows_are_refused() -> None:
     rows = np.random.default_rng(0).standard_normal((50, 12))
     with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):

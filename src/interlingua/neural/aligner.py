@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +21,7 @@ from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_writable
-from interlingua.core.backend import default_torch, resolve_device
+from interlingua.core.backend import default_torch, resolve_device, single_threaded_torch
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
@@ -35,6 +36,8 @@ __all__ = ["SIDES", "Adversarial", "verdict_of"]
 
 # Names of the two spaces of a problem inside the network.
 SIDES = ("source", "target")
+# Networks whose layers are at most this wide are trained with one thread on a CPU.
+_NARROW = 128
 
 
 @dataclass(frozen=True, init=False)
@@ -273,7 +276,12 @@ class Adversarial:
             tensorboard=self.tensorboard,
             extra_terms=self.extra_terms,
         )
-        return trainer.run(resume=self.resume)
+        with single_threaded_torch() if self._is_narrow(s) else nullcontext():
+            return trainer.run(resume=self.resume)
+
+    def _is_narrow(self, s: Settings) -> bool:
+        widest = max(s.width, s.latent, s.discriminator_width)
+        return widest <= _NARROW and resolve_device(self.device) == "cpu"
 
 
 def verdict_of(
