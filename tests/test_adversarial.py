@@ -276,7 +276,7 @@ def test_the_report_pictures_the_latent_space(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
+        ({"preset": "huge"}, "preset is 'huge'; choose from paper, paper-text, small"),
         ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
         ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU. Use device='cpu' or device='auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
@@ -312,9 +312,7 @@ def test_narrow_networks_train_with_one_thread_which_is_restored(
     try:
         torch.set_num_threads(2)
         with pytest.raises(InterruptedError):
-            il.align(
-                *sides, method="adversarial", start="cold", steps=2, batch=32, log_every=1, on_step=stop, **sizes
-            )
+            il.align(*sides, method="adversarial", start="cold", steps=2, batch=32, log_every=1, on_step=stop, **sizes)
         assert seen == [threads]
         assert torch.get_num_threads() == 2
     finally:

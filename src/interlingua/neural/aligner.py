@@ -25,7 +25,7 @@ from interlingua.core.backend import default_torch, resolve_device, single_threa
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
-from interlingua.neural.presets import NAMES, STARTS, preset
+from interlingua.neural.presets import NAMES, PRESETS, STARTS, preset
 from interlingua.neural.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Adversarial:
     ``Adversarial(cycle=0, lr=1e-4)``.
 
     Attributes:
-        preset: ``"small"`` for a CPU, ``"paper"``, or for cold starts ``"annealed"`` (ours, small too).
+        preset: ``"small"`` for a CPU, ``"paper"`` (the paper's released code), or for cold starts ``"paper-text"``
+            (what the paper says where its code differs) and ``"annealed"`` (ours, small too).
         start: ``"warm"``: equal to the linear method's alignment at step 0; ``"cold"``: random initial networks, as in
             the paper.
         nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
@@ -129,7 +130,14 @@ class Adversarial:
         The defaults of training settings are those of the default preset and start.
         """
         defaults = preset(*(inspect.signature(cls).parameters[name].default for name in ("preset", "start")))
-        training = (replace(setting, default=getattr(defaults, setting.name)) for setting in Settings.describe())
+        training = (
+            replace(
+                setting,
+                default=getattr(defaults, setting.name),
+                presets={" ".join(key): getattr(values, setting.name) for key, values in PRESETS.items()},
+            )
+            for setting in Settings.describe()
+        )
         choices = {name: f"one of {', '.join(values)}" for name, values in (("preset", NAMES), ("start", STARTS))}
         own = (
             replace(setting, range=choices.get(setting.name, setting.range))
