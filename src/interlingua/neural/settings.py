@@ -79,10 +79,10 @@ class Settings:
         cycle_vsp: weight of vector-space preservation on round trips; without effect if ``vsp_form`` is
             ``"translated"`` or ``"unpaired"``.
         vsp_form: ``"reflected"`` (the code: L1 between Gram matrices plus their cross part), ``"absolute"`` (without
-            the cross part), ``"squared"`` (squared differences as in the paper, between the rows that the code compares),
-            ``"translated"`` (first versions of the paper: squared, rows against their translations), ``"unpaired"``
-            (version 4: squared, rows of one space against translations of unpaired rows). :func:`interlingua.neural.losses.preservation` has the
-            formulas.
+            the cross part), ``"squared"`` (squared differences as in the paper, between the rows that the code
+            compares), ``"translated"`` (first versions of the paper: squared, rows against their translations),
+            ``"unpaired"`` (version 4: squared, rows of one space against translations of unpaired rows).
+            :func:`interlingua.neural.losses.preservation` has the formulas.
         adversarial_loss: ``"least-squares"`` (the code), ``"vanilla"`` (the paper) or ``"relativistic"``.
         smoothing: label of a fake row in the vanilla discriminator loss; 0.9 in the code.
         adversarial: weight of the generator's loss against the discriminators of the spaces.
