@@ -126,8 +126,8 @@ def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
     """Return a sentence for each space that looks reduced by PCA, by side, and what is noticed there."""
     sentences = {
         "clusters": "This matters only if the translator could be given, by mistake, vectors of another model of this "
-        "width that were reduced too. Of batches of at least 50 such rows, it refuses most or warns of them, but not "
-        "all.",
+        "width that were reduced too. It checks batches of at least 50 rows: it refuses most batches of such vectors "
+        "or warns of them, and translates the others without a warning.",
         "none": "Vectors of another model of this width that were reduced too are not noticed, because the fit had too "
         "few rows for this check.",
     }

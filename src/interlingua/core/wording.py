@@ -26,8 +26,8 @@ __all__ = [
 
 # Beside everything that says how good a map or a migration is.
 COMPARE_SEARCHES = (
-    "Searches in translated vectors can rank worse than the old model itself did, as they did in most recorded "
-    "searches. Compare both models on queries of your own before you switch."
+    "Searches in translated vectors can rank worse than the old model itself, and in most recorded searches they did. "
+    "Compare both models on queries of your own before you switch."
 )
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 # Times below are shown in seconds, and in minutes.
