@@ -32,7 +32,8 @@ CALIBRATION_TITLE = "Scores that as many pairs of unrelated texts exceed:"
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
-    "needed: the limit for the verdict aligned.",
+    "needed: the limit for the verdict aligned. A value passes narrowly if it is beyond the limit by less than 5 % of "
+    "the distance between null and limit.",
     "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
     "limit, so it does not rank aligned fits.",
 )
