@@ -308,7 +308,13 @@ def test_narrow_networks_train_with_one_thread_which_is_restored(
             raise InterruptedError
 
     sides = planted_problem.source, planted_problem.target
-    sizes = {"width": width, "latent": 8, "discriminator_width": 16, "adapter_depth": 1, "backbone_depth": 1}
+    sizes: dict[str, Any] = {
+        "width": width,
+        "latent": 8,
+        "discriminator_width": 16,
+        "adapter_depth": 1,
+        "backbone_depth": 1,
+    }
     try:
         torch.set_num_threads(2)
         with pytest.raises(InterruptedError):

@@ -212,7 +212,7 @@ def is_narrow(evidence: Mapping[str, Any]) -> bool:
     """
     distance = float(evidence["threshold"]) - float(evidence["null"])
     has_length = math.isfinite(distance) and distance != 0 and math.isfinite(float(evidence["value"]))
-    return bool(evidence["passed"]) and has_length and bar_length(evidence) < 1 + _NARROW
+    return bool(evidence["passed"]) and has_length and 1 <= bar_length(evidence) < 1 + _NARROW
 
 
 def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
