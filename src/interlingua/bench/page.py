@@ -149,6 +149,7 @@ def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 def notes(name: str, records: Sequence[Mapping[str, Any]] = ()) -> Iterable[str]:
     """Yield notes on the figures: how ours were measured, the source of the paper's, and the ranges over its pairs."""
     table = table_of(name)
+    records = check_members(records, "records", Mapping, "records, as run returns them,")
     if ours := _protocol(records):
         yield f"Ours: {ours}."
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
