@@ -34,6 +34,7 @@ def write(folder: Path) -> None:
     (folder / "cli.md").write_text(commands(), "utf-8")
     (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "foreign.md").write_text(foreign(), "utf-8")
+    (folder / "presets.md").write_text(presets(), "utf-8")
     (folder / "reduced.md").write_text(reduced(), "utf-8")
     (folder / "public-pairs.md").write_text(public_pairs(), "utf-8")
     for name, page in benchmarks().items():
@@ -152,6 +153,20 @@ Every case, measured / estimated:
 
 {c.every_case(records)}
 """
+
+
+def presets() -> str:
+    """Return the settings in which the presets of the networks differ, a column for each preset and start."""
+    from interlingua.neural.presets import PRESETS
+    from interlingua.neural.settings import Settings
+
+    values = {f"{name} {start}": settings for (name, start), settings in PRESETS.items()}
+    parts = [f"| setting | {' | '.join(values)} |", f"|---|{'--:|' * len(values)}"]
+    for setting in Settings.describe():
+        cells = [str(getattr(settings, setting.name)) for settings in values.values()]
+        if len(set(cells)) > 1:
+            parts.append(f"| `{setting.name}` | {' | '.join(cells)} |")
+    return "\n".join(parts) + "\n"
 
 
 def foreign() -> str:

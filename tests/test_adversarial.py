@@ -276,7 +276,7 @@ def test_the_report_pictures_the_latent_space(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
+        ({"preset": "huge"}, "preset is 'huge'; choose from paper, paper-text, small"),
         ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
         ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU. Use device='cpu' or device='auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
@@ -291,6 +291,38 @@ def test_what_cannot_be_used_is_refused_before_any_work(
     monkeypatch.setattr(Linear, "fit", lambda *_, **__: pytest.fail("the linear start was fitted"))
     with pytest.raises(InputError, match=message):
         il.align(planted_problem.source, planted_problem.target, method="adversarial", **settings)
+
+
+@pytest.mark.parametrize(("width", "threads"), [(16, 1), (129, 2)])
+def test_narrow_networks_train_with_one_thread_which_is_restored(
+    width: int, threads: int, planted_problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for the others after each small product makes a step on busy cores many times as long."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("interlingua.core.backend.available_cores", lambda: 2)
+    before, seen = torch.get_num_threads(), list[int]()
+
+    def stop(step: dict[str, Any]) -> None:
+        if step["step"] == "train":
+            seen.append(torch.get_num_threads())
+            raise InterruptedError
+
+    sides = planted_problem.source, planted_problem.target
+    sizes: dict[str, Any] = {
+        "width": width,
+        "latent": 8,
+        "discriminator_width": 16,
+        "adapter_depth": 1,
+        "backbone_depth": 1,
+    }
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(InterruptedError):
+            il.align(*sides, method="adversarial", start="cold", steps=2, batch=32, log_every=1, on_step=stop, **sizes)
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_few_rows_are_refused() -> None:

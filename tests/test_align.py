@@ -324,6 +324,13 @@ def test_what_cannot_be_aligned_is_refused_in_words(arguments: dict[str, Any], m
         il.align(**{**defaults, **arguments})
 
 
+def test_a_setting_of_a_method_object_is_refused_with_the_place_for_it() -> None:
+    x, y = gaussian(200, 9, 1), gaussian(200, 9, 2)
+    message = r"^'rounds' is a setting of the method object .* in its constructor: method=Linear\(rounds=\.\.\.\)\.$"
+    with pytest.raises(InputError, match=message):
+        il.align(x, y, method=Linear(), rounds=4)
+
+
 @pytest.mark.parametrize(
     ("function", "given", "meant"),
     [

@@ -417,10 +417,16 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
     assert len(ran.json["records"]) == 3 * 2 * 2
     shown = (folder.parent / "out" / "in-distribution.md").read_text("utf-8")
     assert "| blue -> green | news | 2 | 2 failed |" in shown
+    (rows,) = {tuple(record["rows"]) for record in ran.json["records"]}
+    assert {record["pool"] for record in ran.json["records"]} == {100}
+    assert all("pool" not in record["figures"] for record in ran.json["records"])
+    protocol = f"Ours: method random-rotation, {rows[0]} rows per side, the match among 100 candidates."
+    assert protocol in shown
     assert {Path(path).suffix for path in ran.json["files"].values()} == {".md", ".csv", ".svg"}
     assert all(Path(path).stat().st_size for path in ran.json["files"].values())
     again = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2")
     assert "Paper: Table 2" in again.out
+    assert protocol in again.out
     assert "green -> red" in again.out
     assert "…" not in again.out  # a terminal of 80 columns crops no figure
     assert "naive top-1" in again.out

@@ -175,6 +175,14 @@ def test_a_fit_explains_what_did_not_pass_and_takes_one_screen(failing: int) -> 
     assert len(shown.splitlines()) + 4 <= 24, "the command adds four lines at most"
 
 
+def test_a_value_that_passes_narrowly_is_marked_and_the_word_explained() -> None:
+    for value, count in ((0.505, 2), (0.9, 0)):
+        evidence = Evidence("cycle", value, 0.1, 0.5, True, "Round trips return.")
+        out = Console(width=80, record=True, file=io.StringIO())
+        print_verdict(out, Verdict(Status.ALIGNED, 1.0, (), (evidence,)).to_dict())
+        assert out.export_text().count("narrowly") == count
+
+
 def test_a_reason_that_is_a_measurement_is_printed_as_its_row(run: Run, saved: Path) -> None:
     card = json.loads((saved / "card.json").read_text())
     evidence = Evidence("cycle", 0.237, 0.1, 0.5, False, "Cosine of a round trip.")

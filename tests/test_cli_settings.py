@@ -37,7 +37,7 @@ def test_json_has_the_fields_of_every_setting(run: Run, method: str) -> None:
     found = run("settings", method, "--json").json
     assert found["method"] == method
     assert [item["name"] for item in found["settings"]] == [setting.name for setting in describe_settings(method)]
-    keys = {"name", "type", "default", "range", "meaning", "paper", "code"}
+    keys = {"name", "type", "default", "range", "meaning", "paper", "code", "presets"}
     assert all(item.keys() == keys for item in found["settings"])
 
 
@@ -48,11 +48,26 @@ def test_settings_of_the_paper_have_its_value_and_that_of_its_code(run: Run) -> 
     for name in ("mirrors", "check_every", "preset"):
         assert (found[name]["paper"], found[name]["code"]) == (None, None)
     words = " ".join(run("settings", "adversarial").out.split())
-    assert "preset = small str: one of paper, small, annealed" in words
+    assert "preset = small str: one of paper, paper-text, small, annealed" in words
     assert "start = warm str: one of cold, warm" in words
-    assert "norm = layer str: one of batch, layer layer in the paper, batch in its released code" in words
-    assert "true or false false in the paper, true in its released code Stop the gradient" in words
-    assert "lr = 0.0001 float: at least 0 2e-05 in the paper's released code Learning rate" in words
+    assert (
+        "norm = layer str: one of batch, layer layer in the paper, batch in its released code presets: batch in paper"
+        in words
+    )
+    assert "true or false false in the paper, true in its released code presets: false in paper-text cold" in words
+    assert "lr = 0.0001 float: at least 0 2e-05 in the paper's released code presets: 2e-05 in paper cold" in words
+    assert "0.0005 in small cold; 0.001 in annealed cold Learning rate" in words
+    assert "those of https://github.com/rjha18/vec2vec/blob/ef1ccf1/configs/unsupervised.toml" in words
+
+
+def test_settings_have_the_value_of_every_preset_and_start(run: Run) -> None:
+    from interlingua.neural.presets import PRESETS
+
+    found = {item["name"]: item for item in run("settings", "adversarial", "--json").json["settings"]}
+    for (name, start), values in PRESETS.items():
+        for field in fields(Settings):
+            assert found[field.name]["presets"][f"{name} {start}"] == getattr(values, field.name)
+    assert found["preset"]["presets"] == {}
 
 
 def test_settings_of_our_own_methods_have_no_paper_beside_them(run: Run) -> None:

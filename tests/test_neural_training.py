@@ -438,8 +438,21 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 def test_presets_are_found_by_name_and_the_paper_s_is_the_published_one() -> None:
     assert preset("paper", "cold") is PAPER
     assert (PAPER.lr, PAPER.discriminator_lr, PAPER.batch, PAPER.warmup, PAPER.cycle) == (2e-5, 1e-5, 256, 2000, 10)
-    with pytest.raises(InputError, match="preset is 'large' and start 'warm'; choose from paper, small"):
+    with pytest.raises(InputError, match=r"^preset is 'large'; choose from paper, paper-text, small, annealed\.$"):
         preset("large", "warm")
+    with pytest.raises(InputError, match=r"^preset is 'papre'; choose .*\. Did you mean paper\?$"):
+        preset("papre", "cold")
+    with pytest.raises(InputError, match=r"^start is 'luke'; choose from cold, warm\.$"):
+        preset("small", "luke")
+    with pytest.raises(InputError, match=r"^The preset annealed has no warm start\. Set start to cold\.$"):
+        preset("annealed", "warm")
+
+
+def test_one_preset_is_the_text_of_the_paper_and_another_its_code() -> None:
+    for setting in Settings.describe():
+        for name, published in (("paper", setting.code), ("paper-text", setting.paper)):
+            if published is not None:
+                assert getattr(preset(name, "cold"), setting.name) == published, (name, setting.name)
 
 
 TWO = """

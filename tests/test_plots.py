@@ -59,6 +59,15 @@ def test_every_picture_draws_on_the_axes_given_and_returns_them(trained: il.Alig
         assert own.figure.number in plt.get_fignums()
 
 
+def test_the_line_of_chance_is_named_and_no_bar_reads_0_percent() -> None:
+    from interlingua.report import _figures
+
+    _, axes = plt.subplots()
+    _figures.draw_ranks(axes, np.array([1.0] * 993 + [3.0] * 7), "source")
+    assert [text.get_text() for text in axes.texts] == ["99%", "<1%"]
+    assert "chance" in axes.get_legend_handles_labels()[1]
+
+
 def test_curves_are_those_of_the_trace(trained: il.Alignment) -> None:
     axes = plots.plot_training(trained)
     lines = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()}

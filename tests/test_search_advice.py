@@ -11,7 +11,7 @@ from command_line import Run
 from interlingua.core.translator import load
 from interlingua.core.wording import COMPARE_SEARCHES
 
-WORDS = "rank worse than the old model itself did"
+WORDS = "rank worse than the old model itself"
 
 
 def test_a_verdict_says_so_and_explains_its_score(run: Run, saved: Path) -> None:

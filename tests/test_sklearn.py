@@ -284,3 +284,37 @@ def test_views_of_the_target_reach_the_fit_also_through_a_pipeline(monkeypatch: 
     # The fallback for few rows uses no views, so they are not ignored silently.
     with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
         EmbeddingTranslator().fit(x[:50], y, views=views)
+
+
+@pytest.mark.parametrize("method", ["auto", "linear"])
+def test_labels_as_the_target_are_named(method: str) -> None:
+    """In a pipeline the labels of the last step arrive as y, which is the target space."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 8))
+    labels = np.where(x[:, 0] > 0, 1, 0)
+    advice = r"y is the target space, .* If these are labels .*FrozenEstimator\(EmbeddingTranslator\.from_translator"
+    estimator = EmbeddingTranslator(method=method)
+    if method == "auto":
+        with pytest.warns(ConvergenceWarning, match=advice):
+            estimator.fit(x, labels)
+    else:
+        with pytest.raises(InputError, match=f"target: .* rows are all zeros.*{advice}"):
+            estimator.fit(x, labels)
+
+
+def test_labels_that_are_no_numbers_are_named() -> None:
+    x = np.random.default_rng(0).standard_normal((200, 8))
+    with pytest.raises(InputError, match=r"If these are labels .*FrozenEstimator"):
+        EmbeddingTranslator().fit(x, np.where(x[:, 0] > 0, "yes", "no"))
+
+
+def test_a_fitted_translator_serves_in_a_pipeline_that_learns_labels() -> None:
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    x, turn = rng.standard_normal((300, 8)), np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    fitted = EmbeddingTranslator().fit(x, x @ turn, pairs=[[i, i] for i in range(100)])
+    step = FrozenEstimator(EmbeddingTranslator.from_translator(fitted.translator_))
+    labels = x[:, 0] > 0
+    assert make_pipeline(step, LogisticRegression()).fit(x, labels).score(x, labels) > 0.9

@@ -65,6 +65,20 @@ def test_a_summary_tells_spaces_method_verdict_reasons_and_evidence(alignment: i
     ]
 
 
+def test_a_measurement_that_barely_passes_is_said_to_pass_narrowly(alignment: il.Alignment) -> None:
+    evidence = (
+        il.Evidence("refit_agreement", 0.459, 0.05, 0.458, True, "Refits agree."),
+        il.Evidence("sliced_wasserstein", 1.195, 1.0, 1.2, True, "Rows are alike.", "at_most"),
+        il.Evidence("sliced_wasserstein", 1.05, 1.0, 1.2, True, "Rows are alike.", "at_most"),
+        il.Evidence("cycle", 0.9, 0.05, 0.5, True, "Round trips return."),
+        il.Evidence("hubness", 0.5, 0.5, 0.5, True, "The null is the limit."),
+    )
+    narrow = replace(alignment, verdict=il.Verdict(il.Status.ALIGNED, 1.0, (), evidence))
+    assert "score 1.00, 5 of 5 criteria passed, 2 of them narrowly" in repr(narrow)
+    assert narrow._repr_html_().count("<td>narrowly</td>") == 2
+    assert narrow._repr_html_().count("<td>yes</td>") == 3
+
+
 # The measurements of the linear method and those that any other map has besides.
 CRITERIA = (
     "transport_excess",

@@ -31,6 +31,11 @@ __all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
 _CONTENT = re.compile(r"(?<=instead):\narray=.*?\](?=\.\n)|(?<=string to float): .*", re.DOTALL)
+_LABELS = (
+    "y is the target space, and here it has one value for each row. If these are labels for a later step of a "
+    "pipeline, fit the translator before, and put "
+    "FrozenEstimator(EmbeddingTranslator.from_translator(translator)) in its place."
+)
 # Random directions of the sliced Wasserstein distance, and rows of each side that `score` reads.
 _DIRECTIONS, _SCORED_ROWS = 200, 5_000
 _KEYWORDS = frozenset(inspect.signature(align).parameters) - {"settings"}
@@ -62,9 +67,13 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n_features_in_: width of ``X``.
         feature_names_in_: column names of ``X``, where it had any.
 
-    With metadata routing, ``set_fit_request(pairs=True, views=True)`` brings known pairs and views of the target
-    through a pipeline. A fitted estimator can be pickled like any other, and like any other pickle, one from someone
-    else can run code. To store or share a fitted estimator safely, save its translator as safetensors,
+    ``y`` is the target space. In a pipeline whose ``y`` is labels, fit the translator before and use
+    ``FrozenEstimator(EmbeddingTranslator.from_translator(translator))`` of scikit-learn.
+
+    With metadata routing (``sklearn.set_config(enable_metadata_routing=True)``),
+    ``set_fit_request(pairs=True, views=True)`` brings known pairs and views of the target through a
+    pipeline. A fitted estimator can be pickled like any other, and like any other pickle, one from someone else can
+    run code. To store or share a fitted estimator safely, save its translator as safetensors,
     ``estimator.translator_.save(folder)``, and read it with :meth:`from_translator`.
 
     Example:
@@ -146,7 +155,8 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             )
         with _input_errors():
             source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
-        target = _as_target(y, ensure_min_samples=2)
+        with _label_advice(y):
+            target = _as_target(y, ensure_min_samples=2)
         sides = {"source": source, "target": target}
         seed = self._seed()
         # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
@@ -154,13 +164,15 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         is_auto = isinstance(self.method, str) and self.method == "auto"
         too_small = is_auto and pairs is None and views is None and any(reasons)
         method, settings = ("principal-axes", {}) if too_small else (self.method, dict(self.settings or {}))
-        spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
+        with _label_advice(y):
+            spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
         own = [name for name in settings if name in _KEYWORDS]
         if own:
             raise InputError(f"settings holds {own[0]}, which is an argument of align and not a setting of a method.")
-        alignment = align(
-            *spaces, pairs=pairs, views=views, method=method, seed=seed, max_rows=self.max_rows, **settings
-        )
+        with _label_advice(y):
+            alignment = align(
+                *spaces, pairs=pairs, views=views, method=method, seed=seed, max_rows=self.max_rows, **settings
+            )
         try:
             translator = alignment.translator(force=self.on_failure != "raise")
         except AlignmentError as error:
@@ -171,7 +183,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
             warnings.warn(
                 "The fit failed and its translations are likely no better than chance: "
-                + " ".join(alignment.verdict.reasons),
+                + " ".join([*alignment.verdict.reasons, *([_LABELS] if _is_one_column(y) else [])]),
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -252,6 +264,24 @@ def _input_errors() -> Iterator[None]:
     except ValueError as error:
         # Some of these messages print the vectors, or a text among them.
         raise InputError(_CONTENT.sub("", str(error))) from None
+
+
+def _is_one_column(y: Any) -> bool:
+    try:
+        return np.asarray(y).ndim == 1
+    except ValueError:  # rows of different lengths
+        return False
+
+
+@contextmanager
+def _label_advice(y: Any) -> Iterator[None]:
+    """Add to an error of the data that a target with one value for each row may be labels."""
+    try:
+        yield
+    except InputError as error:
+        if _is_one_column(y):
+            error.remedy = f"{error.remedy} {_LABELS}".strip()
+        raise
 
 
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:

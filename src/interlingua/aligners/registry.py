@@ -6,7 +6,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -78,6 +78,7 @@ class Setting:
         range: the accepted values in words; empty where the type says it all.
         paper: the value in the text of the method's paper; None where it does not apply.
         code: the value in the paper's released code; None where it does not apply.
+        presets: the value in each preset and start, such as ``"annealed cold"``; empty for a method without presets.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Setting:
     range: str = ""
     paper: Any = None
     code: Any = None
+    presets: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def available_methods() -> tuple[str, ...]:
@@ -164,9 +166,15 @@ def check_known_settings(method: Any, settings: Iterable[str], own: Iterable[str
     """
     is_named = isinstance(method, str)
     names = _setting_names(_load(method)) if is_named else []
+    kind = type(method)
     for name in settings:
         if name in names:
             continue
+        if not is_named and name in inspect.signature(kind).parameters:
+            raise InputError(
+                f"{name!r} is a setting of the method object that was passed. Set it in its constructor: "
+                f"method={kind.__name__}({name}=...)."
+            )
         question = did_you_mean(name, [*own, *names])
         if question:
             raise InputError(f"unknown keyword {name!r}. {question}")

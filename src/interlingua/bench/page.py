@@ -71,6 +71,26 @@ def _our_cells(table: Table, heading: str, group: Sequence[Mapping[str, Any]]) -
     return [group[0]["pair"], heading, str(len(group)), counts, *ours]
 
 
+def _protocol(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the methods, the rows of the fits and the candidates in retrieval; nothing where records do not say."""
+    known = [record for record in records if "method" in record and "rows" in record]
+    methods = ", ".join(dict.fromkeys(f"method {record['method']}" for record in known))
+    sides = [_span([int(record["rows"][side]) for record in known]) for side in (0, 1)] if known else []
+    rows = (
+        f"{sides[0]} rows per side"
+        if len(set(sides)) == 1
+        else " and ".join(f"{count} {side} rows" for count, side in zip(sides, ("source", "target"), strict=False))
+    )
+    pools = [int(record["pool"]) for record in records if "pool" in record]
+    pool = f"the match among {_span(pools)} candidates" if pools else ""
+    return ", ".join(filter(None, (methods, rows, pool)))
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,} to {high:,}" if low < high else f"{low:,}"
+
+
 def _paper_cell(name: str, pair: str, column: str, figure: str) -> str:
     figures = cell(name, pair, column) or {}
     if figure in figures:
@@ -97,7 +117,7 @@ def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     heads = header(name)
     body = [f"| {' | '.join(cells)} |" for cells in lines(name, records)]
     rule = "|".join("---" if i in (0, 1, 3) else "--:" for i in range(len(heads)))
-    parts = [f"## {table.title}", "", f"| {' | '.join(heads)} |", f"|{rule}|", *body, "", *notes(name)]
+    parts = [f"## {table.title}", "", f"| {' | '.join(heads)} |", f"|{rule}|", *body, "", *notes(name, records)]
     return "\n".join(parts) + "\n"
 
 
@@ -126,9 +146,12 @@ def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def notes(name: str) -> Iterable[str]:
-    """Yield notes on the figures of the paper: their source and the ranges over its pairs."""
+def notes(name: str, records: Sequence[Mapping[str, Any]] = ()) -> Iterable[str]:
+    """Yield notes on the figures: how ours were measured, the source of the paper's, and the ranges over its pairs."""
     table = table_of(name)
+    records = check_members(records, "records", Mapping, "records, as run returns them,")
+    if ours := _protocol(records):
+        yield f"Ours: {ours}."
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
     pairs = PAPER[name]["pairs"]
     if "best pair" in pairs:

@@ -116,7 +116,8 @@ def _measure(plan: Plan, case: Case) -> Iterator[_Record]:
     for (a, b), cells in figures(plan, case, translator).items():
         if plan.table == "seeds":
             cells |= {"right": float(cells["top1"] >= 0.8), "aligned": float(fit["verdict"] == "aligned")}
-        yield {"pair": f"{a} -> {b}", "column": case.column, "seed": case.seed, **fit, "figures": cells}
+        pool = {"pool": cells.pop("pool")} if "pool" in cells else {}
+        yield {"pair": f"{a} -> {b}", "column": case.column, "seed": case.seed, **fit, **pool, "figures": cells}
 
 
 def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
@@ -179,7 +180,8 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
             cells |= {f"naive_{name}": naive[name] for name in ("cosine", "top1", "mean_rank")}
         if plan.oracle_rows:
             cells |= _oracle(left[: plan.oracle_rows], right[: plan.oracle_rows], case.seed)
-        figures[pair] = {name: float(value) for name, value in cells.items()}
+        # The candidates of one query: fewer than the plan asks for where there are fewer rows.
+        figures[pair] = {name: float(value) for name, value in cells.items()} | {"pool": scores[direction]["pool"]}
     return figures
 
 

@@ -247,5 +247,5 @@ def _print(plan: Plan, records: list[dict[str, Any]]) -> None:
     # Rich measures and prints within the width of the terminal, unless the table has a width of its own.
     grid.width = out.measure(grid, options=out.options.update(max_width=10_000)).maximum
     out.print(grid, crop=False, no_wrap=True)
-    for sentence in notes(plan.table):
+    for sentence in notes(plan.table, records):
         out.print(sentence, soft_wrap=True)

@@ -154,8 +154,8 @@ def fit(
             "--set",
             metavar="NAME=VALUE",
             help="Change a setting of the method; may be repeated. linear: rounds, nonorthogonal, correction, budget. "
-            "adversarial: preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training "
-            "setting such as lr. `interlingua settings METHOD` explains them all.",
+            "adversarial: preset=small|paper|paper-text|annealed, start=warm|cold, restarts, tensorboard, and every "
+            "training setting such as lr. `interlingua settings METHOD` explains them all.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

@@ -36,8 +36,8 @@ def settings(
     """Show the settings of a method.
 
     Prints the default, the accepted values and the meaning of each setting. Settings of the vec2vec paper also have
-    the value in its released code, and the value in the paper where the paper differs. `fit` changes settings with
-    --set NAME=VALUE, or with --settings FILE, a YAML or JSON file of names and values.
+    the value in its released code, the value in the paper where the paper differs, and the values in other presets.
+    `fit` changes settings with --set NAME=VALUE, or with --settings FILE, a YAML or JSON file of names and values.
     """
     from interlingua.aligners import describe_settings
 
@@ -53,10 +53,16 @@ def _print(out: Console, method: str, described: list[dict[str, Any]]) -> None:
         out.print(f"The method {method} has no settings.")
         return
     out.print(f"Settings of the method {method}. Change one with --set NAME=VALUE or --settings FILE.")
+    if method == "adversarial":
+        from interlingua.neural.settings import RELEASED_CODE
+
+        out.print("The paper is arXiv 2505.12540, version 4. The values of its released code are those of")
+        out.print(RELEASED_CODE, soft_wrap=True)
     for setting in described:
         out.print()
         out.print(Text.assemble((setting["name"], "bold"), f" = {_shown(setting['default'])}"))
-        for line in filter(None, (_accepted(setting), _published(setting), _plain(setting["meaning"]))):
+        meaning = _plain(setting["meaning"])
+        for line in filter(None, (_accepted(setting), _published(setting), _presets(setting), meaning)):
             filled = textwrap.fill(line, min(out.width, _WIDTH), initial_indent=_INDENT, subsequent_indent=_INDENT)
             out.print(Text(filled))
 
@@ -76,6 +82,16 @@ def _published(setting: Mapping[str, Any]) -> str:
     if paper == code:
         return f"{_shown(code)} in the paper's released code"
     return f"{_shown(paper)} in the paper, {_shown(code)} in its released code"
+
+
+def _presets(setting: Mapping[str, Any]) -> str:
+    """Return the values of the presets that differ from the default, each with the presets that have it."""
+    shared: dict[str, list[str]] = {}
+    for preset, value in setting["presets"].items():
+        if value != setting["default"]:
+            shared.setdefault(_shown(value), []).append(preset)
+    parts = [f"{value} in {', '.join(presets)}" for value, presets in shared.items()]
+    return f"presets: {'; '.join(parts)}" if parts else ""
 
 
 def _plain(meaning: str) -> str:

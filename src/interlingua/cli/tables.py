@@ -12,7 +12,7 @@ from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
 from interlingua.core.summaries import card_notes, own_reasons
-from interlingua.core.wording import COMPARE_SEARCHES, evidence_cells
+from interlingua.core.wording import COMPARE_SEARCHES, evidence_cells, is_narrow
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -31,6 +31,7 @@ CALIBRATION_TITLE = (
     "Cosines that correspond to each other. In each line, equally many pairs of unrelated texts have a higher cosine:"
 )
 
+_NARROWLY = "narrowly: the value is beyond the limit by less than 5 % of the distance between null and limit."
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
@@ -72,7 +73,7 @@ def print_verdict(out: Console, verdict: Mapping[str, Any], *, explain: bool = T
         name, value, null, limit, passed, _ = evidence_cells(item)
         table.add_row(Text(name), value, null, limit, Text(passed, "green" if item["passed"] else "red"))
     out.print(table)
-    for line in _LEGEND:
+    for line in (*_LEGEND, *([_NARROWLY] if any(map(is_narrow, evidence)) else [])):
         out.print(Text(line))
     for item in evidence:
         if (explain or not item["passed"]) and not any(item["meaning"] in reason for reason in reasons):

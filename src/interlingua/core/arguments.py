@@ -142,10 +142,11 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """Return one of ``choices``.
 
     Raises:
-        InputError: anything else.
+        InputError: anything else; the message ends with the closest choice, if one is close.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InputError(f"{name} is {shown(value)}; choose from {', '.join(choices)}.")
+        question = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise InputError(f"{name} is {shown(value)}; choose from {', '.join(choices)}. {question}".rstrip())
     return str(value)
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "row_parts",
     "sequential_map",
     "single_threaded_blas",
+    "single_threaded_torch",
     "sparse_ones",
     "take",
     "to_device",
@@ -160,6 +161,25 @@ def limit_torch_threads() -> int:
     if threads < torch.get_num_threads():
         torch.set_num_threads(threads)
     return int(threads)
+
+
+@contextmanager
+def single_threaded_torch() -> Iterator[None]:
+    """Let torch compute on the CPU with one thread, and restore the number of threads at the end.
+
+    The products of small networks are too short to divide. On cores that other processes use too, the threads of torch
+    wait for each other after each of them, which can take many times as long as the products.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    torch = _torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

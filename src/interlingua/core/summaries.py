@@ -20,6 +20,7 @@ from interlingua.core.wording import (
     describe_diagnosis,
     describe_evidence,
     evidence_cells,
+    is_narrow,
 )
 
 __all__ = [
@@ -44,10 +45,11 @@ _PASSED, _FAILED = "#0072b2", "#d55e00"
 
 
 def verdict_line(verdict: Mapping[str, Any]) -> str:
-    """Return status, score and the number of criteria passed, on one line."""
+    """Return status, score and the number of criteria passed, on one line, and how many of these passed narrowly."""
     evidence = _evidence(verdict)
-    passed = sum(bool(item["passed"]) for item in evidence)
+    passed, narrow = (sum(map(counts, evidence)) for counts in (lambda item: bool(item["passed"]), is_narrow))
     criteria = f", {passed} of {len(evidence)} criteria passed" if evidence else ""
+    criteria += f", {narrow} of them narrowly" if narrow else ""
     score = verdict.get("score")
     return f"{verdict.get('status', 'no verdict')}" + (f", score {score:.2f}" if score is not None else "") + criteria
 
@@ -126,8 +128,8 @@ def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
     """Return a sentence for each space that looks reduced by PCA, by side, and what is noticed there."""
     sentences = {
         "clusters": "This matters only if the translator could be given, by mistake, vectors of another model of this "
-        "width that were reduced too. Of batches of at least 50 such rows, it refuses most or warns of them, but not "
-        "all.",
+        "width that were reduced too. It checks batches of at least 50 rows: it refuses most batches of such vectors "
+        "or warns of them, and translates the others without a warning.",
         "none": "Vectors of another model of this width that were reduced too are not noticed, because the fit had too "
         "few rows for this check.",
     }

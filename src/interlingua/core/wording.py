@@ -19,6 +19,7 @@ __all__ = [
     "describe_total",
     "duration_of",
     "evidence_cells",
+    "is_narrow",
     "rough_size_of",
     "size_of",
     "text_of",
@@ -26,9 +27,11 @@ __all__ = [
 
 # Beside everything that says how good a map or a migration is.
 COMPARE_SEARCHES = (
-    "Searches in translated vectors can rank worse than the old model itself did, as they did in most recorded "
-    "searches. Compare both models on queries of your own before you switch."
+    "Searches in translated vectors can rank worse than the old model itself, and in most recorded searches they did. "
+    "Compare both models on queries of your own before you switch."
 )
+# A measurement passes narrowly within this share of the distance between its null and its limit.
+_NARROW = 0.05
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 # Times below are shown in seconds, and in minutes.
 _MINUTES, _HOURS = 120.0, 7200.0
@@ -201,14 +204,27 @@ def bar_length(evidence: Mapping[str, Any]) -> float:
     return min(2.0, max(0.0, length))
 
 
+def is_narrow(evidence: Mapping[str, Any]) -> bool:
+    """Return whether a measurement passed by less than a twentieth of the distance between its null and its limit.
+
+    Args:
+        evidence: as in `comparison_sign`.
+    """
+    distance = float(evidence["threshold"]) - float(evidence["null"])
+    has_length = math.isfinite(distance) and distance != 0 and math.isfinite(float(evidence["value"]))
+    return bool(evidence["passed"]) and has_length and 1 <= bar_length(evidence) < 1 + _NARROW
+
+
 def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
     """Return name, value, null, limit, whether it passed, and meaning of a measurement, as texts for a table.
+
+    A measurement that has passed narrowly, by :func:`is_narrow`, says so.
 
     Args:
         evidence: as in `comparison_sign`.
     """
     value, null, limit = (f"{evidence[key]:.3g}" for key in ("value", "null", "threshold"))
-    passed = "yes" if evidence["passed"] else "no"
+    passed = "narrowly" if is_narrow(evidence) else "yes" if evidence["passed"] else "no"
     return (
         evidence["name"].replace("_", " "),
         value,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,11 +21,11 @@ from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_writable
-from interlingua.core.backend import default_torch, resolve_device
+from interlingua.core.backend import default_torch, resolve_device, single_threaded_torch
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
-from interlingua.neural.presets import NAMES, STARTS, preset
+from interlingua.neural.presets import NAMES, PRESETS, STARTS, preset
 from interlingua.neural.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ __all__ = ["SIDES", "Adversarial", "verdict_of"]
 
 # Names of the two spaces of a problem inside the network.
 SIDES = ("source", "target")
+# Networks whose layers are at most this wide are trained with one thread on a CPU.
+_NARROW = 128
 
 
 @dataclass(frozen=True, init=False)
@@ -45,7 +48,8 @@ class Adversarial:
     ``Adversarial(cycle=0, lr=1e-4)``.
 
     Attributes:
-        preset: ``"small"`` for a CPU, ``"paper"``, or for cold starts ``"annealed"`` (ours, small too).
+        preset: ``"small"`` for a CPU, ``"paper"`` (the paper's released code), or for cold starts ``"paper-text"``
+            (what the paper says where its code differs) and ``"annealed"`` (ours, small too).
         start: ``"warm"``: equal to the linear method's alignment at step 0; ``"cold"``: random initial networks, as in
             the paper.
         nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
@@ -126,7 +130,14 @@ class Adversarial:
         The defaults of training settings are those of the default preset and start.
         """
         defaults = preset(*(inspect.signature(cls).parameters[name].default for name in ("preset", "start")))
-        training = (replace(setting, default=getattr(defaults, setting.name)) for setting in Settings.describe())
+        training = (
+            replace(
+                setting,
+                default=getattr(defaults, setting.name),
+                presets={" ".join(key): getattr(values, setting.name) for key, values in PRESETS.items()},
+            )
+            for setting in Settings.describe()
+        )
         choices = {name: f"one of {', '.join(values)}" for name, values in (("preset", NAMES), ("start", STARTS))}
         own = (
             replace(setting, range=choices.get(setting.name, setting.range))
@@ -273,7 +284,12 @@ class Adversarial:
             tensorboard=self.tensorboard,
             extra_terms=self.extra_terms,
         )
-        return trainer.run(resume=self.resume)
+        with single_threaded_torch() if self._is_narrow(s) else nullcontext():
+            return trainer.run(resume=self.resume)
+
+    def _is_narrow(self, s: Settings) -> bool:
+        widest = max(s.width, s.latent, s.discriminator_width)
+        return widest <= _NARROW and resolve_device(self.device) == "cpu"
 
 
 def verdict_of(

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError
+from interlingua.neural.settings import PAPER_TEXT as _DIFFERENCES
 from interlingua.neural.settings import Settings
 
-__all__ = ["ANNEALED", "NAMES", "PAPER", "PAPER_WARM", "PRESETS", "SMALL", "SMALL_WARM", "STARTS", "preset"]
+__all__ = [
+    "ANNEALED",
+    "NAMES",
+    "PAPER",
+    "PAPER_TEXT",
+    "PAPER_WARM",
+    "PRESETS",
+    "SMALL",
+    "SMALL_WARM",
+    "STARTS",
+    "preset",
+]
 
 PAPER = Settings()
+PAPER_TEXT = PAPER.changed(**_DIFFERENCES)
 SMALL = Settings(
     width=256,
     latent=128,
@@ -79,6 +93,7 @@ PRESETS: Mapping[tuple[str, str], Settings] = MappingProxyType(
     {
         ("paper", "cold"): PAPER,
         ("paper", "warm"): PAPER_WARM,
+        ("paper-text", "cold"): PAPER_TEXT,
         ("small", "cold"): SMALL,
         ("small", "warm"): SMALL_WARM,
         ("annealed", "cold"): ANNEALED,
@@ -91,14 +106,14 @@ def preset(name: str, start: str) -> Settings:
     """Return the settings of a preset.
 
     Args:
-        name: ``"paper"``, ``"small"`` or ``"annealed"``.
-        start: ``"cold"`` or ``"warm"``; ``"annealed"`` exists for cold starts only.
+        name: ``"paper"`` (the paper's released code), ``"paper-text"`` (its text), ``"small"`` or ``"annealed"``.
+        start: ``"cold"`` or ``"warm"``; ``"paper-text"`` and ``"annealed"`` exist for cold starts only.
 
     Raises:
         InputError: there is no such preset or start.
     """
+    check_choice(name, "preset", NAMES)
+    check_choice(start, "start", STARTS)
     if (name, start) not in PRESETS:
-        raise InputError(
-            f"preset is {name!r} and start {start!r}; choose from paper, small (cold or warm), annealed (cold)."
-        )
+        raise InputError(f"The preset {name} has no {start} start. Set start to cold.")
     return PRESETS[name, start]

@@ -12,7 +12,7 @@ from interlingua.aligners import Setting, attribute_docs
 from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, did_you_mean
 from interlingua.core.errors import InputError
 
-__all__ = ["Settings", "check_names"]
+__all__ = ["PAPER_TEXT", "RELEASED_CODE", "Settings", "check_names"]
 
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -33,7 +33,7 @@ _MINIMUM: Mapping[str, int] = MappingProxyType(
 _FRACTIONS = frozenset({"dropout", "average", "beta1"})
 _MAXIMUM: Mapping[str, float] = MappingProxyType({"smoothing": 1})
 # What the text of the paper (arXiv 2505.12540v4) says where its released code does something else.
-_PAPER: Mapping[str, Any] = MappingProxyType(
+PAPER_TEXT: Mapping[str, Any] = MappingProxyType(
     {
         "norm": "layer",
         "cycle_detached": False,
@@ -42,6 +42,8 @@ _PAPER: Mapping[str, Any] = MappingProxyType(
         "latent_discriminators": "all",
     }
 )
+# Older versions of this file have other values.
+RELEASED_CODE = "https://github.com/rjha18/vec2vec/blob/ef1ccf1/configs/unsupervised.toml"
 # Settings that neither the paper nor its code has. The code evaluates and saves once an epoch, not by steps.
 _OURS = frozenset(
     {"vsp_end", "consensus", "skip_lr", "skips", "mirrors", "average", "instance_noise", "instance_noise_end"}
@@ -51,7 +53,11 @@ _OURS = frozenset(
 
 @dataclass(frozen=True)
 class Settings:
-    """Networks, losses and optimization. The defaults are the released code's, which are the ``paper`` preset.
+    """Networks, losses and optimization.
+
+    The defaults are those of the paper's released code (``configs/unsupervised.toml`` of rjha18/vec2vec at commit
+    ef1ccf1), which are the preset ``"paper"``. The preset ``"paper-text"`` takes what the text of the paper says where
+    the two differ. ``method="adversarial"`` takes the preset ``"small"`` by default, which differs from both.
 
     Attributes:
         width: units of the hidden layers of adapters and backbone.
@@ -73,15 +79,17 @@ class Settings:
         cycle_vsp: weight of vector-space preservation on round trips; without effect if ``vsp_form`` is
             ``"translated"`` or ``"unpaired"``.
         vsp_form: ``"reflected"`` (the code: L1 between Gram matrices plus their cross part), ``"absolute"`` (without
-            the cross part), ``"squared"`` (the paper's square on the code's pairs), ``"translated"`` (first versions
-            of the paper: squared, rows against their translations), ``"unpaired"`` (version 4: squared, rows of one
-            space against translations of unpaired rows).
+            the cross part), ``"squared"`` (squared differences as in the paper, between the rows that the code
+            compares), ``"translated"`` (first versions of the paper: squared, rows against their translations),
+            ``"unpaired"`` (version 4: squared, rows of one space against translations of unpaired rows).
+            :func:`interlingua.neural.losses.preservation` has the formulas.
         adversarial_loss: ``"least-squares"`` (the code), ``"vanilla"`` (the paper) or ``"relativistic"``.
         smoothing: label of a fake row in the vanilla discriminator loss; 0.9 in the code.
         adversarial: weight of the generator's loss against the discriminators of the spaces.
         latent_adversarial: weight of the generator's loss against the discriminators of the latent space.
-        latent_discriminators: ``"one"``: latents of all spaces are pulled to those of the last one (the code);
-            ``"all"``: one discriminator for each space (the paper).
+        latent_discriminators: ``"one"``: one discriminator learns to tell the latents of the last space from those of
+            the others, which are trained to look like them (the code); ``"all"``: one discriminator for each space
+            (the paper).
         consensus: weight of the cosine distance between a translation and the teacher's; without teachers the term is
             left out. Not in the paper.
         r1: weight of the discriminators' squared gradient at real rows; 0 computes nothing.
@@ -198,7 +206,7 @@ class Settings:
                 default=field.default,
                 meaning=meanings[field.name],
                 range=_allowed(field.name, str(field.type)),
-                paper=None if field.name in _OURS else _PAPER.get(field.name, field.default),
+                paper=None if field.name in _OURS else PAPER_TEXT.get(field.name, field.default),
                 code=None if field.name in _OURS else field.default,
             )
             for field in fields(cls)

@@ -109,11 +109,11 @@ def draw_ranks(axes: Axes, ranks: npt.NDArray[np.float64], color: str) -> None:
     shares, chance = counts / pool, np.diff(edges) / pool
     at = np.arange(len(edges))
     axes.bar(at[:-1] + 0.06, shares, 0.88, align="edge", color=COLORS[color])
-    axes.stairs(chance, at, color=COLORS["ink"], linewidth=1.1, linestyle=(0, (3, 2)), baseline=None)
+    axes.stairs(chance, at, color=COLORS["ink"], linewidth=1.1, linestyle=(0, (3, 2)), baseline=None, label="chance")
     for left, share in zip(at, shares, strict=False):
         if share >= 0.005:
             axes.annotate(
-                f"{share:.0%}",
+                f"{share:.0%}" if share >= 0.01 else "<1%",
                 (left + 0.5, share),
                 (0, 2.5),
                 textcoords="offset points",

@@ -150,6 +150,7 @@ def plot_ranks(
     axes = _axes(ax)
     color = dict(zip(_DIRECTIONS, ("source", "target"), strict=True))[direction]
     _figures.draw_ranks(axes, _rows.ranks(rows)[direction], color)
+    axes.legend(frameon=False, fontsize=8)
     return axes
 
 
