@@ -16,6 +16,7 @@ import pytest
 from command_line import D_SOURCE, D_TARGET, N, Rows, Run, insert
 from interlingua.cli.fit_run import run_fit
 from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 from interlingua.stores import _clients
 
@@ -81,6 +82,23 @@ def test_an_evaluation_ranks_among_all_rows_of_the_source(
     fixed = run("evaluate", saved.parent / "rough", *stores, *chosen, "--pool", 60, "--json").json
     assert fixed["collection"]["pool"] == 60
     assert run("evaluate", saved, *stores, *chosen, "--pool", 10, "--json").json["collection"] is None
+
+
+def test_only_compared_rows_are_looked_for_among_those_of_the_fit(
+    run: Run, saved: Path, stores: tuple[str, str], planted: tuple[Rows, Rows]
+) -> None:
+    from interlingua.core.translator import load as load_translator
+
+    fitted = load_translator(saved)
+    for side, rows in zip(("source", "target"), planted, strict=True):
+        fitted.card[side] |= {"n": 300, "digests": EmbeddingSpace(rows[:300]).describe()["digests"]}
+    fitted.save(saved.parent / "fitted")
+
+    def warned(*options: object) -> str:
+        return " ".join(run("evaluate", saved.parent / "fitted", *stores, *options).err.split())
+
+    assert re.search(r"read about \d+ of the 295 rows of \S+old.v that are compared, so these", warned())
+    assert "the fit has read" not in warned("--where", "id >= 300")
 
 
 def test_an_evaluation_pairs_a_file_that_has_ids_with_a_store(

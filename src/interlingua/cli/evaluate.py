@@ -77,8 +77,8 @@ def evaluate(
     """Measure a translator on paired rows.
 
     Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
-    are paired by their ids. Use rows that the fit has not seen; each file or collection is read once more to look for
-    rows of the fit, and SOURCE for the last line. For both directions it prints how often the right row comes first
+    are paired by their ids. Use rows that the fit has not seen: they are looked for among the compared rows, and two
+    files without ids are read once more for this. For both directions it prints how often the right row comes first
     (top-1), its mean rank (1 is best), the mean cosine between a translation and the real vector, and the same cosine
     after subtracting the mean real vector (centered). Where rows are paired by ids, the last line ranks among all rows
     of SOURCE, up to --pool: this is what a search of the migrated collection does. In --json, "reference" ranks as the
@@ -100,7 +100,6 @@ def evaluate(
         shown = console.show_progress("Evaluating", record=record, transient=True)
         with advise_skip_bad(), shown as progress:
             inputs.check_widths(files, translator)
-            fitted = warn_of_fitted_rows(files, translator, progress.on_rows)
             spaces, left_out, ids = read_pairs_of_rows(
                 files,
                 rows=rows,
@@ -111,6 +110,9 @@ def evaluate(
                 on_rows=progress.on_rows,
             )
             record("read", rows=spaces[0].n, left_out=0 if left_out is None else left_out["rows"])
+            # Of rows that are paired by ids, those without a partner do not matter.
+            compared = None if ids is None else [space.vectors for space in spaces]
+            fitted = warn_of_fitted_rows(files, translator, progress.on_rows, compared=compared)
             inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
             measured = inputs.without_comparison(translator) if allow_foreign else translator
             others = None

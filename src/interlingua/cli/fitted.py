@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.cli.inputs import SIDES, Side, read_space
+from interlingua.core.arrays import FloatArray
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import UnusableRowError
 
@@ -26,6 +27,7 @@ def warn_of_fitted_rows(
     translator: Translator,
     on_rows: OnRows,
     sides: Sequence[str] = SIDES,
+    compared: Sequence[FloatArray] | None = None,
 ) -> list[str]:
     """Print a warning for each side that holds the fitted rows, and return these sides.
 
@@ -39,6 +41,8 @@ def warn_of_fitted_rows(
         translator: the translator.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
         sides: which sides the files are of.
+        compared: for each side, the rows that are compared, where they are only a part of the file or collection: the
+            rows [n, d] of which each has the id of one of the other side. None for all rows.
 
     Raises:
         InputError: rows that cannot be used.
@@ -47,18 +51,20 @@ def warn_of_fitted_rows(
     from interlingua.core.spaces import shared_rows
 
     found = []
-    for side, file in zip(sides, files, strict=True):
+    for side, file, part in zip(sides, files, compared or [None] * len(files), strict=True):
         about = translator.card.get(side) or {}
         n, seed = about.get("n"), translator.card.get("seed")
         if not isinstance(n, int) or n < 1:
             continue
-        share = shared_rows(about, (page.vectors for page in report_rows(file.batches(), file.n, on_rows, "checking")))
+        pages = (page.vectors for page in report_rows(file.batches(), file.n, on_rows, "checking"))
+        share = shared_rows(about, pages if part is None else [part])
+        of = file.n if part is None else len(part)
         matches = needed = _COUNTED
         if share is not None:
             count = len(set(about["digests"]))
             matches, needed = round(share * count), min(_LEAST, count)
         else:
-            if not isinstance(seed, int) or n > file.n:
+            if not isinstance(seed, int) or n > file.n or part is not None:
                 continue
             try:
                 again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
@@ -68,11 +74,12 @@ def warn_of_fitted_rows(
         if share == 0 or matches < needed:
             continue
         found.append(side)
-        fitted = min(round(share * n), file.n)
+        fitted = min(round(share * n), of)
         number = f"{fitted:,}" if share == 1 else f"about {fitted:,}" if matches >= _COUNTED else "some"
-        rows = "the rows" if share == 1 and fitted == file.n else f"{number} of the {file.n:,} rows"
+        rows = "the rows" if share == 1 and fitted == of else f"{number} of the {of:,} rows"
+        which = "" if part is None else " that are compared"
         console.note(
-            f"Warning: the fit has read {rows} of {file.path}, so these scores may be higher than those of new rows. "
-            "Use rows that the fit has not read."
+            f"Warning: the fit has read {rows} of {file.path}{which}, so these scores may be higher than those of new "
+            "rows. Use rows that the fit has not read."
         )
     return found
