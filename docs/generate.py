@@ -204,15 +204,14 @@ def journey() -> str:
     before, after = record["load_before"], record["load_after"]
     return f"""A recorded run of all steps on {record["items"]:,} rows, with {record["new_model"]:,} vectors of the new
 model, on {cores}. Other work on the machine made a load of {before} at the beginning and {after} at the end, so
-seconds are several times those of an idle machine (`benchmarks/journey.py`):
+seconds are more than those of an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
 
-The fit was {verdict(record)}. The script goes on after a doubtful verdict too; you
-would look for the cause first, or fit with more rows.
+The fit was {verdict(record)}.
 
 Before that, `plan` said: {estimate(record)}. It estimates a fit that reads up to 20,000 rows of each side; that of the
-guide draws 6,000.
+guide draws 10,000 of the source.
 """
 
 
