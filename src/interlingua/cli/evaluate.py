@@ -77,8 +77,8 @@ def evaluate(
     """Measure a translator on paired rows.
 
     Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
-    are paired by their ids. Use rows that the fit has not seen: they are looked for among the compared rows, and two
-    files without ids are read once more for this. For both directions it prints how often the right row comes first
+    are paired by their ids. Use rows that the fit has not seen; each file or collection is read once more to look for
+    rows of the fit, and SOURCE for the last line. For both directions it prints how often the right row comes first
     (top-1), its mean rank (1 is best), the mean cosine between a translation and the real vector, and the same cosine
     after subtracting the mean real vector (centered). Where rows are paired by ids, the last line ranks among all rows
     of SOURCE, up to --pool: this is what a search of the migrated collection does. In --json, "reference" ranks as the

@@ -41,8 +41,8 @@ def warn_of_fitted_rows(
         translator: the translator.
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
         sides: which sides the files are of.
-        compared: for each side, the rows that are compared, where they are only a part of the file or collection: the
-            rows [n, d] of which each has the id of one of the other side. None for all rows.
+        compared: for each side, the rows [n, d] that are compared, where these are a part of the file or collection.
+            There is no warning if they are so many that some of the digests would be theirs, and none is.
 
     Raises:
         InputError: rows that cannot be used.
@@ -57,14 +57,13 @@ def warn_of_fitted_rows(
         if not isinstance(n, int) or n < 1:
             continue
         pages = (page.vectors for page in report_rows(file.batches(), file.n, on_rows, "checking"))
-        share = shared_rows(about, pages if part is None else [part])
-        of = file.n if part is None else len(part)
+        share = shared_rows(about, pages)
         matches = needed = _COUNTED
         if share is not None:
             count = len(set(about["digests"]))
             matches, needed = round(share * count), min(_LEAST, count)
         else:
-            if not isinstance(seed, int) or n > file.n or part is not None:
+            if not isinstance(seed, int) or n > file.n:
                 continue
             try:
                 again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
@@ -73,13 +72,15 @@ def warn_of_fitted_rows(
             share = float(again == about.get("fingerprint"))
         if share == 0 or matches < needed:
             continue
+        expected = len(part) / n * len(set(about.get("digests", ()))) if part is not None else 0.0
+        if part is not None and expected >= _LEAST and not shared_rows(about, [part]):
+            continue
         found.append(side)
-        fitted = min(round(share * n), of)
+        fitted = min(round(share * n), file.n)
         number = f"{fitted:,}" if share == 1 else f"about {fitted:,}" if matches >= _COUNTED else "some"
-        rows = "the rows" if share == 1 and fitted == of else f"{number} of the {of:,} rows"
-        which = "" if part is None else " that are compared"
+        rows = "the rows" if share == 1 and fitted == file.n else f"{number} of the {file.n:,} rows"
         console.note(
-            f"Warning: the fit has read {rows} of {file.path}{which}, so these scores may be higher than those of new "
+            f"Warning: the fit has read {rows} of {file.path}, so these scores may be higher than those of new "
             "rows. Use rows that the fit has not read."
         )
     return found
