@@ -35,7 +35,7 @@ _NARROWLY = "narrowly: the value is beyond the limit by less than 5 % of the dis
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
-    "needed: the limit of the measurement. A fit that keeps every limit is aligned.",
+    "needed: the limit of the measurement. An aligned fit keeps every limit, or held-out pairs confirm it.",
     "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
     "limit, so it does not rank aligned fits.",
 )

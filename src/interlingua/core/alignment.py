@@ -100,7 +100,8 @@ class Evidence:
         value: the measurement.
         null: the value to compare with. For ``at_least`` it is the same measurement where nothing is aligned; for
             ``at_most`` it is the same measurement of real rows among themselves, the best that can be expected.
-        threshold: the limit that the value has to keep. Fits that keep every limit are ``aligned``.
+        threshold: the limit that the value has to keep. An ``aligned`` fit keeps every limit, or held-out pairs
+            confirm it.
         passed: whether the value keeps it.
         meaning: one sentence that explains the measurement.
         direction: whether the value must be at least or at most the threshold.

@@ -48,8 +48,8 @@ class Adversarial:
     ``Adversarial(cycle=0, lr=1e-4)``.
 
     Attributes:
-        preset: ``"small"`` for a CPU, ``"paper"`` (the paper's released code), or for cold starts ``"paper-text"``
-            (what the paper says where its code differs) and ``"annealed"`` (ours, small too).
+        preset: ``"small"`` for a CPU, ``"paper"`` (with a cold start the paper's released code), or for cold starts
+            ``"paper-text"`` (what the paper says where its code differs) and ``"annealed"`` (ours, small too).
         start: ``"warm"``: equal to the linear method's alignment at step 0; ``"cold"``: random initial networks, as in
             the paper.
         nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
