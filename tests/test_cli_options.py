@@ -494,7 +494,7 @@ def test_no_group_of_options_is_too_long_to_look_through(run: Run, name: str) ->
 
 def test_choices_are_in_the_help(run: Run) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"-\s+", "-", run("fit", "--help").out))
-    for choices in (*METHODS, "preset=small|paper|annealed", "start=warm|cold", "cpu|cuda|cuda:N|mps|auto"):
+    for choices in (*METHODS, "preset=small|paper|paper-text|annealed", "start=warm|cold", "cpu|cuda|cuda:N|mps|auto"):
         assert choices in text
 
 

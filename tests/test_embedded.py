@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -349,13 +350,17 @@ def test_vectors_that_are_no_view_or_no_other_model_are_refused(
 def test_two_programs_of_one_name_have_names_of_their_own(
     run: Run, place: Path, command: Callable[..., str], given: dict[str, Any]
 ) -> None:
-    words = [shlex.split(command(which).removeprefix("command:")) for which in ("target", "first", "second")]
-    target, *views = ("command:" + shlex.join([sys.executable, *each]) for each in words)
+    def in_a_folder(which: str) -> str:
+        program, *arguments = shlex.split(command(which).removeprefix("command:"))
+        (place / which).mkdir()
+        same = shutil.copy(program, place / which / "embed")
+        return "command:" + shlex.join([sys.executable, str(same), *arguments])
+
+    target, *views = map(in_a_folder, ("target", "first", "second"))
     encoders = ("--target-encoder", target, *(word for view in views for word in ("--view-encoder", view)))
     ran = fit_of_texts(run, place, *encoders, "--allow-failed")
     assert ran.code == 0, ran.err
-    name = f"command {Path(sys.executable).name}"
-    assert list(given["views"]) == [f"{name} 2", f"{name} 3"]
+    assert list(given["views"]) == ["command embed 2", "command embed 3"]
 
 
 REFUSED = [

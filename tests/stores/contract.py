@@ -296,7 +296,7 @@ class StoreContract:
 
     def test_a_taken_name_is_refused(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records)
-        with pytest.raises(OutputExistsError, match=r"exists(; choose another name|\. A vector can be added)"):
+        with pytest.raises(OutputExistsError, match=r"exists(, and nothing is overwritten|\. A vector can be added)"):
             opened("things").create(self.spec(records))
 
     def test_a_taken_name_is_refused_in_the_plan_and_no_rollback_drops_it(

@@ -379,12 +379,12 @@ def missing_index(place: Place) -> Made:
     return f"faiss://{place.at('none.faiss')}", place.at("new.parquet"), {}
 
 
-@case("exists; choose another name")
+@case("exists, and nothing is overwritten")
 def target_file_is_there(place: Place) -> Made:
     return place.parquet(), place.text("new.parquet", "mine"), {}
 
 
-@case("exists; choose another name")
+@case("exists, and nothing is overwritten")
 def target_collection_is_there(place: Place) -> Made:
     return place.memory("old"), place.memory("new"), {}
 

@@ -289,7 +289,7 @@ def test_a_column_that_differs_in_case_only_is_the_same_column(at: At, tmp_path:
     assert at("#T.V").info().vector_name == "v"
     assert at("#t.V").exists()
     for target in ("#t.V", "#U.w2", "#U.W"):
-        with pytest.raises(OutputExistsError, match=r"exists(; choose another name|\. A vector can be added)"):
+        with pytest.raises(OutputExistsError, match=r"exists(, and nothing is overwritten|\. A vector can be added)"):
             plan(translator(), at("#t.v"), at(target))
     with pytest.raises(InputError, match="payload has a column 'Title'; name another vector column"):
         plan(translator(), at("#t.v"), at("#new.TITLE"))

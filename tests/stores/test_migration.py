@@ -757,7 +757,7 @@ def test_a_second_run_to_the_same_target_is_refused_and_takes_nothing_from_the_f
             rollback(first)
         with pytest.raises(
             OutputExistsError,
-            match=r"exists(; choose another name|\. A vector can)|another run has not finished .*Wait",
+            match=r"exists(, and nothing is overwritten|\. A vector can)|another run has not finished .*Wait",
         ):
             run(second)
         assert not second.exists()
@@ -790,7 +790,7 @@ def test_a_run_that_another_one_overtook_drops_nothing_of_it(
 
     for how in ({}, {"resume": True}):
         with pytest.raises(
-            OutputExistsError, match=r"exists(; choose another name|\. A vector can)|another run has not finished"
+            OutputExistsError, match=r"exists(, and nothing is over|\. A vector can)|another run has not finished"
         ):
             run(slow, **how)
     assert rollback(slow).dropped is None
