@@ -87,7 +87,7 @@ def _is_mapped(file: VectorFile) -> bool:
 def _text_name(file: VectorFile) -> str | None:
     """Return the column whose values are shown as the texts of the rows: one of a usual name, or the first of texts.
 
-    A column with one value in all of the first rows, such as the tenant, holds no texts.
+    Among columns of other names, one with one value in all of the first rows, such as the tenant, holds no texts.
     """
     if file.schema is None:
         return None
@@ -100,9 +100,11 @@ def _text_name(file: VectorFile) -> str | None:
 
 
 def _differs(values: pa.Array | pa.ChunkedArray) -> bool:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return len(values) == 1 or pc.count_distinct(values, mode="all").as_py() > 1
+    # Not every form of text has this function: categories and views have none.
+    return len(values) == 1 or pc.count_distinct(values.cast(pa.large_string()), mode="all").as_py() > 1
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -185,7 +187,7 @@ class StoredRows:
 
 
 def check_sides(sides: Mapping[str, StoredRows]) -> None:
-    """Refuse files that a fit would refuse, before it starts and keeps other files out.
+    """Refuse files that a fit would refuse, before a fit starts and no other file can be uploaded.
 
     Args:
         sides: the rows of the source and of the target, by these names.
