@@ -15,11 +15,11 @@ import numpy.typing as npt
 from interlingua.core.arrays import IntArray
 from interlingua.core.neighbors import nearest
 
-__all__ = ["signs_of_another_order"]
+__all__ = ["COMPARED", "FEWEST", "signs_of_another_order"]
 
 # With fewer rows, chance hides that texts are in order: 100 texts in order were at chance in some corpora, 200 in none.
-_FEWEST = 200
-_COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
+FEWEST = 200
+COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
 # A part of the rows whose words neighbors share hardly more often than chance, while those of the others do, is in
 # another order. It must hold enough words that chance alone would share some.
 _PARTS, _SHARE_OF_EXCESS, _BY_CHANCE = 10, 0.15, 2.0
@@ -64,10 +64,10 @@ def _compared(vectors: npt.ArrayLike, contents: Any) -> tuple[bool, list[float |
     from scipy.sparse import csr_array
 
     rows = np.asarray(vectors)
-    if len(rows) < _FEWEST:
+    if len(rows) < FEWEST:
         return None
     rng = np.random.default_rng(0)
-    picked = np.sort(rng.permutation(len(rows))[:_COMPARED])
+    picked = np.sort(rng.permutation(len(rows))[:COMPARED])
     held = csr_array(contents, dtype=np.float64)[picked]
     if not held.nnz:
         return None

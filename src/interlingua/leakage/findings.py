@@ -228,7 +228,8 @@ class Audit:
         identities: how well identities are recognized, for a collection without texts.
         omitted: sentences on what was asked for and could not be measured.
         foreign: for each verdict, whether its fit was made on other vectors and says nothing about these.
-        unordered: a sentence if the true texts are probably in another order than the vectors; empty otherwise.
+        unordered: a sentence for each of ``texts``, ``labels`` and ``vectors`` whose true ones are probably in another
+            order than the audited vectors.
     """
 
     alignment: Alignment
@@ -254,7 +255,7 @@ class Audit:
     identities: IdentityFindings | None = None
     omitted: tuple[str, ...] = ()
     foreign: tuple[bool, ...] = ()
-    unordered: str = ""
+    unordered: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def words(self) -> WordFindings:

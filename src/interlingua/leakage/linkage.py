@@ -95,8 +95,7 @@ class Linkage(JsonRecord):
         if self.measured is None or self.right_links is None:
             return self.p_value <= P_VALUE
         precision = self.measured.precision
-        low = precision.value if precision.low is None else precision.low
-        return self.right_links >= _LINKS_SHOWN and low > self.measured.precision_control
+        return self.right_links >= _LINKS_SHOWN and precision.lower > self.measured.precision_control
 
 
 def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, FloatArray, FloatArray]:

@@ -13,7 +13,7 @@ from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import MARGIN, NEEDED
-from interlingua.leakage._doubts import doubt
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
@@ -121,7 +121,7 @@ def conclusion(audit: Audit) -> str:
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
     )
     method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
-    claim = " ".join(part for part in (claim, foreign_statement(audit)) if part)
+    claim = " ".join(part for part in (claim, foreign_statement(audit), partial_doubt(audit)) if part)
     doubtful = doubt(audit)
     if doubtful:
         return f"What can be read from these {rows} vectors is not known. {claim} {doubtful}"
