@@ -10,6 +10,7 @@ import pytest
 
 from interlingua.evaluation import Interval
 from interlingua.leakage._doubts import doubt
+from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage.audit import audit
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, SecondLeak
@@ -48,7 +49,7 @@ def test_an_estimate_of_translations_unlike_the_public_texts_is_not_relied_on(es
     assert severity(result).level == "not shown"
     assert severity(result).reasons[0].startswith("what was found cannot be relied on: the headline figure is")
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
-    assert "the check does not pass" in page
+    assert "The check does not pass" in page
     assert "plausible" not in page
     assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
@@ -210,3 +211,29 @@ def test_the_advice_depends_on_whose_fits_were_used(estimated: Audit) -> None:
     assert "Fit these vectors themselves with public texts of their kind, or give true" in doubt(far(estimated))
     own = replace(far(estimated), foreign=(False,))
     assert doubt(own).endswith("too high. Give public texts of their kind, or true texts to measure with.")
+
+
+@pytest.mark.parametrize(("rows", "sign"), [(300, ""), (600, "between 30% and 40% of the rows")])
+def test_parts_of_few_rows_are_not_compared(rows: int, sign: str) -> None:
+    # Chance decides which words are shared by the neighbors of 30 rows; here the texts of a part are shuffled.
+    rng = np.random.default_rng(0)
+    of = rng.integers(10, size=rows)
+    vectors = rng.standard_normal((10, 24))[of] + 0.1 * rng.standard_normal((rows, 24))
+    held = np.eye(10)[of]
+    part = slice(3 * rows // 10, 4 * rows // 10)
+    held[part] = np.roll(held[part], rng.integers(1, 10), axis=1)
+    assert signs_of_another_order(vectors, held)[: len(sign)] == sign
+    assert bool(signs_of_another_order(vectors, held)) == bool(sign)
+
+
+def test_short_texts_in_order_are_not_refused() -> None:
+    # Four words a text, half of them of its topic; parts of 30 of such rows were taken for another order.
+    for seed in (30, 36):
+        rng = np.random.default_rng(seed)
+        of = rng.integers(10, size=300)
+        vectors = rng.standard_normal((10, 24))[of] + 0.5 * rng.standard_normal((300, 24))
+        held = np.zeros((300, 200))
+        for row, topic in enumerate(of):
+            for _ in range(4):
+                held[row, topic * 20 + rng.integers(20) if rng.random() < 0.65 else rng.integers(200)] = 1
+        assert signs_of_another_order(vectors.astype(np.float32), held) == ""
