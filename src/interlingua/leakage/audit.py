@@ -333,8 +333,8 @@ def _leak(
 def _beyond(right: str, of: str, one: str, share: float, control: float) -> str:
     """Return what a share is that is counted from its control to 1."""
     return (
-        f"{right} for {share:.1%} of the {of}, which is this share of the way from always choosing the most frequent "
-        f"{one} ({control:.1%}) to always being right"
+        f"{right} for {share:.1%} of the {of} ({control:.1%} for always the most frequent {one}); on the scale of the "
+        "headline figure, the latter is 0% and always right is 100%"
     )
 
 

@@ -189,8 +189,9 @@ class Leak(JsonRecord):
     """The headline figure, on which a pipeline can set a limit.
 
     Attributes:
-        value: the largest of the figures that say how much is read, 0 to 1: documents with a correct word, documents
-            that are re-identified, and first labels that are right, counted from their control to 1.
+        value: the largest of the figures that were measured, 0 to 1: documents with a correct word, rows that are
+            re-identified, and first labels or identities that are right, counted from their control to 1. If none was
+            measured, the estimated share of documents with a correct word.
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
     """
