@@ -229,6 +229,9 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     assert many.certainty.startswith(
         "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in 95.0% of"
     )
+    barely = replace(many, cases=21, held=20 / 21).certainty
+    assert "it held in 95.2% of these cases, but only just (20 of 21; one miss more would be too many), and" in barely
+    assert "only just" not in replace(many, cases=40, held=1.0).certainty
     # 18 of 19 cases are fewer than 95 %, which the sentence must show.
     almost = replace(many, held=0.947).certainty
     assert almost.startswith("The lower end of the plausible range is not a bound:")
@@ -262,6 +265,7 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
     model = replace(found.model, model="MiniLM <x>", reason="It reaches 0.9.", candidates=candidates)
     known = replace(found, model=model)
     assert "MiniLM <x> (similarity 0.90; runner-up: BGE 0.10; 0 is chance" in model_statement(known)
+    assert "; a model is named if it has 0." in model_statement(known)
     assert known.identified
     assert "needs no translation" in model_statement(known)
     page = write_audit(tmp_path / "a.html", known, PROVENANCE).read_text("utf-8")

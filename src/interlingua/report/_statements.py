@@ -31,7 +31,7 @@ def links_statement(found: Linkage) -> str:
     rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
     if found.measured is None:
         if found.is_shown:
-            chance = f"{found.expected:.0%} would be at most without shared texts (p = {found.p_value:.3f})"
+            chance = f"{found.expected:.0%} is the nominal share without shared texts (p = {found.p_value:.3f})"
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "

@@ -171,8 +171,8 @@ def model_statement(audit: Audit) -> str:
     scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
     score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"
     compared = (
-        f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; from {NEEDED:.2f} "
-        f"on, and {MARGIN:.2f} above the runner-up, a model is named)"
+        f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; a model is "
+        f"named if it has {NEEDED:.2f} or more and {MARGIN:.2f} more than the runner-up)"
     )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
