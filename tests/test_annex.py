@@ -175,7 +175,9 @@ def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found
     none = linked(MeasuredLinks(0.36, Interval(float("nan")), 0.001, Interval(0.0)), share=0.0)
     for links in (by_chance, few, none, linked(None)):
         assert severity(replace(low, linkage=links)).level == "low"
-    assert "No row is linked with the second leak" in section(replace(low, linkage=none), "What can be read")
+    assert "No row is linked with the second leak of another model. 36% of the rows have their text" in section(
+        replace(low, linkage=none), "What can be read"
+    )
     assert "This does not show that no texts are shared" in section(
         replace(low, linkage=linked(None)), "What can be read"
     )
@@ -195,8 +197,8 @@ def test_the_annex_says_what_the_figures_of_labels_mean(world: World) -> None:
         result, "What can"
     )
     assert re.search(
-        r"the headline figure is \d+%: the first label is right for \d+\.\d% of the documents, which is this share of "
-        r"the way from always choosing the most frequent label \(\d+\.\d%\) to always being right",
+        r"the headline figure is \d+%: the first label is right for \d+\.\d% of the documents \(\d+\.\d% for always "
+        r"the most frequent label\); on the scale of the headline figure, the latter is 0% and always right is 100%\.",
         conclusion(result),
     )
     assert result.label_findings is not None
@@ -206,7 +208,9 @@ def test_the_annex_says_what_the_figures_of_labels_mean(world: World) -> None:
     rare = replace(scores, translated=replace(scores.translated, top_k={1: Interval(0.41, 0.39, 0.43)}))
     rare = replace(rare, majority=replace(scores.majority, top_k={1: Interval(0.54, 0.52, 0.56)}))
     hidden = replace(result, label_findings=replace(result.label_findings, measured=rare))
-    assert "The first label alone says no more than that, but labels do leak" in section(hidden, "What can be read")
+    assert "The first label alone is not clearly right more often, but labels leak" in section(
+        hidden, "What can be read"
+    )
     blank = replace(rare, translated=replace(rare.translated, macro_auc=Interval(0.5, 0.48, 0.52)))
     nothing = replace(result, label_findings=replace(result.label_findings, measured=blank))
     assert "Labels are not recognized: the area" in section(nothing, "What can be read")

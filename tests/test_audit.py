@@ -229,6 +229,9 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     assert many.certainty.startswith(
         "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in 95.0% of"
     )
+    barely = replace(many, cases=21, held=20 / 21).certainty
+    assert "it held in 95.2% of these cases, but only just (20 of 21; one miss more would be too many), and" in barely
+    assert "only just" not in replace(many, cases=40, held=1.0).certainty
     # 18 of 19 cases are fewer than 95 %, which the sentence must show.
     almost = replace(many, held=0.947).certainty
     assert almost.startswith("The lower end of the plausible range is not a bound:")
@@ -262,6 +265,7 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
     model = replace(found.model, model="MiniLM <x>", reason="It reaches 0.9.", candidates=candidates)
     known = replace(found, model=model)
     assert "MiniLM <x> (similarity 0.90; runner-up: BGE 0.10; 0 is chance" in model_statement(known)
+    assert "; a model is named if it has 0." in model_statement(known)
     assert known.identified
     assert "needs no translation" in model_statement(known)
     page = write_audit(tmp_path / "a.html", known, PROVENANCE).read_text("utf-8")
@@ -343,7 +347,7 @@ def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> 
     assert "did not work" in conclusion(result)
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=0.1).read_text("utf-8")
     assert "no proof of safety" in page
-    assert "not exceeded, because the attack failed" in page
+    assert "cannot be checked: the attack failed, so a small figure is no proof of safety. The check does not" in page
 
 
 def test_a_failed_fit_with_a_truth_is_measured_all_the_same(world: World) -> None:
@@ -422,9 +426,12 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
     assert "Check that the true texts are in the order of the vectors" in conclusion(shuffled)
     assert "no proof of safety" not in conclusion(shuffled)
     vectors = world.audit(truth=GroundTruth(vectors=world.known[:N][order]))
-    assert "translations find their true vectors no more often than by chance" in conclusion(vectors)
-    assert "Check that the true vectors are in the order of the audited ones" in conclusion(vectors)
-    assert "Check that" not in conclusion(replace(vectors, foreign=(True,)))
+    assert "The true vectors are probably in another order than the audited ones" in conclusion(vectors)
+    assert "Give the rows in the order of the audited vectors" in conclusion(vectors)
+    unseen = replace(vectors, unordered={})
+    assert "translations find their true vectors no more often than by chance" in conclusion(unseen)
+    assert "Check that the true vectors are in the order of the audited ones" in conclusion(unseen)
+    assert "Check that" not in conclusion(replace(unseen, foreign=(True,)))
     right = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
     assert "Check that" not in conclusion(right)
 

@@ -86,7 +86,7 @@ def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypa
     assert ran.json["verdicts"] == ["failed"]
     assert ran.json["leak"]["basis"] == "attack failed"
     assert ran.code == 1
-    assert "The limit of 1 cannot be checked: the attack failed, which is no proof of safety" in ran.err
+    assert "The limit of 1 cannot be checked: the attack failed. This is no proof of safety. Give more" in ran.err
     assert "the check does not pass" in (case / "audit.html").read_text("utf-8")
 
 
@@ -253,9 +253,10 @@ def test_texts_in_another_order_than_their_vectors(run: Run, case: Path, monkeyp
     truth = ("--truth", case / "shuffled.jsonl", "--fits", "1", "--fail-above", "1")
     ran = run(*with_vectors(case, *truth))
     assert "The true texts are probably in another order than the vectors" in ran.err
-    assert "What is measured with them will not count." in ran.err
+    assert "The report will say that what is measured with them cannot be relied on." in ran.err
     assert ran.code == 1
-    assert "The limit of 1 cannot be checked: the figure cannot be relied on" in ran.err
+    assert "The limit of 1 cannot be checked: the figure cannot be relied on. The true texts are probably in" in ran.err
+    assert "--truth" not in ran.err
     assert "Severity not shown: " in ran.out
     found = json.loads((case / "audit.json").read_text("utf-8"))
     assert found["doubt"].startswith("The true texts are probably in another order")

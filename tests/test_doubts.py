@@ -10,8 +10,10 @@ import pytest
 
 from interlingua.evaluation import Interval
 from interlingua.leakage._doubts import doubt
+from interlingua.leakage._order import signs_of_another_order
+from interlingua.leakage.audit import audit
 from interlingua.leakage.findings import Audit
-from interlingua.leakage.inputs import GroundTruth, Labels, SecondLeak
+from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.severity import severity
 from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import conclusion, write_audit
@@ -47,7 +49,7 @@ def test_an_estimate_of_translations_unlike_the_public_texts_is_not_relied_on(es
     assert severity(result).level == "not shown"
     assert severity(result).reasons[0].startswith("what was found cannot be relied on: the headline figure is")
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
-    assert "the check does not pass" in page
+    assert "The check does not pass" in page
     assert "plausible" not in page
     assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
@@ -72,16 +74,17 @@ def test_true_texts_in_another_order_take_severity_and_citation_away(world: Worl
     # The second leak has the audited rows under another model.
     second = SecondLeak([world.fit()], world.vectors, world.texts[:N])
     result = world.audit(truth=GroundTruth(shuffled), second=second)
-    assert result.unordered.startswith("The true texts are probably in another order than the vectors: the nearest")
-    assert doubt(result) == result.unordered
-    assert result.unordered in conclusion(result)
+    (said,) = result.unordered.values()
+    assert said.startswith("The true texts are probably in another order than the vectors: the nearest")
+    assert doubt(result) == said
+    assert said in conclusion(result)
     assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     assert "The figures are measured against" not in sections["How sure this is"]
     assert "cannot be relied on" in sections["How sure this is"]
     assert result.linkage is not None
     assert result.linkage.measured is None
-    assert f"How many links are right was not measured. {result.unordered}" in result.omitted
+    assert f"How many links are right was not measured. {said}" in result.omitted
     alone = world.audit(truth=GroundTruth(shuffled))
     assert severity(alone).level == "not shown"
 
@@ -101,12 +104,136 @@ def test_true_texts_of_a_second_leak_in_another_order_measure_no_links(world: Wo
     assert right.omitted == ()
 
 
-def test_labels_in_another_order_are_said(world: World) -> None:
+def check_nothing_passes(result: Audit, folder: Path) -> None:
+    """A figure of 0 that comes from truth in another order is neither a low severity nor below any limit."""
+    assert severity(result).level == "not shown"
+    assert doubt(result) in conclusion(result)
+    assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
+    page = write_audit(folder / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
+    assert "Limit of 100%: cannot be checked: the figure cannot be relied on" in page
+
+
+def test_labels_in_another_order_are_said(world: World, tmp_path: Path) -> None:
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
-    shuffled = [world.labels[i] for i in np.random.default_rng(1).permutation(N)]
-    (said,) = world.audit(labels=labels, truth=GroundTruth(labels=shuffled)).omitted
-    assert "true labels may be in another order than the vectors, because the nearest neighbors of a vector" in said
+    mixed = [world.labels[i] for i in np.random.default_rng(1).permutation(N)]
+    shuffled = world.audit(labels=labels, truth=GroundTruth(labels=mixed))
+    assert "true labels may be in another order than the vectors, because the nearest neighbors" in doubt(shuffled)
+    assert doubt(shuffled).endswith("Check that the true labels are in the order of the vectors.")
+    check_nothing_passes(shuffled, tmp_path)
     turned = Labels(labels.names, np.roll(labels.vectors, 5, axis=0))
-    (said,) = world.audit(labels=turned, truth=GroundTruth(labels=world.labels[:N])).omitted
-    assert said.endswith("Check that the label vectors are in the order of their names.")
-    assert world.audit(labels=labels, truth=GroundTruth(labels=world.labels[:N])).omitted == ()
+    rolled = world.audit(labels=turned, truth=GroundTruth(labels=world.labels[:N]))
+    assert doubt(rolled).endswith("Check that the vectors of the labels are in the order of their names.")
+    check_nothing_passes(rolled, tmp_path)
+    right = world.audit(labels=labels, truth=GroundTruth(labels=world.labels[:N]))
+    assert right.unordered == {}
+    assert severity(right).level == "high"
+    # A fit that failed is the reason why labels are at chance.
+    failed = world.audit(world.fit(right=False), labels=turned, truth=GroundTruth(labels=world.labels[:N]))
+    assert failed.unordered == {}
+    # Too few rows to tell whether neighbors share labels.
+    few = [*mixed[:150], *([("none",)] * (N - 150))]
+    assert world.audit(labels=labels, truth=GroundTruth(labels=few)).unordered == {}
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_true_vectors_in_another_order_are_said_of_every_fit(world: World, foreign: bool, tmp_path: Path) -> None:
+    mixed = world.known[:N][np.random.default_rng(1).permutation(N)]
+    result = replace(world.audit(truth=GroundTruth(vectors=mixed)), foreign=(foreign,))
+    assert doubt(result).startswith("The true vectors are probably in another order than the audited ones. The matrix")
+    check_nothing_passes(result, tmp_path)
+    doubtful = replace(result, verdicts=("doubtful",))
+    assert doubt(doubtful) == doubt(result)
+    part = world.known[:N].copy()
+    part[: N // 10] = np.roll(part[: N // 10], 7, axis=0)
+    assert "between 0% and 10% of the rows" in doubt(world.audit(truth=GroundTruth(vectors=part)))
+
+
+def test_contents_in_another_order_leave_what_else_was_measured(world: World, tmp_path: Path) -> None:
+    mixed = world.known[:N][np.random.default_rng(1).permutation(N)]
+    result = world.audit(truth=GroundTruth(world.texts[:N], vectors=mixed))
+    assert doubt(result) == ""
+    assert result.unordered["vectors"] in conclusion(result)
+    assert severity(result).level == "high"
+    assert "least one correct word was named" in owasp_paragraph(result, PROVENANCE)
+    sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
+    assert "A part of the measured figures cannot be relied on" in sections["How sure this is"]
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
+    assert "cannot be checked: a part of what was measured cannot be relied on" in page
+    little = replace(result, leak=replace(result.leak, value=0.01))
+    assert severity(little).level == "not shown"
+    assert severity(little).reasons[0].startswith("a part of what was measured cannot be relied on, and the headline")
+
+
+def identities(world: World, *, of_each: int) -> tuple[PublicCorpus, Labels, list[tuple[str, ...]]]:
+    """Public rows, a gallery of the audited rows, and whose each row is."""
+    centers = world.known[: N // of_each]
+    names = tuple(f"person {number}" for number in range(len(centers)))
+    return PublicCorpus.of_rows(world.known[N:]), Labels(names, centers), [(name,) for name in names] * of_each
+
+
+@pytest.mark.parametrize("of_each", [1, 4])
+def test_identities_in_another_order_are_said(world: World, of_each: int, tmp_path: Path) -> None:
+    public, gallery, known = identities(world, of_each=of_each)
+    picked = np.tile(np.arange(N // of_each), of_each)
+    noise = 0.05 * np.random.default_rng(2).standard_normal((N, world.vectors.shape[1]))
+    vectors = world.vectors[picked] + noise.astype(np.float32)
+    mixed = [known[i] for i in np.random.default_rng(1).permutation(N)]
+    turned = Labels(gallery.names, np.roll(gallery.vectors, 5, axis=0))
+    right = audit([world.fit()], vectors, public, labels=gallery, truth=GroundTruth(labels=known))
+    assert doubt(right) == ""
+    for labels, truth in ((gallery, mixed), (turned, known)):
+        result = audit([world.fit()], vectors, public, labels=labels, truth=GroundTruth(labels=truth))
+        result = replace(result, foreign=(False,))
+        assert "Check that the" in doubt(result)
+        check_nothing_passes(result, tmp_path)
+
+
+def test_links_and_members_keep_a_severity_where_the_headline_figure_has_none(world: World) -> None:
+    mixed = world.known[:N][np.random.default_rng(1).permutation(N)]
+    second = SecondLeak([world.fit()], world.vectors, world.texts[:N])
+    result = world.audit(truth=GroundTruth(vectors=mixed), second=second)
+    found = severity(result)
+    assert found.level == "high"
+    assert found.reasons[0] == "rows can be linked with a second leak"
+    assert found.reasons[1].endswith("cannot be relied on and does not count")
+
+
+def test_failed_fits_do_not_count_where_others_are_used(estimated: Audit) -> None:
+    mixed = replace(estimated, verdicts=("aligned", "failed"), foreign=(True, False))
+    assert "The fit that was used was made on other vectors or with other public vectors, so its" in conclusion(mixed)
+    assert "by fits that were made on other vectors or with other public vectors" in severity(mixed).reasons[0]
+    own = replace(estimated, verdicts=("aligned", "failed"), foreign=(False, True))
+    assert "no evidence about these" not in conclusion(own)
+    assert "by fits that were made" not in severity(own).reasons[0]
+
+
+def test_the_advice_depends_on_whose_fits_were_used(estimated: Audit) -> None:
+    assert "Fit these vectors themselves with public texts of their kind, or give true" in doubt(far(estimated))
+    own = replace(far(estimated), foreign=(False,))
+    assert doubt(own).endswith("too high. Give public texts of their kind, or true texts to measure with.")
+
+
+@pytest.mark.parametrize(("rows", "sign"), [(300, ""), (600, "between 30% and 40% of the rows")])
+def test_parts_of_few_rows_are_not_compared(rows: int, sign: str) -> None:
+    # Chance decides which words are shared by the neighbors of 30 rows; here the texts of a part are shuffled.
+    rng = np.random.default_rng(0)
+    of = rng.integers(10, size=rows)
+    vectors = rng.standard_normal((10, 24))[of] + 0.1 * rng.standard_normal((rows, 24))
+    held = np.eye(10)[of]
+    part = slice(3 * rows // 10, 4 * rows // 10)
+    held[part] = np.roll(held[part], rng.integers(1, 10), axis=1)
+    assert signs_of_another_order(vectors, held)[: len(sign)] == sign
+    assert bool(signs_of_another_order(vectors, held)) == bool(sign)
+
+
+def test_short_texts_in_order_are_not_refused() -> None:
+    # Four words a text, half of them of its topic; parts of 30 of such rows were taken for another order.
+    for seed in (30, 36):
+        rng = np.random.default_rng(seed)
+        of = rng.integers(10, size=300)
+        vectors = rng.standard_normal((10, 24))[of] + 0.5 * rng.standard_normal((300, 24))
+        held = np.zeros((300, 200))
+        for row, topic in enumerate(of):
+            for _ in range(4):
+                held[row, topic * 20 + rng.integers(20) if rng.random() < 0.65 else rng.integers(200)] = 1
+        assert signs_of_another_order(vectors.astype(np.float32), held) == ""

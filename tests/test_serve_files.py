@@ -138,14 +138,19 @@ def test_a_column_with_one_value_is_not_taken_for_texts(tmp_path: Path) -> None:
         assert read(tmp_path / "a.parquet")["texts"] == found
 
 
+@pytest.mark.parametrize("name", ["text", "remark"])
 @pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.large_string(), pa.string_view()])
-def test_texts_of_every_arrow_type_are_shown(kind: pa.DataType, tmp_path: Path) -> None:
-    texts = pa.array([f"name {row}" for row in range(9)]).cast(pa.string())
-    texts = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts.cast(kind)
-    table = pa.table({"text": texts, "vector": np.random.default_rng(0).standard_normal((9, 4)).tolist()})
+def test_texts_of_every_arrow_type_are_shown(kind: pa.DataType, name: str, tmp_path: Path) -> None:
+    def typed(texts: list[str]) -> pa.Array:
+        plain = pa.array(texts, pa.string())
+        return plain.dictionary_encode() if pa.types.is_dictionary(kind) else plain.cast(kind)
+
+    vectors = np.random.default_rng(0).standard_normal((9, 4)).tolist()
+    columns = {"tenant": typed(["acme"] * 9), name: typed([f"name {row}" for row in range(9)])}
+    table = pa.table({**columns, "vector": vectors})
     with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as writer:
         writer.write_table(table)
-    assert read(tmp_path / "a.arrow")["texts"] == "text"
+    assert read(tmp_path / "a.arrow")["texts"] == name
     assert StoredRows(tmp_path / "a.arrow").described(7)["text"] == "name 7"
 
 

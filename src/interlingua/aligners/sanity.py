@@ -1,7 +1,7 @@
 """Sanity checks: measurements of translations that can refute a fit and never prove it.
 
-Good translations pass all of them, and bad ones may. The null of each is what real rows of the target measure among
-themselves.
+Good translations pass all of them, and bad ones may. The null of the distance and of hubness is what real rows of the
+target measure among themselves, and that of the effective rank is what rows on one line would measure.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ _TRUE_LABELS = "The true labels of VECTORS, in their order: .txt, or the field l
 _FAIL_ABOVE = (
     "Exit with code 1 if the headline figure is above this, or if the attack failed or the figure cannot be relied on."
 )
+_MORE_TO_GIVE = "more vectors or public texts of the same kind, or known contents with --truth or --truth-vectors"
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
@@ -153,7 +154,7 @@ def audit(
     as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
     attack is no proof of safety.
     """
-    from interlingua.leakage._doubts import doubt
+    from interlingua.leakage._doubts import doubt, partial_doubt
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
     from interlingua.leakage.input_checks import check_inputs
@@ -313,10 +314,8 @@ def audit(
     unchecked = unchecked_reason(result)
     inconclusive = fail_above is not None and bool(unchecked) and not exceeded
     if inconclusive:
-        console.note(
-            f"The limit of {fail_above:g} cannot be checked: {unchecked}, which is no proof of safety. Give more "
-            "vectors or public texts of the same kind, or known contents with --truth or --truth-vectors."
-        )
+        advice = doubt(result) or partial_doubt(result) or f"This is no proof of safety. Give {_MORE_TO_GIVE}."
+        console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked}. {advice}")
     if exceeded or inconclusive:
         raise typer.Exit(1)
 

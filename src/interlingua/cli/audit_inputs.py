@@ -338,13 +338,24 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
 
 
 def order_doubts(inputs: AuditInputs, second: tuple[FloatArray, Sequence[str] | None] | None) -> list[str]:
-    """Return a sentence for each true texts that are probably in another order than their vectors."""
-    from interlingua.leakage._doubts import order_doubt
+    """Return sentences on true texts and true vectors that are probably in another order than the audited vectors.
 
-    sentences = [order_doubt(inputs.vectors, inputs.truth.texts, inputs.corpus, second=False)]
+    They are not refused, as public texts are: nothing is read with them, and all but what is measured with them holds.
+    """
+    from interlingua.leakage._doubts import order_doubt, vector_doubt, words_to_compare
+
+    words = words_to_compare(inputs.corpus, inputs.truth.texts, second and second[1])
+    sentences = [
+        order_doubt(inputs.vectors, inputs.truth.texts, words, second=False),
+        vector_doubt(inputs.vectors, inputs.truth.vectors),
+    ]
     if second is not None:
-        sentences.append(order_doubt(*second, inputs.corpus, second=True))
-    return [f"{sentence} What is measured with them will not count." for sentence in sentences if sentence]
+        sentences.append(order_doubt(*second, words, second=True))
+    return [
+        f"{sentence} The report will say that what is measured with them cannot be relied on."
+        for sentence in sentences
+        if sentence
+    ]
 
 
 def demo_inputs(data: DemoData) -> AuditInputs:

@@ -48,8 +48,6 @@ __all__ = [
 SIDES, _WHERE = ("source", "target"), ("where", "target_where")
 
 Side = VectorFile | Collection
-# Sides are refused if this share of the rows of one is also on the other.
-_SAME = 0.5
 
 
 def open_sides(
@@ -231,16 +229,13 @@ def check_different(sides: Sequence[tuple[str, npt.NDArray[Any]]]) -> None:
     Raises:
         InputError: at least half of the rows of one side are also on another, in any order.
     """
-    from interlingua.core.spaces import largest_shared
+    from interlingua.core.spaces import share_of_copies
 
     (first, vectors), *others = sides
     for name, rows in others:
-        if rows.shape[1] != vectors.shape[1]:
-            continue
-        shared = largest_shared(vectors, rows)
-        if shared >= _SAME:
+        share = share_of_copies(vectors, rows)
+        if share:
             both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
-            share = "all" if shared == 1 else f"about {shared:.0%}"
             raise InputError(
                 f"{both} the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
                 "there is nothing to translate. Give vectors of two models."

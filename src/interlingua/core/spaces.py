@@ -16,11 +16,13 @@ from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_onl
 from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
 
-__all__ = ["EmbeddingSpace", "as_space", "digest_sample", "largest_shared", "shared_rows"]
+__all__ = ["EmbeddingSpace", "as_space", "digest_sample", "share_of_copies", "shared_rows"]
 
 _FINGERPRINT_ROWS = 256
 # Rows whose digests go into a card. They show which rows a translator was fitted on, also after a few were changed.
 _DIGESTED_ROWS = 64
+# Two sides are taken for the same rows if this share of one is also on the other.
+_SAME = 0.5
 _DIGEST = re.compile("[0-9a-f]{16}")
 
 
@@ -174,15 +176,18 @@ def shared_rows(facts: Mapping[str, Any], pages: Iterable[npt.NDArray[Any]]) -> 
     return float(found.mean())
 
 
-def largest_shared(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
-    """Return the larger one of the shares of the rows of each of two matrices that are also in the other.
+def share_of_copies(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> str:
+    """Return in words how many rows of one of two matrices are also in the other, or an empty text if fewer than half.
 
     Args:
         first: [n, d].
         second: [m, d].
     """
+    if first.shape[1] != second.shape[1]:
+        return ""
     pairs = ((first, second), (second, first))
-    return max(shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs)
+    share = max(shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs)
+    return "" if share < _SAME else "all" if share == 1 else f"about {share:.0%}"
 
 
 def _row_digests(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -34,6 +34,16 @@ class Interval:
     def __float__(self) -> float:
         return self.value
 
+    @property
+    def lower(self) -> float:
+        """The lower end, or the figure itself without a bootstrap."""
+        return self.value if self.low is None else self.low
+
+    @property
+    def upper(self) -> float:
+        """The upper end, or the figure itself without a bootstrap."""
+        return self.value if self.high is None else self.high
+
     def __str__(self) -> str:
         return f"{self.value:.4g}" if self.low is None else f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 

@@ -7,31 +7,56 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.side_information import check_same_order
 from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_instance
-from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage._order import signs_of_another_order
+from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace
+from interlingua.leakage._order import COMPARED, FEWEST, signs_of_another_order
 from interlingua.leakage._predictions import offered
 from interlingua.leakage.attributes import truth_matrix
 from interlingua.leakage.findings import Audit, LabelFindings
+from interlingua.leakage.identities import IdentityFindings
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion.words import Vocabulary
 
-__all__ = ["doubt", "label_doubts", "order_doubt", "own_verdicts"]
+__all__ = [
+    "doubt",
+    "label_doubt",
+    "order_doubt",
+    "partial_doubt",
+    "split_verdicts",
+    "used_fits",
+    "vector_doubt",
+    "words_to_compare",
+]
+
+# With fewer rows, chance decides how many neighbors two models have in common.
+_FEWEST_COMPARED = 100
+# Chance is an equal error rate of 0.5, give or take what the rotation of the control happens to be.
+_ERROR_RATE = 0.45
+# Neighbors can share identities only where most rows have another one of the same identity.
+_ROWS_OF_AN_IDENTITY = 2
 
 
-def order_doubt(vectors: npt.ArrayLike, texts: Sequence[str] | None, corpus: PublicCorpus, *, second: bool) -> str:
+def words_to_compare(corpus: PublicCorpus, *texts: Sequence[str] | None) -> Vocabulary | None:
+    """Return the words of the public texts, or None without any or where no true texts are known to look for them."""
+    if not corpus.has_texts or all(side is None for side in texts):
+        return None
+    return corpus.vocabulary or Vocabulary.of(corpus.texts, identifiers=corpus.identifiers)
+
+
+def order_doubt(vectors: npt.ArrayLike, texts: Sequence[str] | None, words: Vocabulary | None, *, second: bool) -> str:
     """Return a sentence if true texts are probably in another order than their vectors, or an empty text.
 
     Args:
         vectors: the vectors [n, d].
         texts: the n true texts, if they are known.
-        corpus: the public texts, whose words are looked for in the texts.
+        words: words of the public texts, which are looked for in the true ones.
         second: whether they are those of the second leak.
     """
-    if texts is None or not corpus.has_texts:
+    if texts is None or words is None:
         return ""
-    words = corpus.vocabulary or Vocabulary.of(corpus.texts, identifiers=corpus.identifiers)
     sign = signs_of_another_order(vectors, words.matrix(texts))
     name, of = ("The true texts of the second leak", "its vectors") if second else ("The true texts", "the vectors")
     if not sign:
@@ -40,86 +65,168 @@ def order_doubt(vectors: npt.ArrayLike, texts: Sequence[str] | None, corpus: Pub
     return f"{name} are probably in another order than {of}: {sign}. {check}"
 
 
-def label_doubts(
-    vectors: npt.ArrayLike, labels: Labels | None, truth: GroundTruth, found: LabelFindings | None
-) -> tuple[str, ...]:
+def vector_doubt(vectors: npt.ArrayLike, truth: npt.ArrayLike | None) -> str:
+    """Return a sentence if true vectors are probably in another order than the audited ones, or an empty text.
+
+    Two models of the same contents have nearest neighbors in common, so this needs no fit. A model that is too
+    different looks the same, and the sentence says so.
+    """
+    if truth is None or len(np.asarray(truth)) < _FEWEST_COMPARED:
+        return ""
+    sides = EmbeddingSpace(np.asarray(truth)), EmbeddingSpace(np.asarray(vectors))
+    try:
+        check_same_order(*sides, "The matrix of true vectors", "the audited vectors")
+    except InputError as found:
+        return f"The true vectors are probably in another order than the audited ones. {found}"
+    return ""
+
+
+def label_doubt(
+    vectors: npt.ArrayLike,
+    labels: Labels | None,
+    truth: GroundTruth,
+    found: LabelFindings | IdentityFindings | None,
+    *,
+    works: bool,
+) -> str:
     """Return a sentence if it is not known how many labels are right, because something is in another order.
 
     Labels can be right no more often than by chance for a good reason, so this is said only where more speaks for
-    another order: similar vectors share no labels, or they do and the inferred ones are at chance all the same.
+    another order: similar vectors share no labels, or they do and the inferred ones are at chance all the same,
+    although the attack works.
+
+    Args:
+        vectors: the audited vectors [n, d].
+        labels: the labels that were inferred, or identities.
+        truth: the true contents.
+        found: what was measured with the labels.
+        works: whether translations are as similar to public texts as those of a right fit.
     """
-    if labels is None or truth.labels is None or found is None or found.measured is None:
-        return ()
-    scores = found.measured
-    if _low(scores.translated.macro_auc) > _high(scores.shuffled.macro_auc):
-        return ()
-    kept = offered(truth.labels, labels.names)
+    if labels is None or truth.labels is None or found is None or not _is_at_chance(found):
+        return ""
+    known = truth.labels if isinstance(found, LabelFindings) else [row[:1] for row in truth.labels]
+    kept = offered(known, labels.names)
     with_label = np.flatnonzero([bool(row) for row in kept])
     contents = truth_matrix([kept[row] for row in with_label], labels.names)
-    sign = signs_of_another_order(np.asarray(vectors)[with_label], contents, "labels")
+    if len(with_label) < FEWEST:
+        return ""
+    rows_of_each = contents.sum(axis=0)[contents.argmax(axis=1)] * min(1, COMPARED / len(with_label))
+    if np.median(rows_of_each) < _ROWS_OF_AN_IDENTITY:
+        return ""
+    noun = "labels" if isinstance(found, LabelFindings) else "identities"
+    start = f"How many {noun} are right is not certain: they are right no more often than for other"
+    things = "documents" if isinstance(found, LabelFindings) else "rows"
+    sign = signs_of_another_order(np.asarray(vectors)[with_label], contents, noun)
     if sign:
         return (
-            "How many labels are right is not certain: they are right no more often than for other documents, and the "
-            f"true labels may be in another order than the vectors, because {sign}.",
+            f"{start} {things}, and the true {noun} may be in another order than the vectors, because {sign}. Check "
+            f"that the true {noun} are in the order of the vectors."
         )
+    if not works:
+        return ""
     return (
-        "How many labels are right is not certain: they are right no more often than for other documents, although "
-        "similar vectors share their true labels. Check that the label vectors are in the order of their names.",
+        f"{start} {things}, although similar vectors share their true {noun}. Check that the vectors of the {noun} are "
+        "in the order of their names."
     )
+
+
+def _is_at_chance(found: LabelFindings | IdentityFindings) -> bool:
+    """Return whether labels were measured and are recognized no more often than by chance."""
+    if isinstance(found, IdentityFindings):
+        return found.equal_error_rate.upper > _ERROR_RATE and found.rank1.lower <= found.rank1_control.upper
+    scores = found.measured
+    return scores is not None and scores.translated.macro_auc.lower <= scores.shuffled.macro_auc.upper
 
 
 def doubt(audit: Audit) -> str:
     """Return sentences on why the headline figure cannot be relied on, or an empty text.
 
-    Either what was measured contradicts the fits, as it does for true contents in another order, or an estimate was
-    made of translations that are not similar to the public texts.
+    Either true contents are in another order than the vectors, or what was measured contradicts the fits, or an
+    estimate was made of translations that are not similar to the public texts.
 
     Raises:
         InputError: not the findings of an audit.
     """
     check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.leak.basis == "measured":
-        return audit.unordered or _contradiction(audit)
+        return _unordered(audit) or _contradiction(audit)
     if audit.leak.basis != "estimated" or audit.retrieval.is_near:
         return ""
     near = audit.retrieval
+    own = [verdict for verdict, foreign in used_fits(audit) if not foreign]
+    advice = "Give" if own else "Fit these vectors themselves with"
     return (
         f"This estimate cannot be relied on. The mean similarity of the translations to the nearest public text is "
         f"{near.nearest.value:.2f}; it is {near.public.value:.2f} among public texts and {near.control.value:.2f} "
-        "without any meaning. So the vectors hold contents of another kind than the public texts, or the fit is wrong, "
-        "and most words that are read are not in the texts. Fit these vectors themselves with public texts of their "
-        "kind, or give true texts to measure with."
+        "for translations rotated at random. So the vectors probably hold contents of another kind than the public "
+        f"texts, or the fit is wrong, and the estimate is probably too high. {advice} public texts of their kind, or "
+        f"{'' if own else 'give '}true texts to measure with."
     )
 
 
+def partial_doubt(audit: Audit) -> str:
+    """Return sentences on true contents in another order than the vectors, where other figures were measured.
+
+    The headline figure is then at least what was measured with the others, and nothing is known of the rest.
+    """
+    return "" if doubt(audit) else " ".join(audit.unordered.values())
+
+
+def _unordered(audit: Audit) -> str:
+    """Return why nothing that was measured can be relied on, because of the order of true contents."""
+    words, labels = audit.word_findings, audit.label_findings
+    measured = {
+        "texts": words is not None and words.measured is not None,
+        "labels": audit.identities is not None or (labels is not None and labels.measured is not None),
+        "vectors": audit.reidentified is not None,
+    }
+    others = {name for name, given in measured.items() if given} - set(audit.unordered)
+    # The annex and its citation are about words wherever there are any.
+    return "" if others and "texts" not in audit.unordered else " ".join(audit.unordered.values())
+
+
 def _contradiction(audit: Audit) -> str:
+    """Return why what was measured contradicts the fits, which true contents in another order would explain."""
     words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
     if words and words.measured:
         named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
-        at_chance = named.control is not None and _low(named.interval) <= _high(named.control)
-        if at_chance and audit.retrieval.is_near and _low(expected) > _high(named.interval):
+        at_chance = named.control is not None and named.interval.lower <= named.control.upper
+        if at_chance and audit.retrieval.is_near and expected.lower > named.interval.upper:
             return (
                 f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
                 "documents. Check that the true texts are in the order of the vectors."
             )
-    at_chance = bool(top1 and top1.control and _low(top1.interval) <= _high(top1.control))
-    if at_chance and str(Status.ALIGNED) in own_verdicts(audit):
+    if str(Status.ALIGNED) not in [verdict for verdict, foreign in used_fits(audit) if not foreign]:
+        return ""
+    if top1 and top1.control and "vectors" not in audit.unordered and top1.interval.lower <= top1.control.upper:
         return (
             "This contradicts the verdict of the fit: translations find their true vectors no more often than by "
             "chance. Check that the true vectors are in the order of the audited ones."
         )
+    if audit.identities is not None and audit.reidentified is None and _is_at_chance(audit.identities):
+        return (
+            "This contradicts the verdict of the fit: identities are recognized no more often than by chance. Check "
+            "that the true identities are in the order of the vectors, and the vectors of the identities in the order "
+            "of their names."
+        )
     return ""
 
 
-def own_verdicts(audit: Audit) -> list[str]:
-    """Return the verdicts of the fits that were made on the audited vectors."""
+def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:
+    """Return the verdicts of fits on the audited vectors, and of fits on others."""
+    found = _marked(audit)
+    return [verdict for verdict, mark in found if not mark], [verdict for verdict, mark in found if mark]
+
+
+def used_fits(audit: Audit) -> list[tuple[str, bool]]:
+    """Return the verdict of each fit that was used, and whether it was made on other vectors.
+
+    Failed fits are used only if all failed.
+    """
+    found = _marked(audit)
+    return [fit for fit in found if fit[0] != str(Status.FAILED)] or found
+
+
+def _marked(audit: Audit) -> list[tuple[str, bool]]:
     marks = audit.foreign or (False,) * len(audit.verdicts)
-    return [verdict for verdict, mark in zip(audit.verdicts, marks, strict=True) if not mark]
-
-
-def _low(figure: Interval) -> float:
-    return figure.value if figure.low is None else figure.low
-
-
-def _high(figure: Interval) -> float:
-    return figure.value if figure.high is None else figure.high
+    return list(zip(audit.verdicts, marks, strict=True))

@@ -29,7 +29,7 @@ from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._documents import sample_documents
-from interlingua.leakage._doubts import label_doubts, order_doubt
+from interlingua.leakage._doubts import label_doubt, order_doubt, vector_doubt, words_to_compare
 from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._shares import SharesReported
@@ -132,7 +132,8 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = attacked_rows(len(rows), documents, seed)
     known = truth.take(picked)
-    unordered = order_doubt(rows, truth.texts, corpus, second=False)
+    words_compared = words_to_compare(corpus, truth.texts, second and second.texts)
+    texts_doubt = order_doubt(rows, truth.texts, words_compared, second=False)
     report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
@@ -164,7 +165,13 @@ def audit(
     if known.vectors is not None:
         report({"step": "attack", "work": "re-identifying rows"})
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
-    omitted = list(label_doubts(rows, labels, truth, label_findings))
+    works = has_usable_fit and retrieval.is_near
+    doubts = {
+        "texts": texts_doubt,
+        "labels": label_doubt(rows, labels, truth, identities or label_findings, works=works),
+        "vectors": vector_doubt(rows, truth.vectors),
+    }
+    omitted: list[str] = []
     scores: tuple[DefenseScore, ...] = ()
     if defenses and not has_usable_fit:
         omitted.append("Defenses were not evaluated, because no fit of the vectors worked.")
@@ -188,7 +195,7 @@ def audit(
         if lacking:
             omitted.append(f"Links with the second leak were not searched for, because {lacking}.")
         else:
-            doubtful = unordered or order_doubt(second.vectors, second.texts, corpus, second=True)
+            doubtful = texts_doubt or order_doubt(second.vectors, second.texts, words_compared, second=True)
             if second.texts is not None and known.texts is not None and doubtful:
                 omitted.append(f"How many links are right was not measured. {doubtful}")
             linked = _linkage(second, translated, None if doubtful else known.texts, seed)
@@ -235,7 +242,7 @@ def audit(
         identities=identities,
         omitted=tuple(omitted),
         foreign=tuple(_is_foreign(fit, rows, corpus.vectors) for fit in ranked),
-        unordered=unordered,
+        unordered={name: sentence for name, sentence in doubts.items() if sentence},
     )
 
 
@@ -326,8 +333,8 @@ def _leak(
 def _beyond(right: str, of: str, one: str, share: float, control: float) -> str:
     """Return what a share is that is counted from its control to 1."""
     return (
-        f"{right} for {share:.1%} of the {of}, which is this share of the way from always choosing the most frequent "
-        f"{one} ({control:.1%}) to always being right"
+        f"{right} for {share:.1%} of the {of} ({control:.1%} for always the most frequent {one}); on the scale of the "
+        "headline figure, the latter is 0% and always right is 100%"
     )
 
 

@@ -106,8 +106,7 @@ class DefenseScore:
             return "baseline"
         if self.decoded is not None:
             words, control = self.decoded.words, self.decoded.control
-            control_high = control.value if control.high is None else control.high
-            is_read = (words.value if words.low is None else words.low) > control_high
+            is_read = words.lower > control.upper
             return "still read" if is_read else "not read by the attacks run"
         if self.top1.value >= _BROKEN:
             return "broken"

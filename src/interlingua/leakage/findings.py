@@ -189,8 +189,9 @@ class Leak(JsonRecord):
     """The headline figure, on which a pipeline can set a limit.
 
     Attributes:
-        value: the largest of the figures that say how much is read, 0 to 1: documents with a correct word, documents
-            that are re-identified, and first labels that are right, counted from their control to 1.
+        value: the largest of the figures that were measured, 0 to 1: documents with a correct word, rows that are
+            re-identified, and first labels or identities that are right, counted from their control to 1. If none was
+            measured, the estimated share of documents with a correct word.
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
     """
@@ -228,7 +229,8 @@ class Audit:
         identities: how well identities are recognized, for a collection without texts.
         omitted: sentences on what was asked for and could not be measured.
         foreign: for each verdict, whether its fit was made on other vectors and says nothing about these.
-        unordered: a sentence if the true texts are probably in another order than the vectors; empty otherwise.
+        unordered: a sentence for each of ``texts``, ``labels`` and ``vectors`` whose true ones are probably in another
+            order than the audited vectors.
     """
 
     alignment: Alignment
@@ -254,7 +256,7 @@ class Audit:
     identities: IdentityFindings | None = None
     omitted: tuple[str, ...] = ()
     foreign: tuple[bool, ...] = ()
-    unordered: str = ""
+    unordered: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def words(self) -> WordFindings:

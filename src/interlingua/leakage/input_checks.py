@@ -13,7 +13,7 @@ from interlingua.aligners.side_information import check_same_order, check_views,
 from interlingua.core.arguments import check_count, check_flag, check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import EmbeddingSpace, largest_shared
+from interlingua.core.spaces import EmbeddingSpace, share_of_copies
 from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_distinct
 from interlingua.leakage._order import signs_of_another_order
@@ -30,8 +30,6 @@ __all__ = ["MIN_AUDITED", "check_inputs"]
 
 # Figures are shares of rows, and translations are centered by the mean of all rows.
 MIN_AUDITED = 50
-# Members and nonmembers are refused if this share of the records of one side is also on the other.
-_SAME = 0.5
 # The share of one row would have an interval without width.
 _MIN_LABELED = 2
 
@@ -198,9 +196,8 @@ def _check_records(records: KnownRecords) -> None:
             )
     if records.controls is None:
         return
-    share = largest_shared(np.asarray(records.members), np.asarray(records.controls))
-    if share >= _SAME:
-        found = "all" if share == 1 else f"about {share:.0%}"
+    found = share_of_copies(np.asarray(records.members), np.asarray(records.controls))
+    if found:
         raise InputError(
             f"The members and the nonmembers hold the same vectors: {found} of the rows of one are in the other. A "
             "record is either in the collection or not; give nonmembers that are not in it."

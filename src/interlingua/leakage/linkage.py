@@ -27,7 +27,7 @@ __all__ = ["FALSE_LINKS", "MIN_ROWS", "PERMUTATIONS", "P_VALUE", "Linkage", "Mea
 
 MIN_ROWS = 100
 PERMUTATIONS = 999
-# Share of rows that would be linked without any shared text.
+# Nominal share of rows linked without any shared text: exact if leads and their controls have one distribution.
 FALSE_LINKS = 0.01
 # Links that were not measured are called shown up to this p-value, measured ones from this number of right links on.
 P_VALUE = 0.01
@@ -59,7 +59,8 @@ class Linkage(JsonRecord):
 
     Attributes:
         linked: share of the rows of the first collection with a link into the second.
-        expected: the share that would be linked if the collections shared no text.
+        expected: the nominal share that would be linked if the collections shared no text. It holds if leads and their
+            controls have the same distribution, and it is not a bound.
         p_value: permutation test of whether leads are larger than by chance; the null exchanges, in each row, the lead
             with the lead one place further down. It is conservative: without shared texts fewer rows than expected are
             linked, so that it can miss collections that share a quarter of their texts.
@@ -95,8 +96,7 @@ class Linkage(JsonRecord):
         if self.measured is None or self.right_links is None:
             return self.p_value <= P_VALUE
         precision = self.measured.precision
-        low = precision.value if precision.low is None else precision.low
-        return self.right_links >= _LINKS_SHOWN and low > self.measured.precision_control
+        return self.right_links >= _LINKS_SHOWN and precision.lower > self.measured.precision_control
 
 
 def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, FloatArray, FloatArray]:

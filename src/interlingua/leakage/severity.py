@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
-from interlingua.leakage._doubts import doubt
+from interlingua.leakage._doubts import doubt, partial_doubt, used_fits
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -58,8 +58,8 @@ def severity(audit: Audit) -> Severity:
         return Severity("not shown", ("the attack failed",))
     leak, doubtful = audit.leak.value, bool(doubt(audit))
     headline = f"the headline figure is {leak:.0%}"
-    if all(audit.foreign) and audit.foreign:
-        headline += ", by fits that were made on other vectors"
+    if all(foreign for _, foreign in used_fits(audit)):
+        headline += ", by fits that were made on other vectors or with other public vectors"
     reasons = [headline] if leak >= MUCH and not doubtful else []
     found = _members_found(audit)
     if found >= _FOUND:
@@ -70,6 +70,10 @@ def severity(audit: Audit) -> Severity:
         reasons.append("rows can be linked with a second leak")
     if doubtful and not reasons:
         return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
+    if partial_doubt(audit) and not reasons:
+        return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
+    if doubtful:
+        reasons.append(f"{headline}, which cannot be relied on and does not count")
     if not reasons:
         return Severity("medium" if leak >= SOME else "low", (headline,))
     personal = [
@@ -96,10 +100,8 @@ def _members_found(audit: Audit) -> float:
     found = None if tested is None or not tested.same_kind else tested.found[_RATE]
     if found is None:
         return 0.0
-    return found.value if found.low is None else found.low
+    return found.lower
 
 
 def _above(value: Interval, control: Interval) -> bool:
-    low = value.value if value.low is None else value.low
-    high = control.value if control.high is None else control.high
-    return value.value >= _PERSONAL and low > high
+    return value.value >= _PERSONAL and value.lower > control.upper

@@ -96,8 +96,8 @@ def sizes(
 
 def _bars(values: Sequence[Interval]) -> npt.NDArray[np.float64]:
     """Return the lengths of the error bars below and above each value [2, k]."""
-    low = [value.value - (value.value if value.low is None else value.low) for value in values]
-    high = [(value.value if value.high is None else value.high) - value.value for value in values]
+    low = [value.value - value.lower for value in values]
+    high = [value.upper - value.value for value in values]
     return np.maximum(np.array([low, high], np.float64), 0)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from interlingua.leakage._doubts import split_verdicts, used_fits
 from interlingua.leakage.findings import Audit
 from interlingua.report._page import clean
 
-__all__ = ["attack_clause", "fits_statement", "foreign_statement", "split_verdicts", "verdict_list"]
+__all__ = ["attack_clause", "fits_statement", "foreign_statement", "verdict_list"]
 
 
 def verdict_list(audit: Audit) -> str:
@@ -41,11 +42,14 @@ def fits_statement(audit: Audit) -> str:
 
 def foreign_statement(audit: Audit) -> str:
     """Return a sentence if no fit that was used was made on the audited vectors, or an empty text."""
-    own, foreign = split_verdicts(audit)
-    if not foreign or own:
+    used = used_fits(audit)
+    if not all(foreign for _, foreign in used):
         return ""
-    fits, verdicts = ("The fit was", "its verdict is") if len(foreign) == 1 else ("The fits were", "their verdicts are")
-    return f"{fits} made on other vectors or with other public vectors, so {verdicts} no evidence about these."
+    of_used = "" if len(used) == len(audit.verdicts) else " that was used" if len(used) == 1 else " that were used"
+    fits, were, verdicts = ("fit", "was", "verdict is") if len(used) == 1 else ("fits", "were", "verdicts are")
+    whose = "its" if len(used) == 1 else "their"
+    on_others = "made on other vectors or with other public vectors"
+    return f"The {fits}{of_used} {were} {on_others}, so {whose} {verdicts} no evidence about these."
 
 
 def attack_clause(audit: Audit, public: str) -> str:
@@ -64,13 +68,6 @@ def attack_clause(audit: Audit, public: str) -> str:
         fits = f"{_fit_count(foreign)} on other vectors ({_label(foreign)})"
         parts.append(f"were translated to the space of {what}{under} by {fits}")
     return " and ".join(parts)
-
-
-def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:
-    """Return the verdicts of fits on the audited vectors, and of fits on others."""
-    marks = audit.foreign or (False,) * len(audit.verdicts)
-    found = list(zip(audit.verdicts, marks, strict=True))
-    return [verdict for verdict, mark in found if not mark], [verdict for verdict, mark in found if mark]
 
 
 def _counted(verdicts: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage._doubts import doubt
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 
@@ -31,7 +31,7 @@ def links_statement(found: Linkage) -> str:
     rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
     if found.measured is None:
         if found.is_shown:
-            chance = f"{found.expected:.0%} would be at most without shared texts (p = {found.p_value:.3f})"
+            chance = f"{found.expected:.0%} is the nominal share without shared texts (p = {found.p_value:.3f})"
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
@@ -39,7 +39,7 @@ def links_statement(found: Linkage) -> str:
         )
     shared = f"{found.measured.shared:.0%} of the rows have their text in the second leak"
     if not found.links:
-        return f"No row is linked with the second leak of another model, although {shared}."
+        return f"No row is linked with the second leak of another model. {shared}."
     return (
         f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
         f"links are right; with their ends permuted, {found.measured.precision_control:.1%} would be. {shared}."
@@ -47,7 +47,9 @@ def links_statement(found: Linkage) -> str:
 
 
 def unchecked_reason(audit: Audit) -> str:
-    """Return why a limit on the headline figure says nothing if it is not exceeded, or an empty text."""
+    """Return why a limit cannot be checked if the headline figure does not exceed it, or an empty text."""
     if audit.leak.basis == "attack failed":
         return "the attack failed"
-    return "the figure cannot be relied on" if doubt(audit) else ""
+    if doubt(audit):
+        return "the figure cannot be relied on"
+    return "a part of what was measured cannot be relied on" if partial_doubt(audit) else ""

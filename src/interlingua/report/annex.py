@@ -15,7 +15,7 @@ from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage._doubts import doubt
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
@@ -188,24 +188,15 @@ def _label_finding(measured: AttributeInference) -> str:
     """Return what the figures of the labels say together."""
     first, always = (scores.top1 for scores in (measured.translated, measured.majority))
     separated, shuffled = measured.translated.macro_auc, measured.shuffled.macro_auc
-    area = f"the area under the ROC curve of a label is {_share(separated)} on average, and 0.5 is chance"
-    if _end(separated, "low") <= _end(shuffled, "high"):
+    area = f"the area under the ROC curve of a label is {separated.value:.2f} on average, and 0.5 is chance"
+    if separated.lower <= shuffled.upper:
         return f"Labels are not recognized: {area}."
-    if _end(first, "low") > _end(always, "high"):
+    if first.lower > always.upper:
         return f"So labels are recognized; {area}."
     return (
-        "The first label alone says no more than that, but labels do leak: documents with a label are told from "
+        "The first label alone is not clearly right more often, but labels leak: documents with a label are told from "
         f"others, because {area}."
     )
-
-
-def _share(value: Interval) -> str:
-    return f"{value.value:.2f}"
-
-
-def _end(value: Interval, name: str) -> float:
-    end = getattr(value, name)
-    return value.value if end is None else float(end)
 
 
 def _kinds(audit: Audit) -> list[str]:
@@ -227,6 +218,8 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
     error = None if found is None else found.leak_rate.error
     if doubt(audit):
         lines.append("The headline figure cannot be relied on, for the reason given above.")
+    elif partial_doubt(audit):
+        lines.append("A part of the measured figures cannot be relied on, for the reason given above.")
     elif found is None or found.measured is not None:
         lines.append("The figures are measured against the true contents; intervals cover the sample of rows.")
     elif error is None:
@@ -268,9 +261,8 @@ def _measures(audit: Audit) -> tuple[str, ...]:
     if baseline is None:
         return (*lines, "Defenses of the vectors themselves were not evaluated in this audit.")
     lines.append(f"Without a defense, a word is named for {baseline.value:.0%} of the documents.")
-    least = baseline.value if baseline.low is None else baseline.low
     others = [(score, decoded.words) for score, decoded in tried if not score.baseline]
-    helps = [pair for pair in others if (pair[1].value if pair[1].high is None else pair[1].high) < least]
+    helps = [pair for pair in others if pair[1].upper < baseline.lower]
     lines += [
         f"{score.name[0].upper()}{score.name[1:]}: a word is named for {words.value:.0%} of the documents "
         f"({score.finding}), and {score.overlap.value:.0%} of the search quality is kept."

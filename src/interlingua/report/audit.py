@@ -13,7 +13,7 @@ from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import MARGIN, NEEDED
-from interlingua.leakage._doubts import doubt
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import SOME, severity
@@ -121,7 +121,7 @@ def conclusion(audit: Audit) -> str:
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
     )
     method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
-    claim = " ".join(part for part in (claim, foreign_statement(audit)) if part)
+    claim = " ".join(part for part in (claim, foreign_statement(audit), partial_doubt(audit)) if part)
     doubtful = doubt(audit)
     if doubtful:
         return f"What can be read from these {rows} vectors is not known. {claim} {doubtful}"
@@ -171,8 +171,8 @@ def model_statement(audit: Audit) -> str:
     scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
     score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"
     compared = (
-        f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; from {NEEDED:.2f} "
-        f"on, and {MARGIN:.2f} above the runner-up, a model is named)"
+        f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; a model is "
+        f"named if it has {NEEDED:.2f} or more and {MARGIN:.2f} more than the runner-up)"
     )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import largest_shared
+from interlingua.core.spaces import share_of_copies
 from interlingua.core.wording import count_of, size_of
 from interlingua.io import VectorFile
 
@@ -29,8 +29,6 @@ _BLOCK = 8_192
 _VECTORS, _LABELS = "stored-vectors.npy", "stored-labels.arrow"
 _TEXT_NAMES = ("text", "texts", "title", "name", "sentence", "question", "content", "body", "document", "passage")
 _LONGEST = 300
-# Sides of which this share of the rows is the same are refused, as `interlingua fit` does.
-_SAME = 0.5
 
 
 def store_rows(file: VectorFile, folder: Path) -> dict[str, str | None]:
@@ -87,7 +85,7 @@ def _is_mapped(file: VectorFile) -> bool:
 def _text_name(file: VectorFile) -> str | None:
     """Return the column whose values are shown as the texts of the rows: one of a usual name, or the first of texts.
 
-    A column with one value in all of the first rows, such as the tenant, holds no texts.
+    Among columns of other names, one with one value in all of the first rows, such as the tenant, holds no texts.
     """
     if file.schema is None:
         return None
@@ -100,9 +98,11 @@ def _text_name(file: VectorFile) -> str | None:
 
 
 def _differs(values: pa.Array | pa.ChunkedArray) -> bool:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return len(values) == 1 or pc.count_distinct(values, mode="all").as_py() > 1
+    # Not every form of text has this function: categories and views have none.
+    return len(values) == 1 or pc.count_distinct(values.cast(pa.large_string()), mode="all").as_py() > 1
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -185,7 +185,7 @@ class StoredRows:
 
 
 def check_sides(sides: Mapping[str, StoredRows]) -> None:
-    """Refuse files that a fit would refuse, before it starts and keeps other files out.
+    """Refuse files that a fit would refuse, before a fit starts and no other file can be uploaded.
 
     Args:
         sides: the rows of the source and of the target, by these names.
@@ -200,9 +200,8 @@ def check_sides(sides: Mapping[str, StoredRows]) -> None:
                 "vectors."
             )
     first, second = (stored.vectors for stored in sides.values())
-    shared = largest_shared(first, second) if first.shape[1] == second.shape[1] else 0.0
-    if shared >= _SAME:
-        share = "all" if shared == 1 else f"about {shared:.0%}"
+    share = share_of_copies(first, second)
+    if share:
         raise InputError(
             f"Both files hold the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
             "there is nothing to translate. Give vectors of two models."
