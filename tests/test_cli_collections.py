@@ -248,6 +248,7 @@ def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
     assert [target.ids[row] for row in known[:3, 1]] == sorted(paired)[:3]
     assert given.get("max_rows") == (None if limit is None else target.n)
     assert f"target: {len(paired)} rows of {again} are added; each is a known pair" in ran.err
+    assert [" --where " in command for command in ran.json["commands"]] == [where is not None, False, False]
 
 
 def test_public_texts_and_rows_that_were_embedded_again_are_one_target(

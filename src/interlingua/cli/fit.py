@@ -368,6 +368,7 @@ def fit(
             nulls=nulls,
             layout=layout,
             encoder=target_encoder is not None,
+            paired=pair_by_id or reembedded is not None,
         )
     )
     if as_json:
