@@ -251,6 +251,7 @@ def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
     assert [target.ids[row] for row in known[:3, 1]] == sorted(paired)[:3]
     assert given.get("max_rows") == (None if limit is None else target.n)
     assert f"target: {len(paired)} rows of {again} are added; each is a known pair" in ran.err
+    assert [" --where " in command for command in ran.json["commands"]] == [where is not None, False, False]
 
 
 def test_public_texts_and_rows_that_were_embedded_again_are_one_target(
@@ -306,8 +307,21 @@ def test_ids_that_name_other_texts_on_each_side_are_the_cause_that_is_named(
     sides = (new, option) if option == "--pair-by-id" else (folder / "target.npy", option, new)
     budget = ("--budget", 0, "--set", "rounds=0") if method == "linear" else ()
     ran = run("fit", old, *sides, "--out", tmp_path / "t", "--method", method, *budget)
-    assert re.search(f"with the same id do not fit each other under any map.*leave {option} out", ran.err)
-    assert "a few known pairs" not in ran.err
+    said = " ".join(ran.err.split())
+    assert re.search(f"with the same id support no map. .* probably not the same texts. .*leave {option} out", said)
+    assert "a few known pairs" not in said
+
+
+def test_a_few_true_pairs_are_not_said_to_be_of_other_texts(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = rng.standard_normal((300, 64)).astype(np.float32)
+    np.save(tmp_path / "old.npy", texts)
+    np.save(tmp_path / "new.npy", texts @ rng.standard_normal((64, 256)).astype(np.float32))
+    (tmp_path / "pairs.csv").write_text("".join(f"{i},{i}\n" for i in range(12)))
+    fit = ("fit", tmp_path / "old.npy", tmp_path / "new.npy", "--pairs", tmp_path / "pairs.csv", "--method", "ridge")
+    said = " ".join(run(*fit, "--out", tmp_path / "t").err.split())
+    assert "support no map. There are too few of them, or their rows are not the same texts" in said
+    assert "probably" not in said
 
 
 @pytest.mark.parametrize("limit", [100, 400])

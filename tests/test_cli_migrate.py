@@ -158,15 +158,21 @@ def test_a_column_that_exists_is_not_to_be_dropped(
 def test_a_fit_that_is_interrupted_says_what_was_written(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **parts: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("interlingua.cli.fit.run_fit", interrupted)
     fit = ("fit", folder / "source.npy", folder / "target.npy", "--out", folder / "t")
-    ran = run(*fit)
-    assert (ran.code, "Interrupted. Nothing was written." in ran.err) == (130, True)
-    ran = run(*fit, "--method", "adversarial", "--run", folder / "checkpoints")
-    assert "Interrupted. Go on from the checkpoints in" in ran.err
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.cli.fit.run_fit", interrupted)
+        ran = run(*fit)
+        assert (ran.code, "Interrupted. No translator was written." in ran.err) == (130, True)
+        ran = run(*fit, "--method", "adversarial", "--run", folder / "checkpoints")
+        assert "Interrupted. Go on from the checkpoints in" in ran.err
+    monkeypatch.setattr("interlingua.report.write_report", interrupted)
+    for again in ((), ("--force",)):
+        ran = run(*fit, "--method", "mean-shift", "--allow-failed", "--report", folder / "r.html", *again)
+        assert (ran.code, "written" in ran.err) == (130, False)
+        assert re.search("Interrupted. The translator .*t is complete.", " ".join(ran.err.split()))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,18 @@ def test_commands_after_a_fit(source: str | None, how: dict[str, Any], rest: lis
         assert ("--where" in first, "--skip-bad" in first) == ("where" in how, "skip_bad" in how)
 
 
+def test_the_rows_of_a_fit_on_pairs_are_neither_evaluated_nor_the_only_ones_migrated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate, _, migrate = commands_after_fit(Path("t"), "lancedb://l#t", where="id % 3 <> 0", paired=True)
+    assert evaluate == "interlingua evaluate t 'lancedb://l#t' REEMBEDDED --where KEPT_APART"
+    assert migrate == "interlingua migrate t 'lancedb://l#t' TARGET --dry-run"
+    show_commands([evaluate])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "KEPT_APART is a condition that only rows meet whose pairs the fit has not read." in said
+    assert "KEPT_APART" not in commands_after_fit(Path("t"), "lancedb://l#t", paired=True)[0]
+
+
 def test_only_words_of_the_commands_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     show_commands(commands_after_fit(Path("t"), "old.npy", encoder=True))
     said = " ".join(capsys.readouterr().err.split())

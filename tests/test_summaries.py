@@ -72,11 +72,13 @@ def test_a_measurement_that_barely_passes_is_said_to_pass_narrowly(alignment: il
         il.Evidence("sliced_wasserstein", 1.05, 1.0, 1.2, True, "Rows are alike.", "at_most"),
         il.Evidence("cycle", 0.9, 0.05, 0.5, True, "Round trips return."),
         il.Evidence("hubness", 0.5, 0.5, 0.5, True, "The null is the limit."),
+        il.Evidence("rank_of_pairs", 0.0, 0.5, 0.01, True, "No row is nearer.", "at_most"),
+        il.Evidence("rank_of_pairs", 0.009, 0.5, 0.01, True, "Nearly too many rows are nearer.", "at_most"),
     )
     narrow = replace(alignment, verdict=il.Verdict(il.Status.ALIGNED, 1.0, (), evidence))
-    assert "score 1.00, 5 of 5 criteria passed, 2 of them narrowly" in repr(narrow)
-    assert narrow._repr_html_().count("<td>narrowly</td>") == 2
-    assert narrow._repr_html_().count("<td>yes</td>") == 3
+    assert "score 1.00, 7 of 7 criteria passed, 3 of them narrowly" in repr(narrow)
+    assert narrow._repr_html_().count("<td>narrowly</td>") == 3
+    assert narrow._repr_html_().count("<td>yes</td>") == 4
 
 
 # The measurements of the linear method and those that any other map has besides.

@@ -19,6 +19,7 @@ from interlingua.core.whole import WholeTime
 
 __all__ = [
     "STATUS_STYLES",
+    "ExplainedInterrupt",
     "Stopwatch",
     "WarningPrinter",
     "echo",
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "bold red"}
+
+
+class ExplainedInterrupt(KeyboardInterrupt):
+    """Ctrl-C of which the command has already said what to do."""
 
 
 def stdout() -> Console:

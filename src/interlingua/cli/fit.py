@@ -18,7 +18,7 @@ from interlingua.cli.embedded import embedding_of
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, note_rows, read_fit_rows
 from interlingua.cli.fit_run import check_destinations, kept_target, run_fit, write_fit
-from interlingua.cli.known_pairs import KNOWN, PairById, Pairs, advise_on_pairs, check_pairs, read_pairs
+from interlingua.cli.known_pairs import KNOWN, PairById, Pairs, advise_on_pairs, are_enough, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
     FORMATS,
@@ -216,7 +216,7 @@ def fit(
         **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
     }
     on_device = None if device is None else resolve_device(device)
-    nulls = 0
+    nulls, enough = 0, None
 
     def write(alignment: Alignment, spaces: Sequence[EmbeddingSpace], record: EventLog) -> tuple[bool, dict[str, Path]]:
         failed = alignment.verdict.status == "failed" and not allow_failed
@@ -336,7 +336,7 @@ def fit(
                     record=record,
                 )
                 read = add_to_target(read, read.again)
-                spaces, used = read.spaces, read.used
+                spaces, used, enough = read.spaces, read.used, are_enough(read.pairs, read.spaces)
                 sides = sides if target is not None else list(inputs.SIDES)
                 # The limit of `align` itself would cut what --rows asks for.
                 limit = {} if rows is None else {"max_rows": max(rows, *(space.n for space in spaces))}
@@ -368,6 +368,7 @@ def fit(
             nulls=nulls,
             layout=layout,
             encoder=target_encoder is not None,
+            paired=pair_by_id or reembedded is not None,
         )
     )
     if as_json:
@@ -384,7 +385,7 @@ def fit(
         show_commands(commands)
     disagree = pairs_disagree(alignment.verdict.evidence)
     if disagree:
-        console.note(advise_on_pairs(by_id=pair_by_id, reembedded=reembedded is not None))
+        console.note(advise_on_pairs(enough=enough, by_id=pair_by_id, reembedded=reembedded is not None))
     if failed:
         what = "No translator was written" if written else "Nothing was written"
         # Pairs name rows of TARGET, which a target encoder takes the place of.

@@ -123,13 +123,13 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and say after Ctrl-C that it was interrupted, unless it has said so itself."""
+        before = _version(ctx.params.get("out"))
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            if not error.args:
-                run = ctx.params.get("run") if ctx.info_name == "fit" else None
-                advice = f" Go on from the checkpoints in {run} with --resume." if run else " Nothing was written."
-                console.note(f"Interrupted.{advice if ctx.info_name == 'fit' else ''}")
+        except console.ExplainedInterrupt:
+            raise
+        except KeyboardInterrupt:
+            console.note(f"Interrupted.{_after_interrupted_fit(ctx.params, before) if ctx.info_name == 'fit' else ''}")
             raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -165,6 +165,27 @@ class Command(TyperCommand):
             formatter.write_paragraph()
             lines = (_continued(example, formatter.width - _GAP) for example in examples)
             formatter.write("Examples:\n" + "".join(f"  {line}\n" for line in lines))
+
+
+def _version(path: Path | None) -> tuple[int, int] | None:
+    """Return what changes when a file or folder is replaced; None where there is none."""
+    if not isinstance(path, Path) or not path.exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _after_interrupted_fit(params: Mapping[str, Any], before: tuple[int, int] | None) -> str:
+    """Return what a fit had written before Ctrl-C, or how to go on.
+
+    Args:
+        params: its parameters.
+        before: the version of the translator's folder before the fit.
+    """
+    if _version(params["out"]) != before:
+        return f" The translator {params['out']} is complete."
+    run = params.get("run")
+    return f" Go on from the checkpoints in {run} with --resume." if run else " No translator was written."
 
 
 def _is_empty(param: Any, value: Any, typed: list[str]) -> bool:

@@ -13,13 +13,15 @@ import typer
 from interlingua.cli.collections import Collection
 from interlingua.cli.inputs import SIDES, Side
 from interlingua.cli.options import check_effect
+from interlingua.core.alignment import unsupported_pairs_advice
 from interlingua.core.arguments import read_whole, shown
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
+    from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["KNOWN", "PairById", "Pairs", "advise_on_pairs", "check_pairs", "read_pairs"]
+__all__ = ["KNOWN", "PairById", "Pairs", "advise_on_pairs", "check_pairs", "are_enough", "read_pairs"]
 
 # A panel of the help.
 KNOWN = "Known pairs and categories"
@@ -58,19 +60,33 @@ def check_pairs(pairs: Path | None, targets: Sequence[str] | None, *, by_id: boo
         )
 
 
-def advise_on_pairs(*, by_id: bool, reembedded: bool) -> str:
+def are_enough(pairs: IntArray | None, spaces: Sequence[EmbeddingSpace]) -> bool:
+    """Return whether a map fitted on pairs [p, 2] alone would be supported if they were of the same texts.
+
+    From twice as many pairs as the larger width on, ``auto`` fits on the pairs alone. Pairs with a row in common count
+    once.
+    """
+    if pairs is None:
+        return False
+    return min(len(np.unique(column)) for column in pairs.T) >= 2 * max(space.d for space in spaces)
+
+
+def advise_on_pairs(*, enough: bool | None, by_id: bool, reembedded: bool) -> str:
     """Return what to do where known pairs support no map.
 
     Args:
+        enough: of `are_enough`; None for a fit on vectors of the same texts by two encoders.
         by_id: rows of both sides with the same id are the pairs.
         reembedded: rows that were embedded again are the pairs.
     """
+    if enough is None:
+        return (
+            "The vectors of the same texts by both encoders support no map. Give more texts, and check that each "
+            "encoder gives a text the same vector every time."
+        )
     option = "--pair-by-id" if by_id else "--reembedded" if reembedded else "--pairs"
-    rows = "Rows of both sides with the same id" if by_id or reembedded else "The rows that --pairs names"
-    return (
-        f"{rows} do not fit each other under any map, so that they are probably not the same texts. If they are not, "
-        f"leave {option} out; if they are, give more of them."
-    )
+    rows = "Rows of both sides with the same id" if by_id or reembedded else "The pairs of rows that --pairs names"
+    return f"{unsupported_pairs_advice(rows, enough=enough, without=f'leave {option} out')}."
 
 
 def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArray:

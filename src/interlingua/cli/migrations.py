@@ -111,8 +111,7 @@ def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> It
             yield progress.on_rows
     except KeyboardInterrupt as error:
         console.note(f"Interrupted. {advice()}")
-        error.args = ("said",)  # so that the command adds nothing
-        raise
+        raise console.ExplainedInterrupt from error
 
 
 def flag(option: str, meaning: str, panel: str | None = None) -> Any:

@@ -31,7 +31,10 @@ CALIBRATION_TITLE = (
     "Cosines that correspond to each other. In each line, equally many pairs of unrelated texts have a higher cosine:"
 )
 
-_NARROWLY = "narrowly: the value is beyond the limit by less than 5 % of the distance between null and limit."
+_NARROWLY = (
+    "narrowly: the value is beyond the limit by less than 5 % of the distance between null and limit, and is not less "
+    "than half of a limit that it must not exceed."
+)
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",

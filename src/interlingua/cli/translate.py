@@ -199,9 +199,8 @@ def _stream(
             console.note(f"{count_of(writer.rows)} are kept; run the same command with --resume to continue.")
         raise
     except KeyboardInterrupt as error:
-        error.args = ("said",)  # so that the command adds nothing
         console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
-        raise
+        raise console.ExplainedInterrupt from error
 
 
 def _translate_with_ray(

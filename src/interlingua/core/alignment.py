@@ -31,13 +31,10 @@ __all__ = [
     "Verdict",
     "failed_fit_advice",
     "pairs_disagree",
+    "unsupported_pairs_advice",
 ]
 
 FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar content, or a few known pairs"
-_CHECK_PAIRS = (
-    "The known pairs do not support any map. If their rows are not the same texts, fit without them; if they are, give "
-    "more of them"
-)
 
 
 def failed_fit_advice(evidence: Sequence[Evidence]) -> str:
@@ -46,7 +43,25 @@ def failed_fit_advice(evidence: Sequence[Evidence]) -> str:
     Args:
         evidence: of its verdict.
     """
-    return _CHECK_PAIRS if pairs_disagree(evidence) else FAILED_FIT_ADVICE
+    return unsupported_pairs_advice() if pairs_disagree(evidence) else FAILED_FIT_ADVICE
+
+
+def unsupported_pairs_advice(
+    pairs: str = "The known pairs", *, enough: bool = False, without: str = "fit without them"
+) -> str:
+    """Return what to do where known pairs support no map, without the full stop.
+
+    Args:
+        pairs: what the pairs are, as the subject of a sentence.
+        enough: whether the pairs are so many that they would support a map if they were of the same texts.
+        without: how to fit without them.
+    """
+    cause = (
+        "They are at least twice as many as the larger width, so that their rows are probably not the same texts"
+        if enough
+        else "There are too few of them, or their rows are not the same texts"
+    )
+    return f"{pairs} support no map. {cause}. If they are not the same texts, {without}; if they are, give more of them"
 
 
 def pairs_disagree(evidence: Sequence[Evidence]) -> bool:

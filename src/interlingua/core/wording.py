@@ -207,11 +207,16 @@ def bar_length(evidence: Mapping[str, Any]) -> float:
 def is_narrow(evidence: Mapping[str, Any]) -> bool:
     """Return whether a measurement passed by less than a twentieth of the distance between its null and its limit.
 
+    A value that must not be larger than its limit, and is less than half of it, did not pass narrowly. The limit 0.01
+    of a share whose null is 0.5 is otherwise nearer to 0, the best value, than a twentieth of the distance.
+
     Args:
         evidence: as in `comparison_sign`.
     """
     distance = float(evidence["threshold"]) - float(evidence["null"])
     has_length = math.isfinite(distance) and distance != 0 and math.isfinite(float(evidence["value"]))
+    if comparison_sign(evidence) == "≤" and 0 <= float(evidence["value"]) < float(evidence["threshold"]) / 2:
+        return False
     return bool(evidence["passed"]) and has_length and 1 <= bar_length(evidence) < 1 + _NARROW
 
 
