@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from interlingua.core.alignment import Status
 from interlingua.evaluation import Interval
 from interlingua.leakage._doubts import doubt
 from interlingua.leakage._order import signs_of_another_order
@@ -15,6 +16,7 @@ from interlingua.leakage.audit import audit
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.severity import severity
+from interlingua.report._statements import unchecked_reason
 from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import conclusion, write_audit
 from test_audit import PROVENANCE, N, World
@@ -237,3 +239,27 @@ def test_short_texts_in_order_are_not_refused() -> None:
             for _ in range(4):
                 held[row, topic * 20 + rng.integers(20) if rng.random() < 0.65 else rng.integers(200)] = 1
         assert signs_of_another_order(vectors.astype(np.float32), held) == ""
+
+
+def test_little_that_was_measured_of_an_attack_that_did_not_work_is_no_low_severity(
+    world: World, tmp_path: Path
+) -> None:
+    measured = world.audit(truth=GroundTruth(texts=world.texts[:N]))
+    assert measured.leak.basis == "measured"
+    assert doubt(measured) == ""
+    leak = replace(measured.leak, value=0.01)
+    little = replace(measured, leak=leak)
+    assert severity(little).level == "low"
+    unlike = replace(little, retrieval=far(measured).retrieval)
+    alignment = replace(little.alignment, verdict=replace(little.alignment.verdict, status=Status.FAILED))
+    failed = replace(little, alignment=alignment, verdicts=("failed",))
+    for result, why in ((unlike, "nearest public text is 0.27"), (failed, "The fits failed. So this attack")):
+        assert severity(result).level == "not shown"
+        assert why in conclusion(result)
+        assert "does not show that the vectors cannot be read" in conclusion(result)
+        assert unchecked_reason(result) == "the figure cannot be relied on"
+        assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
+    # What was read all the same is leaked.
+    much = replace(failed, leak=replace(leak, value=0.5))
+    assert doubt(much) == ""
+    assert severity(much).level in ("high", "critical")

@@ -15,7 +15,7 @@ from interlingua.core.spaces import EmbeddingSpace
 from interlingua.leakage._order import COMPARED, FEWEST, signs_of_another_order
 from interlingua.leakage._predictions import offered
 from interlingua.leakage.attributes import truth_matrix
-from interlingua.leakage.findings import Audit, LabelFindings
+from interlingua.leakage.findings import SOME, Audit, LabelFindings
 from interlingua.leakage.identities import IdentityFindings
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion.words import Vocabulary
@@ -141,26 +141,24 @@ def _is_at_chance(found: LabelFindings | IdentityFindings) -> bool:
 def doubt(audit: Audit) -> str:
     """Return sentences on why the headline figure cannot be relied on, or an empty text.
 
-    Either true contents are in another order than the vectors, or what was measured contradicts the fits, or an
-    estimate was made of translations that are not similar to the public texts.
+    Either true contents are in another order than the vectors, or what was measured contradicts the fits, or it is
+    little and the attack did not work, or an estimate was made of translations that are not similar to the public
+    texts.
 
     Raises:
         InputError: not the findings of an audit.
     """
     check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.leak.basis == "measured":
-        return _unordered(audit) or _contradiction(audit)
+        return _unordered(audit) or _contradiction(audit) or _failed_attack(audit)
     if audit.leak.basis != "estimated" or audit.retrieval.is_near:
         return ""
-    near = audit.retrieval
     own = [verdict for verdict, foreign in used_fits(audit) if not foreign]
     advice = "Give" if own else "Fit these vectors themselves with"
     return (
-        f"This estimate cannot be relied on. The mean similarity of the translations to the nearest public text is "
-        f"{near.nearest.value:.2f}; it is {near.public.value:.2f} among public texts and {near.control.value:.2f} "
-        "for translations rotated at random. So the vectors probably hold contents of another kind than the public "
-        f"texts, or the fit is wrong, and the estimate is probably too high. {advice} public texts of their kind, or "
-        f"{'' if own else 'give '}true texts to measure with."
+        f"This estimate cannot be relied on. {_similarities(audit)} So the vectors probably hold contents of another "
+        "kind than the public texts, or the fit is wrong, and the estimate is probably too high. "
+        f"{advice} public texts of their kind, or {'' if own else 'give '}true texts to measure with."
     )
 
 
@@ -191,7 +189,7 @@ def _contradiction(audit: Audit) -> str:
     if words and words.measured:
         named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
         at_chance = named.control is not None and named.interval.lower <= named.control.upper
-        if at_chance and audit.retrieval.is_near and expected.lower > named.interval.upper:
+        if at_chance and audit.has_usable_fit and audit.retrieval.is_near and expected.lower > named.interval.upper:
             return (
                 f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
                 "documents. Check that the true texts are in the order of the vectors."
@@ -210,6 +208,29 @@ def _contradiction(audit: Audit) -> str:
             "of their names."
         )
     return ""
+
+
+def _failed_attack(audit: Audit) -> str:
+    """Return why little that was measured says little of the vectors, because the attack itself did not work.
+
+    What was measured of an attack that failed is still leaked, so only small figures are doubted.
+    """
+    if audit.leak.value >= SOME or (audit.has_usable_fit and audit.retrieval.is_near):
+        return ""
+    why = _similarities(audit) if audit.has_usable_fit else "The fits failed."
+    return (
+        f"{why} So this attack did not work, and its small figure does not show that the vectors cannot be read. Fit "
+        "these vectors themselves with more public texts of their kind."
+    )
+
+
+def _similarities(audit: Audit) -> str:
+    """Return a sentence on how similar the translations are to the public texts."""
+    near = audit.retrieval
+    return (
+        f"The mean similarity of the translations to the nearest public text is {near.nearest.value:.2f}; it is "
+        f"{near.public.value:.2f} among public texts and {near.control.value:.2f} for translations rotated at random."
+    )
 
 
 def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:

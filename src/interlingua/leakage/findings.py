@@ -22,7 +22,9 @@ from interlingua.leakage.membership import Membership
 from interlingua.leakage.row_curves import RowPoint
 
 __all__ = [
+    "MUCH",
     "NEAR",
+    "SOME",
     "Audit",
     "DocumentFindings",
     "Estimate",
@@ -35,6 +37,8 @@ __all__ = [
 
 # Estimates of translations that are less similar to public texts are not relied on; see RetrievalFindings.is_near.
 NEAR = 0.6
+# Headline figures from which on a leak is of some severity, and of a high one.
+SOME, MUCH = 0.02, 0.2
 
 
 @dataclass(frozen=True)

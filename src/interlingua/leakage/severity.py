@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._doubts import doubt, partial_doubt, used_fits
-from interlingua.leakage.findings import Audit
+from interlingua.leakage.findings import MUCH, SOME, Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
-__all__ = ["LEVELS", "MUCH", "RULES", "SOME", "Severity", "severity"]
+__all__ = ["LEVELS", "RULES", "Severity", "severity"]
 
 LEVELS = ("not shown", "low", "medium", "high", "critical")
-SOME, MUCH = 0.02, 0.2
 _PERSONAL, _FOUND, _MANY_FOUND, _RATE = 0.01, 0.1, 0.5, 0.01
 _HIGH = (
     f"the headline figure is {MUCH:.0%} or more, or at least {_FOUND:.0%} of the members are found at {_RATE:.0%} "

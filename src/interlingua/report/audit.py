@@ -14,9 +14,9 @@ from interlingua.core.statistics import beyond_control
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import MARGIN, NEEDED
 from interlingua.leakage._doubts import doubt, partial_doubt
-from interlingua.leakage.findings import Audit, Estimate
+from interlingua.leakage.findings import SOME, Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
-from interlingua.leakage.severity import SOME, severity
+from interlingua.leakage.severity import severity
 from interlingua.report import _audit_figures
 from interlingua.report._fits import fits_statement, foreign_statement
 from interlingua.report._page import clean, render
@@ -113,8 +113,8 @@ def conclusion(audit: Audit) -> str:
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
         return (
-            f"By their own verdicts, all fits that translated these {rows} vectors failed. {claim} This is no proof of "
-            "safety."
+            f"By their own verdicts, all fits that translated these {rows} vectors failed. {claim} "
+            f"{doubt(audit) or 'This is no proof of safety.'}"
         )
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
     start = (
