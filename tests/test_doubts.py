@@ -153,6 +153,7 @@ def test_contents_in_another_order_leave_what_else_was_measured(world: World, tm
     result = world.audit(truth=GroundTruth(world.texts[:N], vectors=mixed))
     assert doubt(result) == ""
     assert result.unordered["vectors"] in conclusion(result)
+    assert list(result.to_dict()["unordered"]) == ["vectors"]
     assert severity(result).level == "high"
     assert "least one correct word was named" in owasp_paragraph(result, PROVENANCE)
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
@@ -168,7 +169,8 @@ def identities(world: World, *, of_each: int) -> tuple[PublicCorpus, Labels, lis
     """Public rows, a gallery of the audited rows, and whose each row is."""
     centers = world.known[: N // of_each]
     names = tuple(f"person {number}" for number in range(len(centers)))
-    return PublicCorpus.of_rows(world.known[N:]), Labels(names, centers), [(name,) for name in names] * of_each
+    known: list[tuple[str, ...]] = [(name,) for name in names]
+    return PublicCorpus.of_rows(world.known[N:]), Labels(names, centers), known * of_each
 
 
 @pytest.mark.parametrize("of_each", [1, 4])
