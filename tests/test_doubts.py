@@ -160,6 +160,7 @@ def test_contents_in_another_order_leave_what_else_was_measured(world: World, tm
     assert "A part of the measured figures cannot be relied on" in sections["How sure this is"]
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
     assert "cannot be checked: a part of what was measured cannot be relied on" in page
+    assert severity(replace(result, leak=replace(result.leak, value=0.1))).level == "medium"
     little = replace(result, leak=replace(result.leak, value=0.01))
     assert severity(little).level == "not shown"
     assert severity(little).reasons[0].startswith("a part of what was measured cannot be relied on, and the headline")
