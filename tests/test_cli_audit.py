@@ -87,7 +87,7 @@ def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypa
     assert ran.json["leak"]["basis"] == "attack failed"
     assert ran.code == 1
     assert "The limit of 1 cannot be checked: the attack failed. This is no proof of safety. Give more" in ran.err
-    assert "the check does not pass" in (case / "audit.html").read_text("utf-8")
+    assert "The check does not pass" in (case / "audit.html").read_text("utf-8")
 
 
 def test_a_figure_without_a_value_is_a_dash_in_the_table(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,12 +155,14 @@ def test_contents_in_another_order_leave_what_else_was_measured(world: World, tm
     result = world.audit(truth=GroundTruth(world.texts[:N], vectors=mixed))
     assert doubt(result) == ""
     assert result.unordered["vectors"] in conclusion(result)
+    assert list(result.to_dict()["unordered"]) == ["vectors"]
     assert severity(result).level == "high"
     assert "least one correct word was named" in owasp_paragraph(result, PROVENANCE)
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     assert "A part of the measured figures cannot be relied on" in sections["How sure this is"]
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
     assert "cannot be checked: a part of what was measured cannot be relied on" in page
+    assert severity(replace(result, leak=replace(result.leak, value=0.1))).level == "medium"
     little = replace(result, leak=replace(result.leak, value=0.01))
     assert severity(little).level == "not shown"
     assert severity(little).reasons[0].startswith("a part of what was measured cannot be relied on, and the headline")
@@ -170,7 +172,8 @@ def identities(world: World, *, of_each: int) -> tuple[PublicCorpus, Labels, lis
     """Public rows, a gallery of the audited rows, and whose each row is."""
     centers = world.known[: N // of_each]
     names = tuple(f"person {number}" for number in range(len(centers)))
-    return PublicCorpus.of_rows(world.known[N:]), Labels(names, centers), [(name,) for name in names] * of_each
+    known: list[tuple[str, ...]] = [(name,) for name in names]
+    return PublicCorpus.of_rows(world.known[N:]), Labels(names, centers), known * of_each
 
 
 @pytest.mark.parametrize("of_each", [1, 4])

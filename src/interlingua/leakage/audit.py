@@ -132,7 +132,7 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = attacked_rows(len(rows), documents, seed)
     known = truth.take(picked)
-    words_compared = words_to_compare(corpus, truth.texts, second and second.texts)
+    words_compared = words_to_compare(corpus, truth.texts, None if second is None else second.texts)
     texts_doubt = order_doubt(rows, truth.texts, words_compared, second=False)
     report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})

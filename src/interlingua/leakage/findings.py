@@ -313,6 +313,7 @@ class Audit:
             "linkage": self.linkage and self.linkage.to_dict(),
             "by_rows": [point.to_dict() for point in self.points],
             "omitted": list(self.omitted),
+            "unordered": dict(self.unordered),
         }
         if show:
             values["documents"] = [

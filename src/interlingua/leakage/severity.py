@@ -69,7 +69,8 @@ def severity(audit: Audit) -> Severity:
         reasons.append("rows can be linked with a second leak")
     if doubtful and not reasons:
         return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
-    if partial_doubt(audit) and not reasons:
+    # The headline figure is at least what was measured with the other contents, so only a low severity is in question.
+    if partial_doubt(audit) and not reasons and leak < SOME:
         return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
     if doubtful:
         reasons.append(f"{headline}, which cannot be relied on and does not count")
