@@ -213,7 +213,7 @@ def test_a_fit_takes_rows_with_the_same_id_as_pairs(run: Run, stores: tuple[str,
     assert run("evaluate", tmp_path / "fitted", *stores, "--json").json["forward"]["top1"] == 1
 
 
-def write_rows(path: Path, vectors: Rows, ids: list[int]) -> Path:
+def write_rows(path: Path, vectors: Rows, ids: list[Any]) -> Path:
     rows = zip(ids, vectors.tolist(), strict=True)
     path.write_text("\n".join(json.dumps({"id": key, "vector": vector}) for key, vector in rows))
     return path
@@ -250,7 +250,10 @@ def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
     assert ran.json["method"] == "linear"
     assert [target.ids[row] for row in known[:3, 1]] == sorted(paired)[:3]
     assert given.get("max_rows") == (None if limit is None else target.n)
-    assert f"target: {len(paired)} rows of {again} are added; each is a known pair" in ran.err
+    said = " ".join(ran.err.split())
+    assert f"target: {len(paired)} of 86 rows of {again} are added; each is a known pair. The others are not u" in said
+    assert ran.json["reembedded"] == {"rows": len(paired), "of": 86}
+    assert ran.json["target"] == {"rows": target.n, "of": 200 + len(paired)}
     assert [" --where " in command for command in ran.json["commands"]] == [where is not None, False, False]
 
 
@@ -259,7 +262,8 @@ def test_public_texts_and_rows_that_were_embedded_again_are_one_target(
 ) -> None:
     old = write_rows(tmp_path / "old.jsonl", planted[0][:300], list(range(300)))
     rows = [*planted[1][:60].tolist(), [0.0] * D_TARGET]
-    again = write_rows(tmp_path / "again.jsonl", np.array(rows), list(range(61)))
+    # Ids are compared as text.
+    again = write_rows(tmp_path / "again.jsonl", np.array(rows), [str(i) for i in range(61)])
     (tmp_path / "texts.txt").write_text("\n".join(f"text {i}" for i in range(300, 560)))
     np.save(tmp_path / "all.npy", planted[1])
     (tmp_path / "embed.py").write_text(
@@ -278,6 +282,10 @@ def test_public_texts_and_rows_that_were_embedded_again_are_one_target(
     assert ran.code == 0, ran.err
     known, (source, target) = given["pairs"], given["sides"]
     assert (source.n, target.n, len(known)) == (300, 260 + 60, 60)
+    assert "target: 60 of 61 rows of" in ran.err
+    assert ran.json["target"] == {"rows": 320, "of": 321, "left_out": {"rows": 1, "first": []}}
+    card = json.loads((tmp_path / "fitted" / "card.json").read_text())
+    assert card["target"]["left_out"] == {"rows": 1, "of": 321}
     np.testing.assert_allclose(target.vectors[known[:, 1]], planted[1][:60], rtol=1e-5)
 
 
@@ -286,13 +294,18 @@ def test_rows_that_were_embedded_again_by_another_model_or_of_other_rows_are_ref
 ) -> None:
     old = write_rows(tmp_path / "old.jsonl", planted[0], list(range(N)))
     fit = ("fit", old, folder / "target.npy", "--out", tmp_path / "t", "--json", "--reembedded")
-    narrow = run(*fit, write_rows(tmp_path / "narrow.jsonl", planted[1][:60, :9], list(range(60))))
+    # The width is compared before any id is read.
+    narrow = run(*fit, write_rows(tmp_path / "narrow.jsonl", planted[1][:60, :9], list(range(N, N + 60))))
     assert re.search("--reembedded .*narrow.jsonl has width 9 and the target 16; both must be of", narrow.json["error"])
     other = run(*fit, write_rows(tmp_path / "other.jsonl", planted[1][:60], list(range(N, N + 60))))
     assert re.search(
         "None of the 60 ids of .*other.jsonl is also in .*, or leave --reembedded out", other.json["error"]
     )
-    same = run(*fit, write_rows(tmp_path / "same.jsonl", planted[0][:60], list(range(60))))
+    repeated = run(*fit, write_rows(tmp_path / "repeated.jsonl", planted[1][:60], [*range(59), 3]))
+    assert re.search("repeated.jsonl has the id .3. more than once", repeated.json["error"])
+    np.save(tmp_path / "wide.npy", np.random.default_rng(0).standard_normal((90, D_SOURCE)))
+    same = write_rows(tmp_path / "same.jsonl", planted[0][:60], list(range(60)))
+    same = run("fit", old, tmp_path / "wide.npy", *fit[3:], same)
     assert re.search("old.jsonl and .*same.jsonl hold the same vectors", same.json["error"])
     assert "has no ids, and rows are matched by their ids" in run(*fit, folder / "target.npy").json["error"]
 

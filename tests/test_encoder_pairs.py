@@ -366,6 +366,13 @@ def test_numbers_beyond_float32_become_infinity_without_a_warning(tmp_path: Path
     np.testing.assert_array_equal(rows, [[np.inf, -np.inf, 1]])
 
 
+@pytest.mark.parametrize("name", ["", "  ", "\t", "@main"])
+def test_a_blank_name_of_an_encoder_is_refused(name: str) -> None:
+    for use in (open_encoder, encoder_title, sentence_encoder):
+        with pytest.raises(InputError, match="The encoder's name is .*, which names no model. Give a sentence-transf"):
+            use(name)
+
+
 @pytest.mark.parametrize("name", ["python embed.py --key s3cret", "no-such-program s3cret", "sh"])
 def test_a_command_without_its_prefix_is_not_taken_for_a_model(name: str) -> None:
     with pytest.raises(

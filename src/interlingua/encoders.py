@@ -35,9 +35,9 @@ Encode = Callable[[list[str]], Any]
 OnTexts = Callable[[int, int], None]
 
 _COMMAND = "command:"
-# A variable before a program, which only a shell would set.
 # Programs whose first argument is the script that they run.
 _INTERPRETER = re.compile(r"(python|pypy)[\d.]*(\.exe)?|(ba|z|da)?sh|node|ruby|perl|Rscript|julia")
+# A variable before a program, which only a shell would set.
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _TASKS = ("query", "document")
 # Windows writes paths with backslashes, which a shell of POSIX would read as escapes.
@@ -62,7 +62,7 @@ def open_encoder(
         InputError: the model cannot be loaded, or there is no such command.
         MissingExtraError: sentence-transformers is needed and not installed.
     """
-    name = check_text(name, "name")
+    name = _checked_name(name)
     device = None if device is None else check_text(device, "device")
     task = None if task is None else check_choice(task, "task", _TASKS)
     if name.startswith(_COMMAND):
@@ -93,12 +93,28 @@ def encoder_title(name: str) -> str:
     Of a command it is that of its program, since its arguments can hold a key; and of an interpreter, such as Python,
     that of the script that it runs.
     """
-    if not check_text(name, "name").startswith(_COMMAND):
+    if not _checked_name(name).startswith(_COMMAND):
         return name
     words = _words(name.removeprefix(_COMMAND))
     program, script = Path(words[0]), Path(words[1]) if len(words) > 1 else None
     runs_script = script is not None and _INTERPRETER.fullmatch(program.name) and script.is_file()
     return f"command {(script if runs_script and script is not None else program).name}"
+
+
+def _checked_name(name: str) -> str:
+    """Return the name of an encoder.
+
+    Raises:
+        InputError: it is no text, is blank, or consists of a revision alone.
+    """
+    name = check_text(name, "name")
+    is_revision = not name.partition("@")[0].strip()
+    if not name.strip() or (is_revision and not Path(name).exists()):
+        raise InputError(
+            f"The encoder's name is {name!r}, which names no model. Give a sentence-transformers folder or name, or "
+            "command:PROGRAM ARGUMENTS."
+        )
+    return name
 
 
 def _check_no_command(name: str) -> None:
@@ -196,7 +212,7 @@ def sentence_encoder(
         InputError: the model cannot be loaded.
         MissingExtraError: sentence-transformers is not installed.
     """
-    name, batch = check_text(name, "name"), check_count(batch, "batch", minimum=1)
+    name, batch = _checked_name(name), check_count(batch, "batch", minimum=1)
     task = None if task is None else check_choice(task, "task", _TASKS)
     revision = None if revision is None else check_text(revision, "revision")
     device = None if device is None else check_text(device, "device")

@@ -272,7 +272,7 @@ def fit(
             inputs.closing_sides(files),
             advise_skip_bad(),
             open_views(views or (), skip_bad=skip_bad) as opened_views,
-            open_reembedded(reembedded, skip_bad=skip_bad) as again,
+            open_reembedded(reembedded, skip_bad=skip_bad, beside=files[1:]) as again,
             naming_options(view_files, asked.views),
         ):
             nulls = files[0].nulls if isinstance(files[0], Collection) else 0

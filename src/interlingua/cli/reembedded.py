@@ -33,7 +33,8 @@ Reembedded = Annotated[
         "--reembedded",
         metavar="ROWS",
         help="Rows of SOURCE that the model of TARGET embedded again, under their old ids: a file with ids or a store. "
-        "They join the rows of TARGET, and those whose ids SOURCE has are known pairs. Keep some apart for `evaluate`.",
+        "Those whose ids are among the selected rows of SOURCE join TARGET as known pairs; the others are not used. "
+        "Keep some apart for `evaluate`.",
         rich_help_panel=KNOWN,
     ),
 ]
@@ -49,6 +50,8 @@ class Paired:
         source: [n_source], which rows of the source are read.
         of: number of ids on both sides.
         path: the file or collection.
+        total: number of its rows.
+        left_out: rows of it whose id the source has, and which have no vector that can be used.
     """
 
     space: EmbeddingSpace
@@ -56,6 +59,8 @@ class Paired:
     source: _Mask
     of: int
     path: str
+    total: int
+    left_out: int
 
     @property
     def used(self) -> dict[str, Any]:
@@ -78,17 +83,26 @@ def check_reembedded(address: str | None, others: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def open_reembedded(address: str | None, *, skip_bad: bool) -> Iterator[inputs.Side | None]:
+def open_reembedded(
+    address: str | None, *, skip_bad: bool, beside: Sequence[inputs.Side]
+) -> Iterator[inputs.Side | None]:
     """Open the rows that were embedded again, and close them at the end; None without any.
 
+    Args:
+        address: of ``--reembedded``.
+        skip_bad: as `interlingua.cli.inputs.open_all` takes it.
+        beside: the target, if it has vectors yet.
+
     Raises:
-        InputError: they cannot be used.
+        InputError: they cannot be used, or their width differs from that of the target.
     """
     if address is None:
         yield None
         return
     side = inputs.open_all(address, (), columns=None, keys=None, scales=None, where=(None, None), skip_bad=skip_bad)[0]
     with inputs.closing_sides([side]):
+        for target in beside:
+            _check_width(str(side.path), side.d, target.d)
         yield side
 
 
@@ -126,7 +140,8 @@ def read_reembedded(
     kept[pairs[:, 1]] = True
     numbers = [np.cumsum(mask)[column] - 1 for mask, column in zip((drawn, kept), pairs.T, strict=True)]
     space = inputs.read_space(again, usable=kept, with_ids=with_ids, on_rows=on_rows)
-    return Paired(space, np.stack(numbers, axis=1), drawn, len(found), str(again.path))
+    left_out = int((~whole[1][found[:, 1]]).sum())
+    return Paired(space, np.stack(numbers, axis=1), drawn, len(found), str(again.path), again.n, left_out)
 
 
 def add_to_target(read: FitRows, paired: Paired | None) -> FitRows:
@@ -140,16 +155,45 @@ def add_to_target(read: FitRows, paired: Paired | None) -> FitRows:
     if paired is None:
         return read
     source, target = read.spaces
-    again = paired.space
-    if again.d != target.d:
-        raise InputError(
-            f"--reembedded {paired.path} has width {again.d} and the target {target.d}; both must be of one model."
-        )
+    again, bad = paired.space, paired.left_out
+    _check_width(paired.path, again.d, target.d)
     ids = None if target.ids is None or again.ids is None else [*target.ids, *again.ids]
     joined = EmbeddingSpace(np.concatenate([target.vectors, again.vectors]), ids=ids, name=target.name)
-    if target.left_out is not None:
-        joined = joined.with_left_out(
-            target.left_out["rows"], target.left_out["of"] + again.n, target.left_out.get("first", ())
+    before = target.left_out or {"rows": 0, "of": target.n}
+    if target.left_out is not None or bad:
+        joined = joined.with_left_out(before["rows"] + bad, before["of"] + again.n + bad, before.get("first", ()))
+    used = dict(read.used["target"])
+    used |= {"rows": used["rows"] + again.n, "of": used["of"] + again.n + bad}
+    if bad:
+        without = used.get("left_out", {"rows": 0, "first": []})
+        used["left_out"] = {**without, "rows": without["rows"] + bad}
+    _note_added(paired)
+    return replace(
+        read,
+        spaces=[source, joined],
+        pairs=paired.pairs + np.array([0, target.n]),
+        used={**read.used, "target": used, _OPTION: {"rows": again.n, "of": paired.total}},
+    )
+
+
+def _check_width(path: str, width: int, of_target: int) -> None:
+    """Refuse rows that were embedded again by another model than the target.
+
+    Raises:
+        InputError: their width differs from that of the target.
+    """
+    if width != of_target:
+        raise InputError(
+            f"--reembedded {path} has width {width} and the target {of_target}; both must be of one model."
         )
-    console.note(f"target: {again.n:,} rows of {paired.path} are added; each is a known pair")
-    return replace(read, spaces=[source, joined], pairs=paired.pairs + np.array([0, target.n]))
+
+
+def _note_added(paired: Paired) -> None:
+    """Say how many rows that were embedded again are used, and why the others are not."""
+    added, total = paired.space.n, paired.total
+    count, why = f"{added:,}", ""
+    if added < total:
+        count = f"{added:,} of {total:,}"
+        bad = ", or they have no vector that can be used" if paired.left_out else ""
+        why = f". The others are not used: their ids are not among the rows that the fit reads of the source{bad}."
+    console.note(f"target: {count} rows of {paired.path} are added; each is a known pair{why}")
