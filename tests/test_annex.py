@@ -173,6 +173,8 @@ def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found
     by_chance = linked(MeasuredLinks(0.36, Interval(0.1, 0.0, 0.2), 0.001, Interval(0.025)))
     few = linked(MeasuredLinks(0.36, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)), share=0.001)
     none = linked(MeasuredLinks(0.36, Interval(float("nan")), 0.001, Interval(0.0)), share=0.0)
+    # Fewer right links count where the permutation test agrees.
+    assert severity(replace(low, linkage=replace(few, p_value=0.001))).level == "high"
     for links in (by_chance, few, none, linked(None)):
         assert severity(replace(low, linkage=links)).level == "low"
     assert "No row is linked with the second leak of another model. 36% of the rows have their text" in section(

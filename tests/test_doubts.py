@@ -266,3 +266,16 @@ def test_little_that_was_measured_of_an_attack_that_did_not_work_is_no_low_sever
     much = replace(failed, leak=replace(leak, value=0.5))
     assert doubt(much) == ""
     assert severity(much).level in ("high", "critical")
+
+
+def test_rows_without_words_say_nothing_of_the_order() -> None:
+    rng = np.random.default_rng(5)
+    topics = rng.integers(0, 20, 1_000)
+    vectors = np.eye(20, dtype=np.float32)[topics] + 0.1 * rng.standard_normal((1_000, 20)).astype(np.float32)
+    contents = np.eye(20)[topics]
+    contents[450:] = 0
+    assert signs_of_another_order(vectors, contents) == ""
+    contents[:450] = np.roll(contents[:450], 1, axis=0)
+    assert "share no more words with it than random rows" in signs_of_another_order(vectors, contents)
+    contents[390:] = 0
+    assert signs_of_another_order(vectors, contents) == ""

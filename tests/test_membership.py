@@ -9,6 +9,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage.linkage import link_rows, linkage
 from interlingua.leakage.membership import membership, membership_scores
+from interlingua.report._statements import membership_note
 
 D = 48
 
@@ -77,6 +78,18 @@ def test_a_score_does_not_depend_on_other_records(sides: Any) -> None:
     alone = membership_scores(controls, members, public)
     assert alone.shape == (len(controls),)
     assert membership_scores(controls, controls, public).mean() > alone.mean()
+
+
+def test_members_and_controls_that_are_exchanged_are_noticed(sides: Any, rng: np.random.Generator) -> None:
+    members, controls, public = sides
+    translated = noisy(members, rng)
+    right = membership(members, controls[:300], translated, public)
+    assert not right.is_reversed
+    assert membership_note(right) == ""
+    exchanged = membership(controls[:300], members, translated, public)
+    assert exchanged.is_reversed
+    assert exchanged.to_dict()["is_reversed"] is True
+    assert "Check that the two files are not exchanged, and that both hold vectors" in membership_note(exchanged)
 
 
 def test_shared_texts_are_linked_and_others_are_not(sides: Any, rng: np.random.Generator) -> None:

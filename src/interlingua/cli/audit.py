@@ -359,7 +359,7 @@ def _sha256(path: Path) -> str:
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import verdict_list
-    from interlingua.report._statements import in_percent, links_statement, unchecked_reason
+    from interlingua.report._statements import in_percent, links_statement, membership_note, unchecked_reason
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
@@ -386,7 +386,8 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     if result.membership is not None:
         found = result.membership.found[0.01]
         share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1 % false alarms"
-        out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}", soft_wrap=True)
+        note = membership_note(result.membership)
+        out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}. {note}".rstrip(), soft_wrap=True)
     if result.linkage is not None:
         out.print(f"Linkage: {links_statement(result.linkage)}", soft_wrap=True)
     for sentence in result.omitted:

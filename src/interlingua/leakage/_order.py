@@ -37,7 +37,7 @@ def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "w
         what: what the columns of the contents are.
 
     Returns:
-        A clause, empty if the contents are in order or if there are fewer than 400 rows, which are too few to tell.
+        A clause, empty if the contents are in order or if fewer than 400 rows have contents, which are too few to tell.
         Parts of the rows are compared from 500 rows on.
     """
     found = _compared(vectors, contents)
@@ -65,14 +65,15 @@ def _compared(vectors: npt.ArrayLike, contents: Any) -> tuple[bool, list[float |
     """Return whether neighbors share contents, and how many times as many as random rows: of all rows and of parts."""
     from scipy.sparse import csr_array
 
-    rows = np.asarray(vectors)
-    if len(rows) < FEWEST:
+    rows, whole = np.asarray(vectors), csr_array(contents, dtype=np.float64)
+    whole.eliminate_zeros()
+    # Rows without contents, such as empty texts, say nothing of the order.
+    known = np.flatnonzero(np.diff(whole.indptr))
+    if len(known) < FEWEST:
         return None
     rng = np.random.default_rng(0)
-    picked = np.sort(rng.permutation(len(rows))[:COMPARED])
-    held = csr_array(contents, dtype=np.float64)[picked]
-    if not held.nnz:
-        return None
+    picked = known[np.sort(rng.permutation(len(known))[:COMPARED])]
+    held = whole[picked]
     sample = np.asarray(rows[picked], np.float32)
     near = nearest(sample, sample, 1, exclude=np.arange(len(sample))).indices[:, 0]
 

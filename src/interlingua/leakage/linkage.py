@@ -90,13 +90,14 @@ class Linkage(JsonRecord):
     def is_shown(self) -> bool:
         """Whether rows are linked by more than chance.
 
-        Where links were measured, five or more are right, and more of them than if their ends were permuted. The
-        permutation test decides without the true texts, and it is conservative.
+        Where links were measured, more of them are right than if their ends were permuted, and these are five or more,
+        or the permutation test agrees. Without the true texts, that test decides alone, and it is conservative.
         """
         if self.measured is None or self.right_links is None:
             return self.p_value <= P_VALUE
         precision = self.measured.precision
-        return self.right_links >= _LINKS_SHOWN and precision.lower > self.measured.precision_control
+        are_enough = self.right_links >= _LINKS_SHOWN or (self.right_links > 0 and self.p_value <= P_VALUE)
+        return are_enough and precision.lower > self.measured.precision_control
 
 
 def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, FloatArray, FloatArray]:

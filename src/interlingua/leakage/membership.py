@@ -64,12 +64,17 @@ class Membership(JsonRecord):
         """Whether the blind classifier hardly tells the controls from the members."""
         return self.blind_auc.value < _OTHER_KIND
 
+    @property
+    def is_reversed(self) -> bool:
+        """Whether controls look more like members than the members do, as where the two are exchanged."""
+        return self.auc.upper < 0.5  # noqa: PLR2004
+
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; the ROC curve with at most 200 points."""
         kept = np.unique(np.linspace(0, len(self.finds) - 1, min(200, len(self.finds))).astype(int))
         values = super().to_dict()
         values |= {"false_alarms": self.false_alarms[kept].tolist(), "finds": self.finds[kept].tolist()}
-        return values | {"same_kind": self.same_kind}
+        return values | {"same_kind": self.same_kind, "is_reversed": self.is_reversed}
 
 
 def membership_scores(records: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLike) -> FloatArray:

@@ -7,6 +7,7 @@ from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
+from interlingua.leakage.membership import Membership
 
 __all__ = ["control_words", "in_percent", "links_statement", "unchecked_reason"]
 
@@ -44,6 +45,16 @@ def links_statement(found: Linkage) -> str:
         f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
         f"links are right; with their ends permuted, {found.measured.precision_control:.1%} would be. {shared}."
     )
+
+
+def membership_note(found: Membership) -> str:
+    """Return what is wrong with the records of a membership test, or an empty text."""
+    if found.is_reversed:
+        return (
+            "Records that are not in the collection look more like members than the members do. Check that the two "
+            "files are not exchanged, and that both hold vectors of your encoder."
+        )
+    return "" if found.same_kind else "Members and controls differ in kind, so this is too high."
 
 
 def unchecked_reason(audit: Audit) -> str:

@@ -21,7 +21,7 @@ from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement
 from interlingua.report._page import clean, render
-from interlingua.report._statements import control_words, in_percent, links_statement
+from interlingua.report._statements import control_words, in_percent, links_statement, membership_note
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
@@ -172,12 +172,12 @@ def _readings(audit: Audit) -> list[str]:
         )
     if audit.membership is not None:
         found = audit.membership.found[0.01]
-        kind = "" if audit.membership.same_kind else " Members and controls differ in kind, so this is too high."
+        note = membership_note(audit.membership)
         if found is not None:
             lines.append(
                 f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} "
                 "are recognized, while 1% of other records are wrongly taken for records of the collection (area under "
-                f"the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
+                f"the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{note and f' {note}'}"
             )
     if audit.linkage is not None:
         lines.append(links_statement(audit.linkage))

@@ -20,7 +20,7 @@ from interlingua.leakage.severity import severity
 from interlingua.report import _audit_figures
 from interlingua.report._fits import fits_statement, foreign_statement
 from interlingua.report._page import clean, render
-from interlingua.report._statements import control_words, links_statement, unchecked_reason
+from interlingua.report._statements import control_words, links_statement, membership_note, unchecked_reason
 
 __all__ = [
     "OWASP",
@@ -217,6 +217,7 @@ def write_audit(
         summary=conclusion(audit),
         fits=fits_statement(audit),
         links="" if audit.linkage is None else links_statement(audit.linkage),
+        membership_note="" if audit.membership is None else membership_note(audit.membership),
         model=model_statement(audit),
         figures=figure_rows(audit),
         shares=list(shares.items())[:_SHARES],
