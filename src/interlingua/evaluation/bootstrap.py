@@ -103,12 +103,13 @@ class Resamples:
     def mean(self, values: npt.ArrayLike, *, share: bool | None = None) -> Interval:
         """Return the mean of one value per row [n]; rows with NaN are left out.
 
-        The interval of a share is that of Wilson where all values are 0, or all are 1.
+        The interval of a share is that of Wilson where all values are 0, or all are 1. So is that of a score from 0 to
+        1, such as nDCG: no such score with the same mean is more often 0 for all rows, or 1 for all, than a share.
 
         Args:
             values: one value per row.
-            share: whether the mean is a share of rows. By default it is one if each value is a truth value, or one of
-                the numbers 0.0, 1.0 and NaN; whole numbers are counts.
+            share: whether the values are truth values or scores from 0 to 1. By default truth values and floats are,
+                and whole numbers are counts.
         """
         given = self._values(values, "values", rank=1)
         if share is None:

@@ -115,9 +115,7 @@ def evaluate_ranking(
         raise InputError("No query has relevant documents; at least one is needed.")
     scored, found = order[judged], [grades[row] for row in judged]
     resamples = Resamples(len(judged), seed, draws)
-    # Relevance in grades makes nDCG a mean of scores, also where each of them is 0 or 1.
-    ndcg = resamples.mean(_scores(scored, found, k, _ndcg), share=False)
-    recall = resamples.mean(_scores(scored, found, k, _recall))
+    ndcg, recall = (resamples.mean(_scores(scored, found, k, score)) for score in (_ndcg, _recall))
     return RetrievalQuality(ndcg, recall, k, len(judged))
 
 
