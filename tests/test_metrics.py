@@ -280,6 +280,11 @@ def test_a_share_of_0_or_1_has_an_interval_of_some_width() -> None:
     precision = Resamples(100, 0).ratio(linked, linked)
     assert precision.low == pytest.approx(1 - 3.8415 / 23.8415, abs=1e-4)
     assert Resamples(100, 0).mean(np.full(100, 0.5)).low == 0.5
+    # Counts, and other values of which the caller says so, are no shares.
+    for mean in (Resamples(100, 0).mean([0] * 100), Resamples(100, 0).mean(np.zeros(100), share=False)):
+        assert mean.to_list() == [0, 0, 0]
+    assert Resamples(100, 0).mean([1] * 100, share=True).low == pytest.approx(sure.low)
+    assert Resamples(100, 0).mean([True] * 100).low == pytest.approx(sure.low)
     assert Resamples(100, 0, draws=0).mean(np.ones(100)).low is None
 
 

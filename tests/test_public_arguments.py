@@ -331,7 +331,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sentence_encoder": (sentence_encoder, {"name": "nowhere"}),
     "Resamples": (Resamples, {"n": 3, "seed": 0}),
     "Resamples.auc": (Resamples(3, 0).auc, {"scores": np.ones(3), "positive": np.array([True, False, True])}),
-    "Resamples.mean": (Resamples(3, 0).mean, {"values": np.ones(3)}),
+    "Resamples.mean": (Resamples(3, 0).mean, {"values": np.ones(3), "share": True}),
     "Resamples.ratio": (Resamples(3, 0).ratio, {"numerator": np.ones(3), "denominator": np.ones(3)}),
     "Resamples.sums": (Resamples(3, 0).sums, {"values": np.ones(3)}),
     "retained_neighbors": (retained_neighbors, {"before": X, "after": X}),

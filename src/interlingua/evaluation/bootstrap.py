@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import Bounds, check_count, check_instance, check_settings
+from interlingua.core.arguments import Bounds, check_count, check_flag, check_instance, check_settings
 from interlingua.core.arrays import as_array, row_blocks
 from interlingua.core.errors import InputError
 
@@ -110,26 +110,39 @@ class Resamples:
         given = self._values(values, "values")
         return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
-    def mean(self, values: npt.ArrayLike) -> Interval:
+    def mean(self, values: npt.ArrayLike, *, share: bool | None = None) -> Interval:
         """Return the mean of one value per row [n]; rows with NaN are left out.
 
-        The interval of a share, of values that are 0 or 1, is that of Wilson where all are equal.
+        The interval of a share is that of Wilson where all values are 0, or all are 1. So is that of a score from 0 to
+        1, such as nDCG: no such score with the same mean is more often 0 for all rows, or 1 for all, than a share.
+
+        Args:
+            values: one value per row.
+            share: whether the values are truth values or scores from 0 to 1. By default truth values and floats are,
+                and whole numbers are counts.
         """
-        return self.ratio(self._values(values, "values", rank=1), np.ones(self.n))
+        given = self._values(values, "values", rank=1)
+        if share is None:
+            share = np.asarray(values).dtype.kind in "bf"
+        return self._ratio(given, np.ones(self.n), share=check_flag(share, "share"))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
         """Return sum(numerator) / sum(denominator) of values per row [n]; rows with NaN in either are left out.
 
         The interval of a share, of values that are 0 or 1, is that of Wilson where the share is 0 or 1.
         """
+        return self._ratio(numerator, denominator, share=True)
+
+    def _ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike, *, share: bool) -> Interval:
+        """Return a ratio; with ``share``, of values that are 0 or 1 as that of a share."""
         parts = {"numerator": numerator, "denominator": denominator}
         pair = np.stack([self._values(values, name, rank=1) for name, values in parts.items()], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0
         sums = self.sums(pair)
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn = interval(sums[:, 0] / sums[:, 1])
-        is_share = np.isin(pair, (0, 1)).all() and (pair[:, 0] <= pair[:, 1]).all()
-        return share_interval(drawn, int(pair[:, 1].sum())) if is_share and pair[:, 1].any() else drawn
+        share = share and bool(np.isin(pair, (0, 1)).all() and (pair[:, 0] <= pair[:, 1]).all())
+        return share_interval(drawn, int(pair[:, 1].sum())) if share and pair[:, 1].any() else drawn
 
     def auc(self, scores: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return the area under the ROC curve [1 + draws]: how often a positive row has a higher score than a negative.
