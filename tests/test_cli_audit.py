@@ -225,9 +225,10 @@ def test_a_second_leak_that_cannot_be_fitted_is_refused_before_the_fits(
 
 
 def test_texts_in_the_place_of_vectors_are_refused_with_what_to_do(run: Run, case: Path) -> None:
+    (case / "upper.TXT").write_text("a text\n")
     for option in ("--members", "--second", "--truth-vectors", "--stand-in", "--corpus-vectors"):
         given = with_vectors(case) if option != "--corpus-vectors" else options(case)
-        for name in ("public.jsonl", "words.txt"):
+        for name in ("public.jsonl", "words.txt", "upper.TXT"):
             ran = run(*given, option, case / name, "--json")
             assert ran.code == 2
             assert (

@@ -304,8 +304,8 @@ def test_rows_that_were_embedded_again_by_another_model_or_of_other_rows_are_ref
     repeated = run(*fit, write_rows(tmp_path / "repeated.jsonl", planted[1][:60], [*range(59), 3]))
     assert re.search("repeated.jsonl has the id .3. more than once", repeated.json["error"])
     np.save(tmp_path / "wide.npy", np.random.default_rng(0).standard_normal((90, D_SOURCE)))
-    same = write_rows(tmp_path / "same.jsonl", planted[0][:60], list(range(60)))
-    same = run("fit", old, tmp_path / "wide.npy", *fit[3:], same)
+    rows = write_rows(tmp_path / "same.jsonl", planted[0][:60], list(range(60)))
+    same = run("fit", old, tmp_path / "wide.npy", *fit[3:], rows)
     assert re.search("old.jsonl and .*same.jsonl hold the same vectors", same.json["error"])
     assert "has no ids, and rows are matched by their ids" in run(*fit, folder / "target.npy").json["error"]
 
@@ -552,6 +552,7 @@ def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: t
             in error
         )
         assert "drop" not in error
+        assert "The journal of a run is named by --journal FILE." in error
     target = stores[1]  # the vector exists too
     error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", "--json").json["error"]
     assert "only if that collection is the source" in error

@@ -221,6 +221,11 @@ REFUSED = [
     ("--data", f"{AUDIT} --data folder", "--data has no effect without --demo"),
     ("--encoder", f"{AUDIT} --encoder e", "--encoder has no effect: the vectors of all texts and labels are given"),
     ("--text-column", f"{AUDIT} --text-column words", "--text-column has no effect: a .txt file has no columns"),
+    (
+        "--text-column",
+        f"{AUDIT} --truth b.TXT --text-column x",
+        "--text-column has no effect: a .txt file has no columns",
+    ),
     ("--label-vectors", f"{AUDIT} --label-vectors target.npy", "--label-vectors has no effect without --labels"),
     ("--truth-labels", f"{AUDIT} --truth-labels words.txt", "--truth-labels has no effect without --labels"),
     ("--nonmembers", f"{AUDIT} --nonmembers target.npy", "--nonmembers has no effect without --members"),

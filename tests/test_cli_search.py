@@ -84,10 +84,12 @@ def test_queries_of_the_other_width_are_named_with_their_file_and_the_space_they
 
 @pytest.mark.parametrize("first", ["duckdb:///data/s.duckdb#t.v", "old.parquet"])
 def test_arguments_in_another_order_are_named(run: Run, place: Path, first: str) -> None:
+    arrived = "a file, old.parquet" if first == "old.parquet" else "the address of a store, duckdb://..."
     for command in ("search", "migrate", "evaluate", "translate"):
         ran = run(command, first, "target.npy", *([] if command == "translate" else ["translator"]), "--json")
         assert ran.code == 2
-        assert re.search("The first argument is .*, and it must be DIR, the folder of a translator", ran.err), command
+        said = f"The first argument is {arrived}, and it must be DIR, .*Give the folder that `interlingua fit` wrote"
+        assert re.search(said, ran.json["error"]), command
 
 
 def test_hits_show_the_columns_that_are_asked_for(run: Run, place: Path) -> None:

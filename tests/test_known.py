@@ -252,10 +252,14 @@ def test_how_many_held_out_pairs_raise_a_verdict(count: int, noise: float, statu
             ("transport_excess", "cycle"),
             (6000, 300),
             "alone confirm this map. 2 other measurements miss their limits: transport excess, cycle.*The target has "
-            "300 distinct rows, .*further texts by the model of the target improve it",
+            "300 distinct rows, .*further texts by the model of the target can improve it",
         ),
         (("cycle",), (6000, 6000), "alone confirm this map. Another measurement misses its limit: cycle. The score"),
-        ((), (40, 50), "The source has 40 distinct rows and the target has 50 distinct rows.*by both models improve"),
+        (
+            (),
+            (40, 50),
+            "The source has 40 distinct rows and the target has 50 distinct.*by both models can improve",
+        ),
     ],
 )
 def test_an_aligned_fit_says_that_pairs_alone_confirm_it_and_what_fails(

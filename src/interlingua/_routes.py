@@ -127,7 +127,7 @@ def choose_route(
     usable_only = " --skip-bad" if facts["unusable"] or target_unusable else ""
     new_model = _ENCODERS.get(facts["target_model"] or "", "NEW_MODEL")
     # Not the two collections: an evaluation needs the same texts on both sides.
-    searches_of = (
+    search_commands = (
         f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
         f"interlingua search translator {source} --query NEW_QUERIES.npy",
     )
@@ -138,7 +138,7 @@ def choose_route(
         if is_file
         else f"interlingua evaluate translator {source} REEMBEDDED{chosen_rows}{usable_only}",
         # A search refuses a collection with rows that it cannot rank.
-        *(() if facts["unusable"] else searches_of),
+        *(() if facts["unusable"] else search_commands),
         f"interlingua migrate translator {source} TARGET{chosen_rows} --dry-run{leave_out}",
     )
     fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new}{usable_only} --out translator --report fit.html"
@@ -196,7 +196,7 @@ def choose_route(
             leave_out=leave_out,
             width=max(facts["d"], width or 0),
         )
-        commands = part.commands(() if facts["unusable"] else searches_of)
+        commands = part.commands(() if facts["unusable"] else search_commands)
         reasons = [*part.reasons(), *([_NEW_MODEL] if new_model == "NEW_MODEL" else [])]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY

@@ -53,9 +53,11 @@ def _holds_texts(address: str) -> bool:
     path = file_of(address)
     if path is None or not path.is_file():
         return False
-    if path.suffix == ".txt":
+    extension = path.suffix.lower()
+    if extension == ".txt":
         return True
-    if path.suffix != ".jsonl":
+    # Of a table, the error of reading it says that no column holds vectors.
+    if extension != ".jsonl":
         return False
     with path.open("rb") as stream:
         try:

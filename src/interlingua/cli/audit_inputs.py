@@ -104,7 +104,7 @@ def check_options(*, demo: bool, options: Mapping[str, object], of_words: Mappin
     texts = [
         Path(str(options[name])) for name in ("--corpus", "--truth", "--second-truth") if options[name] is not None
     ]
-    if texts and all(path.suffix == ".txt" for path in texts):
+    if texts and all(path.suffix.lower() == ".txt" for path in texts):
         check_absent("--text-column", "has no effect: a .txt file has no columns.")
 
 

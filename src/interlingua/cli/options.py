@@ -47,8 +47,12 @@ def _translator_folder(path: Path) -> Path:
     """
     # A path has one slash where an address has two.
     if (_ADDRESS.match(str(path)) and not path.exists()) or path.is_file():
-        kind = "a file" if path.is_file() else "the address of a store"
-        raise InputError(f"The first argument is {kind}, and it must be DIR, the folder of a translator.")
+        # Of an address the scheme alone, because the rest can hold a key.
+        kind = f"a file, {path}," if path.is_file() else f"the address of a store, {str(path).split(':')[0]}://...,"
+        raise InputError(
+            f"The first argument is {kind} and it must be DIR, the folder of a translator. "
+            "Give the folder that `interlingua fit` wrote with --out first, and the vectors after it."
+        )
     return path
 
 

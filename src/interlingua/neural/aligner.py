@@ -284,10 +284,10 @@ class Adversarial:
             tensorboard=self.tensorboard,
             extra_terms=self.extra_terms,
         )
-        with single_threaded_torch() if self._is_narrow(s) else nullcontext():
+        with single_threaded_torch() if self._needs_one_thread(s) else nullcontext():
             return trainer.run(resume=self.resume)
 
-    def _is_narrow(self, s: Settings) -> bool:
+    def _needs_one_thread(self, s: Settings) -> bool:
         widest = max(s.width, s.latent, s.discriminator_width)
         return widest <= _NARROW and resolve_device(self.device) == "cpu"
 

@@ -7,8 +7,7 @@ from types import MappingProxyType
 
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError
-from interlingua.neural.settings import PAPER_TEXT as _DIFFERENCES
-from interlingua.neural.settings import Settings
+from interlingua.neural.settings import PAPER_DIFFERENCES, Settings
 
 __all__ = [
     "ANNEALED",
@@ -24,7 +23,7 @@ __all__ = [
 ]
 
 PAPER = Settings()
-PAPER_TEXT = PAPER.changed(**_DIFFERENCES)
+PAPER_TEXT = PAPER.changed(**PAPER_DIFFERENCES)
 SMALL = Settings(
     width=256,
     latent=128,

@@ -12,7 +12,7 @@ from interlingua.aligners import Setting, attribute_docs
 from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, did_you_mean
 from interlingua.core.errors import InputError
 
-__all__ = ["PAPER_TEXT", "RELEASED_CODE", "Settings", "check_names"]
+__all__ = ["PAPER_DIFFERENCES", "RELEASED_CODE", "Settings", "check_names"]
 
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -33,7 +33,7 @@ _MINIMUM: Mapping[str, int] = MappingProxyType(
 _FRACTIONS = frozenset({"dropout", "average", "beta1"})
 _MAXIMUM: Mapping[str, float] = MappingProxyType({"smoothing": 1})
 # What the text of the paper (arXiv 2505.12540v4) says where its released code does something else.
-PAPER_TEXT: Mapping[str, Any] = MappingProxyType(
+PAPER_DIFFERENCES: Mapping[str, Any] = MappingProxyType(
     {
         "norm": "layer",
         "cycle_detached": False,
@@ -206,7 +206,7 @@ class Settings:
                 default=field.default,
                 meaning=meanings[field.name],
                 range=_allowed(field.name, str(field.type)),
-                paper=None if field.name in _OURS else PAPER_TEXT.get(field.name, field.default),
+                paper=None if field.name in _OURS else PAPER_DIFFERENCES.get(field.name, field.default),
                 code=None if field.name in _OURS else field.default,
             )
             for field in fields(cls)

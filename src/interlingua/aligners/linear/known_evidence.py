@@ -185,8 +185,8 @@ def _confirmed_alone(verdict: Verdict, sizes: tuple[int, int]) -> list[str]:
         counts = " and ".join(f"the {name} has {size:,} distinct rows" for name, size in few)
         models = "both models" if len(few) > 1 else f"the model of the {few[0][0]}"
         reasons.append(
-            f"{counts[0].upper()}{counts[1:]}, and so few limit how good a map can be. Vectors of further texts by "
-            f"{models} improve it, also without their pairs."
+            f"{counts[0].upper()}{counts[1:]}, and so few rows limit the quality of the map. Vectors of further "
+            f"texts by {models} can improve it, also without their pairs."
         )
     return reasons
 
