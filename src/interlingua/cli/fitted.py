@@ -51,7 +51,8 @@ def warn_of_fitted_rows(
     from interlingua.core.spaces import shared_rows
 
     found = []
-    for side, file, part in zip(sides, files, compared or [None] * len(files), strict=True):
+    parts: Sequence[FloatArray | None] = compared or [None] * len(files)
+    for side, file, part in zip(sides, files, parts, strict=True):
         about = translator.card.get(side) or {}
         n, seed = about.get("n"), translator.card.get("seed")
         if not isinstance(n, int) or n < 1:
