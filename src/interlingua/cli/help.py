@@ -169,9 +169,12 @@ class Command(TyperCommand):
 
 def _version(path: Path | None) -> tuple[int, int] | None:
     """Return what changes when a file or folder is replaced; None where there is none."""
-    if not isinstance(path, Path) or not path.exists():
+    if not isinstance(path, Path):
         return None
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError:  # there is none, or the command refuses such a path
+        return None
     return found.st_ino, found.st_mtime_ns
 
 

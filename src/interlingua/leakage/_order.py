@@ -18,7 +18,7 @@ __all__ = ["COMPARED", "FEWEST", "signs_of_another_order"]
 
 # With fewer rows, chance can hide that texts are in order: 200 to 300 rows in order were at chance in up to four of
 # five draws of some corpora, and 400 in none (benchmarks/notes/leakage.md).
-FEWEST = 400
+FEWEST, _FEWEST_KNOWN = 400, 50
 COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
 # A part of the rows whose words neighbors share hardly more often than chance, while those of the others do, is in
 # another order. It must have enough rows, as in interlingua.aligners.side_information, and enough words that chance
@@ -37,7 +37,8 @@ def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "w
         what: what the columns of the contents are.
 
     Returns:
-        A clause, empty if the contents are in order or if fewer than 400 rows have contents, which are too few to tell.
+        A clause, empty if the contents are in order or if there are fewer than 400 rows, or 50 with contents, which
+        are too few to tell.
         Parts of the rows are compared from 500 rows on.
     """
     found = _compared(vectors, contents)
@@ -69,7 +70,7 @@ def _compared(vectors: npt.ArrayLike, contents: Any) -> tuple[bool, list[float |
     whole.eliminate_zeros()
     # Rows without contents, such as empty texts, say nothing of the order.
     known = np.flatnonzero(np.diff(whole.indptr))
-    if len(known) < FEWEST:
+    if len(rows) < FEWEST or len(known) < _FEWEST_KNOWN:
         return None
     rng = np.random.default_rng(0)
     picked = known[np.sort(rng.permutation(len(known))[:COMPARED])]
