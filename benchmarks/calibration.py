@@ -15,7 +15,6 @@ summarized by ``interlingua.leakage.calibration``.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import re
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import read_records
+from records import arguments_with_translators, read_records
 
 import interlingua as il
 from interlingua.cli.audit_fits import alignment_of
@@ -255,15 +254,11 @@ def every_case(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run cases that the records do not hold yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
-    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = arguments_with_translators(__doc__, RESULTS)
     parser.add_argument("--rows", type=int, default=12_000, help="rows of a corpus, a third of them audited")
     parser.add_argument("--seeds", default="0:1", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     parser.add_argument("--most", type=int, default=10**6, help="end after this many cases")
-    parser.add_argument("--tables", action="store_true", help="print the tables and the errors of the records")
     arguments = parser.parse_args()
     if arguments.tables:
         records = read_records(arguments.out)

@@ -12,7 +12,6 @@ the fits are those of ``calibration.py``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from calibration import fitted
-from records import read_records
+from records import arguments_with_translators, read_records
 
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, GuidedDecoder, ngram_model
@@ -108,12 +107,8 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run the cases that the records do not hold yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
-    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = arguments_with_translators(__doc__, RESULTS)
     parser.add_argument("--documents", type=int, default=200)
-    parser.add_argument("--tables", action="store_true", help="print the table of the records")
     arguments = parser.parse_args()
     records = read_records(arguments.out)
     if arguments.tables:

@@ -14,7 +14,6 @@ No new fit is made, so a case takes seconds. Cases in the records are left out. 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from calibration import KEPT, thirds
-from records import read_records
+from records import arguments_with_translators, read_records
 
 from interlingua.core.arrays import unit_rows
 from interlingua.core.translator import load
@@ -134,11 +133,7 @@ def _interval(values: list[float | None]) -> str:
 
 def main() -> None:
     """Run the cases that the records do not hold yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
-    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--tables", action="store_true", help="print the tables of the records")
+    parser = arguments_with_translators(__doc__, RESULTS)
     arguments = parser.parse_args()
     records = read_records(arguments.out)
     if arguments.tables:

@@ -57,6 +57,21 @@ def arguments_of(description: str | None, out: str, seeds: str) -> argparse.Argu
     return parser
 
 
+def arguments_with_translators(description: str | None, out: Path) -> argparse.ArgumentParser:
+    """Return a parser with the options that the scripts on kept translators share.
+
+    Args:
+        description: of the script.
+        out: the file of its records.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--tables", action="store_true", help="print the tables of the records")
+    return parser
+
+
 def append_records(arguments: argparse.Namespace, cases: Iterable[tuple[str, Callable[[], dict[str, Any]]]]) -> None:
     """Fit the cases whose key is not in the output yet, and append a JSON line for each.
 

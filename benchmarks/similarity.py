@@ -11,7 +11,6 @@ on estimates below ``interlingua.leakage.findings.NEAR``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from calibration import KEPT, fitted, thirds
-from records import read_records
+from records import arguments_with_translators, read_records
 
 from interlingua.core.alignment import Status
 from interlingua.leakage.audit import audit
@@ -50,13 +49,9 @@ def summary(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run cases that the records do not hold yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
-    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--tables", action="store_true", help="print the table of the records")
+    parser = arguments_with_translators(__doc__, RESULTS)
     arguments = parser.parse_args()
-    records = read_records(arguments.out) if arguments.out.exists() else []
+    records = read_records(arguments.out)
     if arguments.tables:
         sys.stdout.write(f"{summary(records)}\n")
         return

@@ -96,9 +96,10 @@ def encoder_title(name: str) -> str:
     if not _checked_name(name).startswith(_COMMAND):
         return name
     words = _words(name.removeprefix(_COMMAND))
-    program, script = Path(words[0]), Path(words[1]) if len(words) > 1 else None
-    runs_script = script is not None and _INTERPRETER.fullmatch(program.name) and script.is_file()
-    return f"command {(script if runs_script and script is not None else program).name}"
+    name = Path(words[0]).name
+    if len(words) > 1 and _INTERPRETER.fullmatch(name) and Path(words[1]).is_file():
+        name = Path(words[1]).name
+    return f"command {name}"
 
 
 def _checked_name(name: str) -> str:

@@ -110,7 +110,7 @@ def evaluate(
                 on_rows=progress.on_rows,
             )
             record("read", rows=spaces[0].n, left_out=0 if left_out is None else left_out["rows"])
-            # Of rows that are paired by ids, those without a partner do not matter.
+            # Where rows are paired by ids, only those with a partner are compared.
             compared = None if ids is None else [space.vectors for space in spaces]
             fitted = warn_of_fitted_rows(files, translator, progress.on_rows, compared=compared)
             inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])

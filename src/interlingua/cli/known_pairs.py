@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["KNOWN", "PairById", "Pairs", "advise_on_pairs", "check_pairs", "are_enough", "read_pairs"]
+__all__ = ["KNOWN", "PairById", "Pairs", "advise_on_pairs", "are_enough", "check_pairs", "read_pairs"]
 
 # A panel of the help.
 KNOWN = "Known pairs and categories"

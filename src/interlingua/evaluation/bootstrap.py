@@ -113,8 +113,8 @@ class Resamples:
     def mean(self, values: npt.ArrayLike, *, share: bool | None = None) -> Interval:
         """Return the mean of one value per row [n]; rows with NaN are left out.
 
-        The interval of a share is that of Wilson where all values are 0, or all are 1. So is that of a score from 0 to
-        1, such as nDCG: no such score with the same mean is more often 0 for all rows, or 1 for all, than a share.
+        The interval of a share is that of Wilson where all values are 0, or all are 1. The same interval is used for
+        other scores from 0 to 1, such as nDCG, for which it is at least as wide as needed.
 
         Args:
             values: one value per row.
@@ -193,9 +193,9 @@ def share_interval(share: Interval, n: int) -> Interval:
     """
     check_instance(share, "share", Interval, "an Interval")
     n = check_count(n, "n", minimum=1)
-    margin = _Z2 / (n + _Z2)
     if share.low is None or share.value not in {0, 1}:
         return share
+    margin = _Z2 / (n + _Z2)
     return Interval(1.0, 1 - margin, 1.0) if share.value == 1 else Interval(0.0, 0.0, margin)
 
 

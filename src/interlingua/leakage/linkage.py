@@ -90,8 +90,9 @@ class Linkage(JsonRecord):
     def is_shown(self) -> bool:
         """Whether rows are linked by more than chance.
 
-        Where links were measured, more of them are right than if their ends were permuted, and these are five or more,
-        or the permutation test agrees. Without the true texts, that test decides alone, and it is conservative.
+        Where links were measured, more of them must be right than with their ends permuted. In addition, five or more
+        must be right, or the permutation test must agree. Without the true texts, that test decides alone, and it is
+        conservative.
         """
         if self.measured is None or self.right_links is None:
             return self.p_value <= P_VALUE

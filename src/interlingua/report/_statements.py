@@ -9,7 +9,7 @@ from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 from interlingua.leakage.membership import Membership
 
-__all__ = ["control_words", "in_percent", "links_statement", "unchecked_reason"]
+__all__ = ["control_words", "in_percent", "links_statement", "membership_note", "unchecked_reason"]
 
 
 def control_words(audit: Audit) -> str:
