@@ -554,6 +554,28 @@ def test_true_labels_that_no_attacked_row_has_are_refused_before_the_fits(world:
         check_inputs(world.vectors, world.corpus, labels=labels, truth=rare)
 
 
+def test_true_labels_that_are_all_the_same_are_refused_before_the_fits(world: World) -> None:
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    attacked = set(attacked_rows(N, 60, 0).tolist())
+    one = [(WORDS[0], "unknown") if row in attacked or row % 2 else (WORDS[1],) for row in range(N)]
+    two = [(WORDS[1], WORDS[0])] * (N // 2) + [()] * (N // 2)
+    for known, message in (
+        (one, f"All of the 60 rows that are attacked and have a true label have the same, '{WORDS[0]}', so it cannot"),
+        (two, f"have the same, '{WORDS[0]}' and '{WORDS[1]}', so .* Give true labels of at least two kinds, or leave"),
+    ):
+        with pytest.raises(InputError, match=message):
+            world.audit(labels=labels, truth=GroundTruth(labels=known), documents=60)
+        with pytest.raises(InputError, match=message):
+            check_inputs(world.vectors, world.corpus, labels=labels, truth=GroundTruth(labels=known), documents=60)
+    world.audit(labels=labels, truth=GroundTruth(labels=one))
+
+
+def test_a_fit_that_is_given_twice_is_refused(world: World) -> None:
+    fit = world.fit()
+    with pytest.raises(InputError, match="A fit was given twice, and its agreement with itself shows nothing"):
+        world.audit(fit, fit)
+
+
 def test_a_curve_without_enough_rows_is_refused_before_the_fits(world: World) -> None:
     few = world.corpus.take(np.arange(400))
     with pytest.raises(InputError, match="There are 400 vectors to audit and 400 public texts; halvings needs 500 of"):

@@ -486,6 +486,8 @@ def test_a_translator_of_other_vectors_is_not_presented_as_a_fit_of_these(
     card.write_text(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"), "utf-8")
     annex = ("--annex", case / "annex.html", "--force")
     parts = with_vectors(case, "--translator", case / "kept" / "fit-0", *annex)
+    twice = run(*parts, "--translator", case / "kept" / ".." / "kept" / "fit-0", "--json")
+    assert "fit-0 was given 2 times, and its agreement with itself shows nothing" in twice.json["error"]
 
     def audited() -> tuple[str, str]:
         ran = run(*parts)

@@ -10,10 +10,11 @@ import pytest
 
 from interlingua.core.alignment import Status
 from interlingua.evaluation import Interval
-from interlingua.leakage._doubts import doubt
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage.audit import audit
-from interlingua.leakage.findings import Audit
+from interlingua.leakage.calibration import CalibrationError
+from interlingua.leakage.findings import Audit, Leak
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.severity import severity
 from interlingua.report._statements import unchecked_reason
@@ -115,17 +116,29 @@ def check_nothing_passes(result: Audit, folder: Path) -> None:
     assert "Limit of 100%: cannot be checked: the figure cannot be relied on" in page
 
 
+def check_estimate_stands(result: Audit, said: str, folder: Path) -> None:
+    """An estimate of words does not need the true contents that are in another order, and no limit passes."""
+    assert (result.leak.basis, doubt(result)) == ("estimated", "")
+    assert result.leak.value == result.words.leak_rate.value > 0.5
+    assert severity(result).level == "high"
+    assert said in conclusion(result)
+    page = write_audit(folder / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
+    assert "Limit of 100%: cannot be checked: a part of what was measured cannot be relied on" in page
+
+
 def test_labels_in_another_order_are_said(world: World, tmp_path: Path) -> None:
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
     mixed = [world.labels[i] for i in np.random.default_rng(1).permutation(N)]
     shuffled = world.audit(labels=labels, truth=GroundTruth(labels=mixed))
-    assert "true labels may be in another order than the vectors, because the nearest neighbors" in doubt(shuffled)
-    assert doubt(shuffled).endswith("Check that the true labels are in the order of the vectors.")
-    check_nothing_passes(shuffled, tmp_path)
+    said = shuffled.unordered["labels"]
+    assert "true labels may be in another order than the vectors, because the nearest neighbors" in said
+    assert said.endswith("Check that the true labels are in the order of the vectors.")
+    check_estimate_stands(shuffled, said, tmp_path)
     turned = Labels(labels.names, np.roll(labels.vectors, 5, axis=0))
     rolled = world.audit(labels=turned, truth=GroundTruth(labels=world.labels[:N]))
-    assert doubt(rolled).endswith("Check that the vectors of the labels are in the order of their names.")
-    check_nothing_passes(rolled, tmp_path)
+    said = rolled.unordered["labels"]
+    assert said.endswith("Check that the vectors of the labels are in the order of their names.")
+    check_estimate_stands(rolled, said, tmp_path)
     right = world.audit(labels=labels, truth=GroundTruth(labels=world.labels[:N]))
     assert right.unordered == {}
     assert severity(right).level == "high"
@@ -141,13 +154,17 @@ def test_labels_in_another_order_are_said(world: World, tmp_path: Path) -> None:
 def test_true_vectors_in_another_order_are_said_of_every_fit(world: World, foreign: bool, tmp_path: Path) -> None:
     mixed = world.known[:N][np.random.default_rng(1).permutation(N)]
     result = replace(world.audit(truth=GroundTruth(vectors=mixed)), foreign=(foreign,))
-    assert doubt(result).startswith("The true vectors are probably in another order than the audited ones. The matrix")
-    check_nothing_passes(result, tmp_path)
-    doubtful = replace(result, verdicts=("doubtful",))
-    assert doubt(doubtful) == doubt(result)
+    said = result.unordered["vectors"]
+    assert said.startswith("The true vectors are probably in another order than the audited ones. The matrix")
+    check_estimate_stands(result, said, tmp_path)
+    unlike = replace(far(result), leak=Leak(0.0, "share of rows re-identified", "measured"))
+    assert doubt(unlike) == said
+    check_nothing_passes(unlike, tmp_path)
+    doubtful = replace(unlike, verdicts=("doubtful",))
+    assert doubt(doubtful) == said
     part = world.known[:N].copy()
     part[: N // 10] = np.roll(part[: N // 10], 7, axis=0)
-    assert "between 0% and 10% of the rows" in doubt(world.audit(truth=GroundTruth(vectors=part)))
+    assert "between 0% and 10% of the rows" in world.audit(truth=GroundTruth(vectors=part)).unordered["vectors"]
 
 
 def test_contents_in_another_order_leave_what_else_was_measured(world: World, tmp_path: Path) -> None:
@@ -196,7 +213,7 @@ def test_identities_in_another_order_are_said(world: World, of_each: int, tmp_pa
 def test_links_and_members_keep_a_severity_where_the_headline_figure_has_none(world: World) -> None:
     mixed = world.known[:N][np.random.default_rng(1).permutation(N)]
     second = SecondLeak([world.fit()], world.vectors, world.texts[:N])
-    result = world.audit(truth=GroundTruth(vectors=mixed), second=second)
+    result = far(world.audit(truth=GroundTruth(vectors=mixed), second=second))
     found = severity(result)
     assert found.level == "high"
     assert found.reasons[0] == "rows can be linked with a second leak"
@@ -279,3 +296,43 @@ def test_rows_without_words_say_nothing_of_the_order() -> None:
     assert "share no more words with it than random rows" in signs_of_another_order(vectors, contents)
     contents[45:] = 0
     assert signs_of_another_order(vectors, contents) == ""
+
+
+def test_what_was_measured_of_labels_or_vectors_does_not_hide_an_estimate_of_words(world: World) -> None:
+    # The vectors of the labels say nothing, and every row has one of two labels, as in a task without a signal.
+    rng = np.random.default_rng(3)
+    labels = Labels(("even", "odd"), rng.standard_normal((2, world.known.shape[1])))
+    coin = [(labels.names[side],) for side in rng.integers(2, size=N)]
+    result = world.audit(labels=labels, truth=GroundTruth(labels=coin))
+    assert result.label_findings is not None
+    assert result.label_findings.measured is not None
+    assert result.label_findings.measured.translated.top1.value < 0.6
+    assert result.leak == Leak(
+        result.words.leak_rate.value, "share of documents with a correct word at p ≥ 0.5", "estimated"
+    )
+    assert severity(result).level == "high"
+    # True texts take the place of the estimate.
+    both = world.audit(labels=labels, truth=GroundTruth(world.texts[:N], labels=coin))
+    assert both.leak.basis == "measured"
+    # Translations that are unlike the public texts have no estimate to rely on.
+    failed = world.audit(world.fit(right=False), labels=labels, truth=GroundTruth(labels=coin))
+    assert failed.leak.basis == "measured"
+    assert severity(failed).level == "not shown"
+
+
+def test_far_fewer_right_words_than_by_estimate_are_said(estimated: Audit, world: World) -> None:
+    mixed = world.texts[:N]
+    moved = np.random.default_rng(4).permutation(N)[: N * 3 // 4]
+    for row, other in zip(moved, np.roll(moved, 1), strict=True):
+        mixed[row] = world.texts[other]
+    result = world.audit(truth=GroundTruth(mixed))
+    assert result.unordered == {}
+    error = CalibrationError(lowest=-0.1, median=0.0, highest=0.1, cases=20, corpora=6, pairs=3)
+    words = replace(result.words, leak_rate=replace(result.words.leak_rate, error=error))
+    result = replace(result, word_findings=words)
+    assert "If some of the true texts belong to other vectors, the measured figure is too low" in partial_doubt(result)
+    assert partial_doubt(result) in conclusion(result)
+    assert unchecked_reason(result) == "a part of what was measured cannot be relied on"
+    right = world.audit(truth=GroundTruth(world.texts[:N]))
+    words = replace(right.words, leak_rate=replace(right.words.leak_rate, error=error))
+    assert partial_doubt(replace(right, word_findings=words)) == ""

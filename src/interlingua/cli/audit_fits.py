@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -160,10 +161,17 @@ def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignm
     """Read saved translators as the fits of an audit.
 
     Raises:
-        InputError: a folder is not a translator, or one of other widths, or one that was fitted with known pairs.
+        InputError: a folder is given twice, is not a translator, or one of other widths, or one that was fitted with
+            known pairs.
     """
     from interlingua.core.translator import load
 
+    for folder, count in Counter(folder.resolve() for folder in folders).items():
+        if count > 1:
+            raise InputError(
+                f"{folder} was given {count} times, and its agreement with itself shows nothing. Give each "
+                "--translator once."
+            )
     alignments = []
     for folder in folders:
         translator = load(folder)

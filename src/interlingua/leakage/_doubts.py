@@ -151,8 +151,10 @@ def doubt(audit: Audit) -> str:
     check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.leak.basis == "measured":
         return _unordered(audit) or _contradiction(audit) or _failed_attack(audit)
-    if audit.leak.basis != "estimated" or audit.retrieval.is_near:
+    if audit.leak.basis != "estimated":
         return ""
+    if audit.retrieval.is_near:
+        return _contradiction(audit)
     own = [verdict for verdict, foreign in used_fits(audit) if not foreign]
     advice = "Give" if own else "Fit these vectors themselves with"
     return (
@@ -163,11 +165,28 @@ def doubt(audit: Audit) -> str:
 
 
 def partial_doubt(audit: Audit) -> str:
-    """Return sentences on true contents in another order than the vectors, where other figures were measured.
+    """Return sentences on a part of what was measured that cannot be relied on, where the headline figure can.
 
-    The headline figure is then at least what was measured with the others, and nothing is known of the rest.
+    Either true contents are in another order than the vectors, and other figures show at least the headline figure, or
+    fewer words are right than the estimate allows.
     """
-    return "" if doubt(audit) else " ".join(audit.unordered.values())
+    return "" if doubt(audit) else " ".join([*audit.unordered.values(), *_fewer_than_estimated(audit)])
+
+
+def _fewer_than_estimated(audit: Audit) -> list[str]:
+    """Return a sentence if far fewer words are right than by estimate, as of true texts that are partly mixed up."""
+    words = audit.word_findings
+    expected = words and words.leak_rate.plausible
+    if not (words and words.measured and expected and audit.has_usable_fit and audit.retrieval.is_near):
+        return []
+    measured = words.measured.leak_rate.interval
+    if measured.upper >= expected.lower:
+        return []
+    return [
+        f"A correct word is named for {measured.value:.0%} of the documents, and by estimate for {expected.lower:.0%} "
+        f"to {expected.upper:.0%}. If some of the true texts belong to other vectors, the measured figure is too low. "
+        "Check that they are in the order of the vectors."
+    ]
 
 
 def _unordered(audit: Audit) -> str:

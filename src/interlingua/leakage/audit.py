@@ -115,6 +115,8 @@ def audit(
     alignments = check_members(alignments, "alignments", Alignment, "fits, as interlingua.align returns them,")
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
+    if len({id(alignment) for alignment in alignments}) < len(alignments):
+        raise InputError("A fit was given twice, and its agreement with itself shows nothing. Give each fit once.")
     check_instance(second, "second", (SecondLeak, type(None)), "a SecondLeak")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     check_callable(fit, "fit", "a function")
@@ -230,7 +232,7 @@ def audit(
         retrieval=retrieval,
         label_findings=label_findings,
         reidentified=reidentified,
-        leak=_leak(has_usable_fit, words, label_findings, reidentified, identities),
+        leak=_leak(has_usable_fit, words, retrieval, label_findings, reidentified, identities),
         defenses=scores,
         documents=sample_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
         frequent=frequent,
@@ -304,6 +306,7 @@ def _infer_labels(
 def _leak(
     has_usable_fit: bool,
     words: WordFindings | None,
+    retrieval: RetrievalFindings,
     label_findings: LabelFindings | None,
     reidentified: Reidentification | None,
     identities: IdentityFindings | None,
@@ -322,12 +325,18 @@ def _leak(
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = _beyond("the first label is right", "documents", "label", top, prior)
         measured.append((beyond_control(top, prior), what))
-    if measured:
-        return Leak(*max(measured), "measured")
-    what = f"share of documents with a correct word at p ≥ {LEVEL}"
+    most = Leak(*max(measured), "measured") if measured else None
     if words is None:
-        return Leak(0.0, "share of rows whose identity is recognized", "attack failed")
-    return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
+        return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed")
+    what = f"share of documents with a correct word at p ≥ {LEVEL}"
+    if not has_usable_fit:
+        return most or Leak(0.0, what, "attack failed")
+    # What was measured with labels or vectors says nothing of words, so that it must not hide an estimate of them.
+    estimate = Leak(words.leak_rate.value, what, "estimated")
+    if most is None:
+        return estimate
+    counts = words.measured is None and retrieval.is_near and estimate.value > most.value
+    return estimate if counts else most
 
 
 def _beyond(right: str, of: str, one: str, share: float, control: float) -> str:

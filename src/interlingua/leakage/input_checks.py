@@ -66,10 +66,10 @@ def check_inputs(
         InputError: fewer than 50 vectors or all of them equal; too few distinct rows for a fit, or too few rows for
             ``halvings``; public texts or a stand-in in another order than the public vectors; true contents of
             another number of rows; public texts without words that can be read, or true texts without any of these
-            words; fewer than two labels, or true labels that are not among the labels to infer; too few records, or
-            members that are nonmembers; labels, records or true vectors that are all equal, or of another width than
-            the public ones; what is no view of the public texts, or a view that is the stand-in; rows without texts,
-            and an option that needs texts or nothing to measure with.
+            words; fewer than two labels, or true labels that are all the same or not among the labels to infer; too few
+            records, or members that are nonmembers; labels, records or true vectors that are all equal, or of another
+            width than the public ones; what is no view of the public texts, or a view that is the stand-in; rows
+            without texts, and an option that needs texts or nothing to measure with.
     """
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
@@ -159,7 +159,8 @@ def _check_rows_of_fits(rows: npt.NDArray[Any], corpus: PublicCorpus, *, fitted:
 
 def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents: int, seed: int) -> None:
     """Refuse true labels with which nothing could be measured on the rows that are attacked."""
-    known = [bool(row) for row in offered(true, labels.names)]
+    kept = offered(true, labels.names)
+    known = [bool(row) for row in kept]
     if not any(known):
         raise InputError(
             f"None of the true labels of the {len(known)} rows is one of the {len(labels.names)} labels to infer; give "
@@ -173,6 +174,13 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
             f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found} {verbs[1]} a true label that is among "
             f"those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents or leave the true "
             "labels out."
+        )
+    values = {frozenset(kept[row]) for row in attacked if kept[row]}
+    if len(values) == 1:
+        shared = " and ".join(repr(name) for name in sorted(*values))
+        raise InputError(
+            f"All of the {found:,} rows that are attacked and have a true label have the same, {shared}, so it cannot "
+            "be measured how many are inferred. Give true labels of at least two kinds, or leave the true labels out."
         )
 
 
