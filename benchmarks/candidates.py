@@ -3,9 +3,10 @@
     python benchmarks/candidates.py --vectors DIR --seeds 0:3
 
 The source is nq-open (search questions) under the Universal Sentence Encoder. The candidates are corpora under
-WordLlama: other texts of nq-open and three more in ``with``, and only the three in ``without``. Source, targets and
-held-out texts are disjoint; the fit sees no pair.
-``--vectors`` holds what ``encode.py use wordllama`` wrote.
+WordLlama: other texts of nq-open and three more in ``with``, and only the three in ``without``. In ``six``, other texts
+of nq-open and five more corpora under MiniLM are candidates, and in ``one-file`` the same rows are one target, of which
+a sixth is like the source. Source, targets and held-out texts are disjoint; the fit sees no pair.
+``--vectors`` holds what ``encode.py use wordllama minilm`` wrote.
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ from interlingua.core.arrays import FloatArray
 POOL = 2048
 # Fewer than the default of 10: a candidate that needs more rounds is not the one that resembles the source.
 ROUNDS = 3
-CORPUS, SOURCE, TARGET = "nq-open", "use", "wordllama"
+CORPUS, SOURCE = "nq-open", "use"
 OTHERS = ("opentriviaqa", "clickbait", "medquad")
-CASES = {"with": (*OTHERS, CORPUS), "without": OTHERS}
+SIX = (*OTHERS, "wiki-split", "beir-queries", CORPUS)
+# Encoder and corpora of the targets.
+CASES = {
+    "with": ("wordllama", (*OTHERS, CORPUS)),
+    "without": ("wordllama", OTHERS),
+    "six": ("minilm", SIX),
+    "one-file": ("minilm", SIX),
+}
 
 
 def load(folder: Path, corpus: str, encoder: str) -> FloatArray:
@@ -36,7 +44,8 @@ def load(folder: Path, corpus: str, encoder: str) -> FloatArray:
 
 def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
     """Fit one case and measure its translator."""
-    a, b = load(folder, CORPUS, SOURCE), load(folder, CORPUS, TARGET)
+    encoder, corpora = CASES[case]
+    a, b = load(folder, CORPUS, SOURCE), load(folder, CORPUS, encoder)
     order = np.random.default_rng(seed).permutation(len(a))
     held, rest = order[:POOL], order[POOL:]
     first, second = rest[: len(rest) // 2], rest[len(rest) // 2 :]
@@ -44,18 +53,22 @@ def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
     targets = {
         corpus: b[second]
         if corpus == CORPUS
-        else (rows := load(folder, corpus, TARGET))[rng.permutation(len(rows))[: len(second)]]
-        for corpus in CASES[case]
+        else (rows := load(folder, corpus, encoder))[rng.permutation(len(rows))[: len(second)]]
+        for corpus in corpora
     }
+    settings: dict[str, Any] = {"rounds": ROUNDS}
+    if case == "one-file":
+        targets, settings = {"one file": np.concatenate(list(targets.values()))}, {}
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(a[first], targets, method="linear", rounds=ROUNDS, seed=seed)
+    alignment = interlingua.align(a[first], targets, method="linear", seed=seed, **settings)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     return {
         "key": f"{case}/{seed}",
         "case": case,
         "seed": seed,
-        "rounds": ROUNDS,
+        **settings,
         "n_source": len(first),
+        "encoder": encoder,
         "n_target": {corpus: len(rows) for corpus, rows in targets.items()},
         "target": alignment.target["name"],
         "candidates": [dict(step) for step in alignment.candidates],
