@@ -56,11 +56,11 @@ def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
         else (rows := load(folder, corpus, encoder))[rng.permutation(len(rows))[: len(second)]]
         for corpus in corpora
     }
-    settings: dict[str, Any] = {"rounds": ROUNDS}
-    if case == "one-file":
-        targets, settings = {"one file": np.concatenate(list(targets.values()))}, {}
+    counts = {corpus: len(rows) for corpus, rows in targets.items()}
+    target: Any = np.concatenate(list(targets.values())) if case == "one-file" else targets
+    settings = {} if case == "one-file" else {"rounds": ROUNDS}
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(a[first], targets, method="linear", seed=seed, **settings)
+    alignment = interlingua.align(a[first], target, method="linear", seed=seed, **settings)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     return {
         "key": f"{case}/{seed}",
@@ -69,8 +69,8 @@ def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
         **settings,
         "n_source": len(first),
         "encoder": encoder,
-        "n_target": {corpus: len(rows) for corpus, rows in targets.items()},
-        "target": alignment.target["name"],
+        "n_target": counts,
+        "target": alignment.target.get("name"),
         "candidates": [dict(step) for step in alignment.candidates],
         "verdict": alignment.verdict.to_dict(),
         "forward": scores(alignment.forward(a[held]), b[held]),

@@ -48,6 +48,13 @@ TEXTS = {
     "packages": (10976, 10976, ("debian", "model2vec"), ("debian", "wordllama")),
 }
 REPEATED = ("copies-of-20", "four-times", "boilerplate")
+_NAMES = {
+    "trivia": "search questions to trivia questions, multilingual-E5 to MiniLM",
+    "packages": "package descriptions, Model2Vec to WordLlama",
+    "copies-of-20": "half of them copies of 20 texts",
+    "four-times": "each text four times",
+    "boilerplate": "40 % of them one text",
+}
 # Steps of the trace that say what both searches did.
 STEPS = ("copies", "second search", "full width", "interrupted")
 
@@ -161,19 +168,28 @@ def fit(case: Case, data: Path, vectors: Path) -> dict[str, Any]:
     }
 
 
+def present(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of the present search: those since merges take enough steps for each map to converge."""
+    return [r for r in records if (r["seed"] >= 50 or r["budget"] is None) and not r["key"].endswith("former merges")]
+
+
 def table(records: Sequence[dict[str, Any]]) -> str:
-    """Return records as Markdown, a line for each number of rows: top-1 and verdict of each seed."""
+    """Return records as Markdown, a line for each case and budget: top-1 and verdict of each seed."""
     lines = [
         "| rows of source and target | seeds | top-1, forward / backward | verdicts | processor s, median |",
         "|---|---|---|---|--:|",
     ]
-    sizes = list(dict.fromkeys((r["n_source"], r["n_target"]) for r in records))
-    for n, m in sorted(sizes, key=lambda size: (-min(size), size)):
-        found = sorted((r for r in records if (r["n_source"], r["n_target"]) == (n, m)), key=lambda r: r["seed"])
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda r: r["seed"]):
+        n, m = record["n_source"], record["n_target"]
+        name = ", ".join(filter(None, (f"{n:,} and {m:,}", _NAMES.get(record.get("texts") or record["repeated"], ""))))
+        limit = "" if record["budget"] is None else f", {record['budget']:.0f} s"
+        groups.setdefault((-min(n, m), n, m, f"{name}{limit}"), []).append(record)
+    for (*_, name), found in sorted(groups.items()):
         top1 = ", ".join(f"{r['forward']['top1']:.2f} / {r['backward']['top1']:.2f}" for r in found)
-        verdicts, seeds = (", ".join(str(r[name]) for r in found) for name in ("verdict", "seed"))
+        verdicts, seeds = (", ".join(str(r[column]) for r in found) for column in ("verdict", "seed"))
         seconds = np.median([r["processor_seconds"] for r in found])
-        lines.append(f"| {n:,} and {m:,} | {seeds} | {top1} | {verdicts} | {seconds:.0f} |")
+        lines.append(f"| {name} | {seeds} | {top1} | {verdicts} | {seconds:.0f} |")
     return "\n".join(lines)
 
 
