@@ -194,9 +194,9 @@ class Leak(JsonRecord):
 
     Attributes:
         value: the largest of the figures that were measured, 0 to 1: documents with a correct word, rows that are
-            re-identified, and first labels or identities that are right, counted from their control to 1. Without
-            true texts, the estimated share of documents with a correct word if it is larger and can be relied on, or
-            if nothing was measured.
+            re-identified, and first labels or identities that are right, rescaled so that their control counts as 0.
+            Without true texts, the estimated share of documents with a correct word if it is larger and can be relied
+            on, or if nothing was measured.
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
     """
