@@ -230,7 +230,7 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
         "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in 95.0% of"
     )
     barely = replace(many, cases=21, held=20 / 21).certainty
-    assert "it held in 95.2% of these cases, but only just (20 of 21; one miss more would be too many), and" in barely
+    assert "it held in 95.2% of these cases, but only just (20 of 21; one more miss would be too many), and" in barely
     assert "only just" not in replace(many, cases=40, held=1.0).certainty
     # 18 of 19 cases are fewer than 95 %, which the sentence must show.
     almost = replace(many, held=0.947).certainty

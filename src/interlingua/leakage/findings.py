@@ -142,11 +142,12 @@ class RetrievalFindings(JsonRecord):
     def is_near(self) -> bool:
         """Whether translations are nearly as similar to public texts as these are to each other.
 
-        On a scale on which the control is 0 and public texts are 1, translations by 13 usable fits reached 0.64 to
-        0.90, and those of texts of another kind than the fits were made on 0.04 to 0.54, but for one case of 0.68, in
-        the records of ``benchmarks/similarity.py``.
+        The scale has the control at 0 and public texts at 1. In the records of ``benchmarks/similarity.py``,
+        translations by 13 usable fits reached 0.64 to 0.90, and translations of texts of another kind than those of
+        the fits 0.04 to 0.54, with one exception of 0.68.
         """
         span = self.public.value - self.control.value
+        # Similarities that are not known (NaN), as where all public texts are copies, contradict no estimate.
         return not self.nearest.value - self.control.value < NEAR * span
 
 
