@@ -16,7 +16,7 @@ import numpy.typing as npt
 from interlingua.aligners.base import insufficient_rows_reason
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import share_of_copies
+from interlingua.core.spaces import check_two_models
 from interlingua.core.wording import size_of
 from interlingua.io import VectorFile
 
@@ -198,9 +198,4 @@ def check_sides(sides: Mapping[str, StoredRows]) -> None:
         if reason is not None:
             raise InputError(reason)
     first, second = (stored.vectors for stored in sides.values())
-    share = share_of_copies(first, second)
-    if share:
-        raise InputError(
-            f"Both files hold the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
-            "there is nothing to translate. Give vectors of two models."
-        )
+    check_two_models(first, second, "Both files hold")
