@@ -130,8 +130,8 @@ def _check_no_command(name: str) -> None:
     if Path(name).is_dir() or not (has_arguments or is_program):
         return
     raise InputError(
-        f"The encoder begins with {first!r}, which looks like a program and not like a model. Write command: before a "
-        f"program, as in 'command:{first}{' ...' if has_arguments else ''}'."
+        f"The encoder's name begins with {first!r}, which looks like a program and not like a model. Write command: "
+        f"before a program, as in 'command:{first}{' ...' if has_arguments else ''}'."
     )
 
 

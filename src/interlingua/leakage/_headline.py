@@ -48,7 +48,7 @@ def headline(
     what = f"share of documents with a correct word at p ≥ {LEVEL}"
     if not has_usable_fit:
         return most or Leak(0.0, what, "attack failed")
-    # What was measured with labels or vectors says nothing of words, so that it must not hide an estimate of them.
+    # What was measured with labels or vectors says nothing about words, so that it must not hide an estimate of them.
     estimate = Leak(words.leak_rate.value, what, "estimated")
     if most is None:
         return estimate
@@ -57,7 +57,7 @@ def headline(
 
 
 def _rescaled(right: str, of: str, one: str, share: float, control: float) -> str:
-    """Return what a headline figure is that `beyond_control` counts from the control of a share to 1."""
+    """Return what a headline figure is whose share was rescaled by `beyond_control`."""
     return (
         f"{right} for {share:.1%} of the {of}, rescaled so that always choosing the most frequent {one} "
         f"({control:.1%}) counts as 0% and always being right as 100%"

@@ -23,7 +23,7 @@ FEWEST, _FEWEST_KNOWN = 400, 50
 COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
 # A part of the rows is in another order if its neighbors share hardly more words than random rows do, while those of
 # the other parts share more. It must have enough rows, as in interlingua.aligners.side_information, and enough words
-# that random rows share some: parts of 20 and 30 rows of short texts in order can be at chance by luck.
+# that random rows share some: in parts of 20 and 30 rows of short texts in order, neighbors may share none by chance.
 _PARTS, _ROWS_OF_A_PART, _SHARE_OF_EXCESS, _BY_CHANCE = 10, 50, 0.15, 2.0
 # Parts are compared only if the neighbors of all rows share at least this many times as many words as random rows.
 # With less, as under strong noise, the parts vary by chance.
@@ -72,7 +72,7 @@ def _compared(vectors: npt.ArrayLike, contents: Any) -> tuple[bool, list[float |
 
     rows, whole = np.asarray(vectors), csr_array(contents, dtype=np.float64)
     whole.eliminate_zeros()
-    # Rows without contents, such as empty texts, say nothing of the order.
+    # Rows without contents, such as empty texts, say nothing about the order.
     known = np.flatnonzero(np.diff(whole.indptr))
     if len(rows) < FEWEST or len(known) < _FEWEST_KNOWN:
         return None

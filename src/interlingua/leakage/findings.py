@@ -37,7 +37,7 @@ __all__ = [
 
 # Estimates of translations that are less similar to public texts are not relied on; see RetrievalFindings.is_near.
 NEAR = 0.6
-# Headline figures from which on a leak is of some severity, and of a high one.
+# From the first headline figure on the severity is at least medium, and from the second on at least high.
 SOME, MUCH = 0.02, 0.2
 
 
