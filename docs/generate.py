@@ -204,7 +204,7 @@ def journey() -> str:
     before, after = record["load_before"], record["load_after"]
     return f"""A recorded run of all steps on {record["items"]:,} rows, with {record["new_model"]:,} vectors of the new
 model, on {cores}. Other work on the machine made a load of {before} at the beginning and {after} at the end, so
-seconds are more than those of an idle machine (`benchmarks/journey.py`):
+that the steps took longer than on an idle machine (`benchmarks/journey.py`):
 
 {table(record)}
 

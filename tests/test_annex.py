@@ -161,7 +161,7 @@ def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found
     low = replace(found, leak=replace(found.leak, value=0.01))
     right = linked(MeasuredLinks(0.36, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)))
     result = replace(low, linkage=right)
-    assert severity(result) == Severity("high", ("36 rows are rightly linked with a second leak",))
+    assert severity(result) == Severity("high", ("36 rows are correctly linked with a second leak",))
     said = (
         "36 of 4,000 rows (0.9%) are linked with a second leak of another model, and 100% of these links are right; "
         "with their ends permuted, 0.1% would be. 36% of the rows have their text in the second leak."
@@ -199,8 +199,8 @@ def test_the_annex_says_what_the_figures_of_labels_mean(world: World) -> None:
         result, "What can"
     )
     assert re.search(
-        r"the headline figure is \d+%: the first label is right for \d+\.\d% of the documents \(\d+\.\d% for always "
-        r"the most frequent label\); on the scale of the headline figure, the latter is 0% and always right is 100%\.",
+        r"the headline figure is \d+%: the first label is right for \d+\.\d% of the documents, rescaled so that always "
+        r"choosing the most frequent label \(\d+\.\d%\) counts as 0% and always being right as 100%\.",
         conclusion(result),
     )
     assert result.label_findings is not None

@@ -192,7 +192,7 @@ def test_inspect_says_whether_scores_are_calibrated(run: Run, calibrated: str) -
     expected = load(calibrated).calibrate([0.7], "source", "target")
     assert found["scores"]["target"][2] == pytest.approx(expected[0], abs=1e-3)
     shown = run("inspect", calibrated).out
-    assert "equally many pairs of unrelated texts have a higher cosine:" in " ".join(shown.split())
+    assert "the same share of pairs of unrelated texts has a higher cosine:" in " ".join(shown.split())
     assert f"{expected[0]:.3f}" in shown
     assert "not calibrated: thresholds cannot be converted" in run("inspect", "translator").out
     assert run("inspect", "translator", "--json").json["calibration"] is None

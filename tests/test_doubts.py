@@ -54,7 +54,7 @@ def test_an_estimate_of_translations_unlike_the_public_texts_is_not_relied_on(es
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
     assert "The check does not pass" in page
     assert "plausible" not in page
-    assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
+    assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     assert "cannot be relied on" in sections["How sure this is"]
     # Where similarity is that of the corpus, a fit on other vectors is named and its estimate stands.
@@ -81,7 +81,7 @@ def test_true_texts_in_another_order_take_severity_and_citation_away(world: Worl
     assert said.startswith("The true texts are probably in another order than the vectors: the nearest")
     assert doubt(result) == said
     assert said in conclusion(result)
-    assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
+    assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     assert "The figures are measured against" not in sections["How sure this is"]
     assert "cannot be relied on" in sections["How sure this is"]
@@ -111,7 +111,7 @@ def check_nothing_passes(result: Audit, folder: Path) -> None:
     """A figure of 0 that comes from truth in another order is neither a low severity nor below any limit."""
     assert severity(result).level == "not shown"
     assert doubt(result) in conclusion(result)
-    assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
+    assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     page = write_audit(folder / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
     assert "Limit of 100%: cannot be checked: the figure cannot be relied on" in page
 
@@ -278,7 +278,7 @@ def test_little_that_was_measured_of_an_attack_that_did_not_work_is_no_low_sever
         assert why in conclusion(result)
         assert "does not show that the vectors cannot be read" in conclusion(result)
         assert unchecked_reason(result) == "the figure cannot be relied on"
-        assert owasp_paragraph(result, PROVENANCE).startswith("Nothing to cite: ")
+        assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     # What was read all the same is leaked.
     much = replace(failed, leak=replace(leak, value=0.5))
     assert doubt(much) == ""

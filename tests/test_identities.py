@@ -125,7 +125,7 @@ def test_the_report_has_identities_in_the_place_of_words(found: Audit, tmp_path:
     annex = " ".join(line for section in annex_sections(found, PROVENANCE) for line in section.lines)
     assert "The nearest of 60 enrolled identities is right for" in annex
     assert ": the identity is recognized for 9" in annex
-    assert "the headline figure, the latter is 0% and always right is 100%" in annex
+    assert "counts as 0% and always being right as 100%" in annex
     assert "public records of a similar kind" in annex
     assert found.to_dict()["words"] is None
     assert found.to_dict()["identities"]["rank1"][0] > 0.95

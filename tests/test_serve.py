@@ -205,7 +205,12 @@ def test_what_a_fit_would_refuse_is_refused_before_it_starts(page: TestClient, p
     give(page, (planted[0], planted[1][:40]))
     refused = page.post("/fit", params={"seed": 0})
     assert (refused.status_code, refused.json()["error"]) == (
-        400, "The target has 40 rows; at least 100 are needed for a fit. Give more vectors.",
+        400, "The target has 40 rows; without pairs at least 100 are needed, better thousands.",
+    )  # fmt: skip
+    give(page, (planted[0], planted[1][:, :4]))
+    refused = page.post("/fit", params={"seed": 0})
+    assert (refused.status_code, refused.json()["error"]) == (
+        400, "The target has 4 columns; without pairs at least 8 are needed.",
     )  # fmt: skip
     give(page, (planted[0], planted[0][::-1]))
     refused = page.post("/fit", params={"seed": 0})

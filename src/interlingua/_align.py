@@ -32,6 +32,7 @@ from interlingua.aligners.base import (
     check_unused,
     ignore_step,
     insufficient_rows_reason,
+    pairs_enough_alone,
 )
 from interlingua.aligners.fit_checks import check_fit
 from interlingua.core.alignment import Alignment, Verdict
@@ -66,7 +67,7 @@ def choose_method(problem: Problem) -> str:
     | any, beside labels or views | ``linear``, which alone uses them |
     | at least twice the larger width | ``ridge`` on the pairs |
     """
-    enough = 2 * max(problem.source.d, problem.target.d)
+    enough = pairs_enough_alone(problem.source.d, problem.target.d)
     many = problem.known is not None and len(problem.known[0]) >= enough
     return "ridge" if many and problem.labels is None and not problem.views else "linear"
 

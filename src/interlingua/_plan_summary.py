@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from interlingua.aligners.base import pairs_enough_alone
 from interlingua.core.wording import count_of, duration_of, rough_size_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _describe_costs(plan: CollectionPlan, costs: Costs) -> str:
         f"({failed} if it finds no map)"
     )
     paired = f"{duration_of(costs.paired_fit_seconds)} for a fit on pairs once the texts are embedded"
-    if plan.route == "re-embed in part" and plan.needed_rows >= 2 * max(plan.d, plan.target_d or 0):
+    if plan.route == "re-embed in part" and plan.needed_rows >= pairs_enough_alone(plan.d, plan.target_d or 0):
         fit = paired
     elif plan.route in ("public pairs", "re-embed in part"):
         fit = f"{paired}, {fit}"

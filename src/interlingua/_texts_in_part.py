@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from shlex import quote
 
+from interlingua.aligners.base import pairs_enough_alone
+
 __all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "without_text", "without_text_note"]
 
 # With fewer texts than an unpaired fit needs rows, the collection is treated as one without texts.
@@ -78,11 +80,11 @@ class PartlyWithTexts:
     def reasons(self) -> list[str]:
         """Return sentences that explain the route."""
         rest = self.rows - self.with_text
-        enough = self.with_text >= 2 * self.width
+        enough = pairs_enough_alone(self.width)
         fit = (
             "These pairs are enough for a fit on pairs alone."
-            if enough
-            else f"With fewer than {2 * self.width:,} of them the pairs guide a fit without pairs, whose verdict may "
+            if self.with_text >= enough
+            else f"With fewer than {enough:,} of them the pairs guide a fit without pairs, whose verdict may "
             "be failed: vectors of further texts by the new model help, embedded under new ids and added to the same "
             "collection."
         )

@@ -90,8 +90,8 @@ def with_task(encode: Encode, task: str) -> Encode:
 def encoder_title(name: str) -> str:
     """Return a name for the space of an encoder.
 
-    Of a command it is that of its program, since its arguments can hold a key; and of an interpreter, such as Python,
-    that of the script that it runs.
+    A command is named by its program alone, because its arguments can hold a key. If the program is an interpreter,
+    such as Python, the command is named by the script that it runs.
     """
     if not _checked_name(name).startswith(_COMMAND):
         return name
@@ -119,18 +119,19 @@ def _checked_name(name: str) -> str:
 
 
 def _check_no_command(name: str) -> None:
-    """Refuse the name of a model that is a command, whose prefix was forgotten.
+    """Refuse a command in the place of the name of a model, whose prefix was forgotten.
 
     Raises:
         InputError: such a name. The message does not repeat its arguments, which can hold a key.
     """
     first = name.split()[0]
-    is_script = Path(name).is_file() and os.access(name, os.X_OK)
-    if Path(name).is_dir() or not (first != name or is_script or shutil.which(name) is not None):
+    has_arguments = first != name
+    is_program = (Path(name).is_file() and os.access(name, os.X_OK)) or shutil.which(name) is not None
+    if Path(name).is_dir() or not (has_arguments or is_program):
         return
     raise InputError(
-        f"The encoder begins with {first!r}, which looks like a program and not like a model. Write command: before a "
-        f"program, as in 'command:{first}{' ...' if first != name else ''}'."
+        f"The encoder's name begins with {first!r}, which looks like a program and not like a model. Write command: "
+        f"before a program, as in 'command:{first}{' ...' if has_arguments else ''}'."
     )
 
 

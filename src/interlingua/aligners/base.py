@@ -46,6 +46,7 @@ __all__ = [
     "check_unused",
     "ignore_step",
     "insufficient_rows_reason",
+    "pairs_enough_alone",
     "report_parts",
     "single_step_fit",
 ]
@@ -58,6 +59,11 @@ OPTIONAL_INPUTS: tuple[OptionalInput, ...] = get_args(OptionalInput)
 
 # Below these sizes label-free evidence has no power to separate a right map from a wrong one.
 MIN_ROWS, MIN_WIDTH = 100, 8
+
+
+def pairs_enough_alone(*widths: int) -> int:
+    """Return from how many known pairs on ``method="auto"`` fits on the pairs alone: twice the larger width."""
+    return 2 * max(widths)
 
 
 def ignore_step(step: dict[str, Any]) -> None:

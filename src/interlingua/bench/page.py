@@ -72,15 +72,12 @@ def _our_cells(table: Table, heading: str, group: Sequence[Mapping[str, Any]]) -
 
 
 def _protocol(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the methods, the rows of the fits and the candidates in retrieval; nothing where records do not say."""
+    """Return the methods, the rows of the fits and the candidates in retrieval, as far as the records have them."""
     known = [record for record in records if "method" in record and "rows" in record]
-    methods = ", ".join(dict.fromkeys(f"method {record['method']}" for record in known))
-    sides = [_span([int(record["rows"][side]) for record in known]) for side in (0, 1)] if known else []
-    rows = (
-        f"{sides[0]} rows per side"
-        if len(set(sides)) == 1
-        else " and ".join(f"{count} {side} rows" for count, side in zip(sides, ("source", "target"), strict=False))
-    )
+    methods, rows = ", ".join(dict.fromkeys(f"method {record['method']}" for record in known)), ""
+    if known:
+        source, target = (_span([int(record["rows"][side]) for record in known]) for side in (0, 1))
+        rows = f"{source} rows per side" if source == target else f"{source} source rows and {target} target rows"
     pools = [int(record["pool"]) for record in records if "pool" in record]
     pool = f"the match among {_span(pools)} candidates" if pools else ""
     return ", ".join(filter(None, (methods, rows, pool)))

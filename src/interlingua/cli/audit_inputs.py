@@ -340,7 +340,8 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
 def order_doubts(inputs: AuditInputs, second: tuple[FloatArray, Sequence[str] | None] | None) -> list[str]:
     """Return sentences on true texts and true vectors that are probably in another order than the audited vectors.
 
-    They are not refused, as public texts are: nothing is read with them, and all but what is measured with them holds.
+    Public texts in another order are refused, and true contents are not: the attack does not use them, so that only
+    what is measured with them is wrong.
     """
     from interlingua.leakage._doubts import order_doubt, vector_doubt, words_to_compare
 

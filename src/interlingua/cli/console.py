@@ -36,7 +36,7 @@ STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "
 
 
 class ExplainedInterrupt(KeyboardInterrupt):
-    """Ctrl-C of which the command has already said what to do."""
+    """An interrupt by Ctrl-C for which the command has already printed what to do."""
 
 
 def stdout() -> Console:

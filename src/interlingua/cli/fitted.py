@@ -42,7 +42,7 @@ def warn_of_fitted_rows(
         on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
         sides: which sides the files are of.
         compared: for each side, the rows [n, d] that are compared, where these are a part of the file or collection.
-            There is no warning if they are so many that some of the digests would be theirs, and none is.
+            There is no warning if they have no digest of the fit although, by their number, some are to be expected.
 
     Raises:
         InputError: rows that cannot be used.

@@ -168,7 +168,7 @@ class Command(TyperCommand):
 
 
 def _version(path: Path | None) -> tuple[int, int] | None:
-    """Return what changes when a file or folder is replaced; None where there is none."""
+    """Return a value that changes when a file or folder is replaced; None if there is none."""
     if not isinstance(path, Path):
         return None
     try:
@@ -179,7 +179,7 @@ def _version(path: Path | None) -> tuple[int, int] | None:
 
 
 def _after_interrupted_fit(params: Mapping[str, Any], before: tuple[int, int] | None) -> str:
-    """Return what a fit had written before Ctrl-C, or how to go on.
+    """Return a sentence on what a fit had written before Ctrl-C, or on how to continue, with a space before it.
 
     Args:
         params: its parameters.

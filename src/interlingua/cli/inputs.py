@@ -229,17 +229,12 @@ def check_different(sides: Sequence[tuple[str, npt.NDArray[Any]]]) -> None:
     Raises:
         InputError: at least half of the rows of one side are also on another, in any order.
     """
-    from interlingua.core.spaces import share_of_copies
+    from interlingua.core.spaces import check_two_models
 
     (first, vectors), *others = sides
     for name, rows in others:
-        share = share_of_copies(vectors, rows)
-        if share:
-            both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
-            raise InputError(
-                f"{both} the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
-                "there is nothing to translate. Give vectors of two models."
-            )
+        both = f"{first} and {name} hold" if first != name else f"{first} was given for both sides, which hold"
+        check_two_models(vectors, rows, both)
 
 
 def read_space(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from interlingua.aligners.base import pairs_enough_alone
 from interlingua.cli.collections import Collection
 from interlingua.cli.inputs import SIDES, Side
 from interlingua.cli.options import check_effect
@@ -63,19 +64,18 @@ def check_pairs(pairs: Path | None, targets: Sequence[str] | None, *, by_id: boo
 def are_enough(pairs: IntArray | None, spaces: Sequence[EmbeddingSpace]) -> bool:
     """Return whether a map fitted on pairs [p, 2] alone would be supported if they were of the same texts.
 
-    From twice as many pairs as the larger width on, ``auto`` fits on the pairs alone. Pairs with a row in common count
-    once.
+    Pairs with a row in common count once.
     """
     if pairs is None:
         return False
-    return min(len(np.unique(column)) for column in pairs.T) >= 2 * max(space.d for space in spaces)
+    return min(len(np.unique(column)) for column in pairs.T) >= pairs_enough_alone(*(space.d for space in spaces))
 
 
 def advise_on_pairs(*, enough: bool | None, by_id: bool, reembedded: bool) -> str:
     """Return what to do where known pairs support no map.
 
     Args:
-        enough: of `are_enough`; None for a fit on vectors of the same texts by two encoders.
+        enough: as `are_enough` returns it; None for a fit on vectors of the same texts by two encoders.
         by_id: rows of both sides with the same id are the pairs.
         reembedded: rows that were embedded again are the pairs.
     """

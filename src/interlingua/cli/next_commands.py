@@ -73,7 +73,7 @@ def show_commands(commands: Sequence[str]) -> None:
         "the fit has not read are the fairest test. Without such vectors, leave out the evaluation.",
         "REEMBEDDED": "REEMBEDDED is a file or a collection of rows that the new model embedded again under their old "
         "ids. Rows that the fit has not read are the fairest test. Without such rows, leave out the evaluation.",
-        "KEPT_APART": "KEPT_APART is a condition that only rows meet whose pairs the fit has not read.",
+        "KEPT_APART": "KEPT_APART is a condition that selects only rows whose pairs the fit has not read.",
         "NEW_QUERIES": "NEW_QUERIES holds queries that the new model embedded.",
         "NEW_MODEL": "NEW_MODEL is the model that was given as --target-encoder.",
         "TARGET": "TARGET is the address of a new collection, column or file.",

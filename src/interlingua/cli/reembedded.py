@@ -48,10 +48,10 @@ class Paired:
         space: their vectors by the model of the target.
         pairs: [p, 2] numbers of the rows that are read of the source, and of these rows.
         source: [n_source], which rows of the source are read.
-        of: number of ids on both sides.
+        of: number of ids that are on both sides.
         path: the file or collection.
         total: number of its rows.
-        left_out: rows of it whose id the source has, and which have no vector that can be used.
+        left_out: number of its rows whose id the source has, but whose vector cannot be used.
     """
 
     space: EmbeddingSpace

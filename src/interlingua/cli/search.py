@@ -179,9 +179,8 @@ def search(
     model = None if name is None else open_encoder(name, task="query")
     if model is not None and text:
         queries = model(text)
-    _check_width(
-        queries, f"--query {query}" if query is not None else f"The model of {_model_option(rerank)}", translator, space
-    )
+    given_by = f"--query {query}" if query is not None else f"The model of {'--rerank' if rerank else '--encoder'}"
+    _check_width(queries, given_by, translator, space)
     found_each = k if rerank is None else max(k, nominees or _NOMINEES)
     if len(queries) * found_each > _MAX_HITS:
         raise InputError(
@@ -228,7 +227,7 @@ def search(
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
     sides = {
-        str(store.url): _named(translator, side)
+        str(store.url): _titled(translator, side)
         for store, side in zip((first, second), Space, strict=True)
         if store is not None
     }
@@ -253,21 +252,17 @@ def _check_options(query: str | None, text: Sequence[str] | None, encoder: str |
         )
 
 
-def _model_option(rerank: str | None) -> str:
-    return "--encoder" if rerank is None else "--rerank"
-
-
-def _check_width(queries: Any, what: str, translator: Translator, space: Space) -> None:
-    """Refuse queries of another width than that of their space, and say whether they are of the other one.
+def _check_width(queries: Any, given_by: str, translator: Translator, space: Space) -> None:
+    """Refuse queries whose width differs from that of their space, and say whether it is that of the other space.
 
     Args:
         queries: [q, d].
-        what: where they come from.
+        given_by: the option that gives them, for the message.
         translator: between both spaces.
         space: the space that they have to be in.
 
     Raises:
-        InputError: another width.
+        InputError: the widths differ.
     """
     widths = {Space.SOURCE: translator.d_source, Space.TARGET: translator.d_target}
     shape = np.shape(queries)
@@ -278,7 +273,7 @@ def _check_width(queries: Any, what: str, translator: Translator, space: Space) 
     hint = "Are they of another model?"
     if width == widths[other]:
         hint = f"That is the width of the {other} space; for queries of its model add --space {other}."
-    raise InputError(f"{what} gives queries of width {width}, and the {space} space has {widths[space]}. {hint}")
+    raise InputError(f"{given_by} gives queries of width {width}, and the {space} space has {widths[space]}. {hint}")
 
 
 def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) -> list[str]:
@@ -315,10 +310,16 @@ def _table(
     return table
 
 
-def _named(translator: Translator, side: Space) -> str:
-    """Return a space of the translator with the name that the fit gave it, if it did."""
+def _given_name(translator: Translator, side: str) -> str:
+    """Return the name that the fit gave a space of the translator, or an empty text if it gave none."""
     name = (translator.card.get(side) or {}).get("name")
-    return str(side) if name in (None, "", side) else f"{name} ({side})"
+    return "" if name in (None, side) else str(name)
+
+
+def _titled(translator: Translator, side: Space) -> str:
+    """Return a space of the translator, with the name that the fit gave it."""
+    name = _given_name(translator, side)
+    return f"{name} ({side})" if name else str(side)
 
 
 def _short(value: Any) -> str:
@@ -336,8 +337,8 @@ def _explain(
     translated: bool,
 ) -> list[str]:
     """Return sentences that say what the scores are."""
-    name = (translator.card.get(joint.scale) or {}).get("name")
-    of = f"the {joint.scale} space" if name in (None, "", joint.scale) else f"{name} ({joint.scale} space)"
+    name = _given_name(translator, joint.scale)
+    of = f"{name} ({joint.scale} space)" if name else f"the {joint.scale} space"
     lines = [f"score: cosine with the query, on the scale of {of}."]
     if reranker is not None:
         lines[0] = f"score: cosine of the query with the text of the hit, both by {reranker}."

@@ -28,17 +28,18 @@ __all__ = [
 ]
 
 CALIBRATION_TITLE = (
-    "Cosines that correspond to each other. In each line, equally many pairs of unrelated texts have a higher cosine:"
+    "Cosines that correspond to each other. In each row, the same share of pairs of unrelated texts has a higher "
+    "cosine:"
 )
 
 _NARROWLY = (
-    "narrowly: the value is beyond the limit by less than 5 % of the distance between null and limit, and is not less "
-    "than half of a limit that it must not exceed."
+    "narrowly: the value passes the limit by less than 5 % of the distance between null and limit. A value below half "
+    "of a limit that it must not exceed does not count as narrow."
 )
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
-    "needed: the limit. Aligned fits keep every limit, or pairs confirm them.",
+    "needed: the limit. An aligned fit meets every limit, unless held-out pairs confirm it.",
     "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
     "limit, so it does not rank aligned fits.",
 )

@@ -38,7 +38,7 @@ FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar c
 
 
 def failed_fit_advice(evidence: Sequence[Evidence]) -> str:
-    """Return what to do about a failed fit, without the full stop: give more data, or check the known pairs.
+    """Return what to do about a failed fit, without the final period: give more data, or check the known pairs.
 
     Args:
         evidence: of its verdict.
@@ -49,7 +49,7 @@ def failed_fit_advice(evidence: Sequence[Evidence]) -> str:
 def unsupported_pairs_advice(
     pairs: str = "The known pairs", *, enough: bool = False, without: str = "fit without them"
 ) -> str:
-    """Return what to do where known pairs support no map, without the full stop.
+    """Return what to do where known pairs support no map, without the final period.
 
     Args:
         pairs: what the pairs are, as the subject of a sentence.
@@ -65,7 +65,7 @@ def unsupported_pairs_advice(
 
 
 def pairs_disagree(evidence: Sequence[Evidence]) -> bool:
-    """Return whether held-out pairs are nearer to mismatched pairs than to what supports a map.
+    """Return whether held-out pairs contradict a map: too many disagree, or their mean is nearer to mismatched pairs.
 
     Args:
         evidence: of a verdict; without pairs it has no such measurement.
@@ -115,9 +115,9 @@ class Evidence:
         value: the measurement.
         null: the value to compare with. For ``at_least`` it is the same measurement where nothing is aligned; for
             ``at_most`` it is the same measurement of real rows among themselves, the best that can be expected.
-        threshold: the limit that the value has to keep. An ``aligned`` fit keeps every limit, or held-out pairs
+        threshold: the limit that the value has to meet. An ``aligned`` fit meets every limit, or held-out pairs
             confirm it.
-        passed: whether the value keeps it.
+        passed: whether the value meets it.
         meaning: one sentence that explains the measurement.
         direction: whether the value must be at least or at most the threshold.
         null_meaning: what the null is, in words.

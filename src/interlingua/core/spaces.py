@@ -16,7 +16,7 @@ from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_onl
 from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
 
-__all__ = ["EmbeddingSpace", "as_space", "digest_sample", "share_of_copies", "shared_rows"]
+__all__ = ["EmbeddingSpace", "as_space", "check_two_models", "digest_sample", "share_of_copies", "shared_rows"]
 
 _FINGERPRINT_ROWS = 256
 # Rows whose digests go into a card. They show which rows a translator was fitted on, also after a few were changed.
@@ -188,6 +188,25 @@ def share_of_copies(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> str:
     pairs = ((first, second), (second, first))
     share = max(shared_rows({"digests": digest_sample(one)}, [other]) or 0.0 for one, other in pairs)
     return "" if share < _SAME else "all" if share == 1 else f"about {share:.0%}"
+
+
+def check_two_models(first: npt.NDArray[Any], second: npt.NDArray[Any], both: str) -> None:
+    """Refuse two sides of a fit that hold the same vectors, because both are then of one model.
+
+    Args:
+        first: [n, d].
+        second: [m, e].
+        both: the beginning of the message, such as ``"Both files hold"``.
+
+    Raises:
+        InputError: at least half of the rows of one side are also in the other, in any order.
+    """
+    share = share_of_copies(first, second)
+    if share:
+        raise InputError(
+            f"{both} the same vectors: {share} of the rows of one are in the other. Both are of one model, so there is "
+            "nothing to translate. Give vectors of two models."
+        )
 
 
 def _row_digests(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -47,7 +47,7 @@ _PASSED, _FAILED = "#0072b2", "#d55e00"
 def verdict_line(verdict: Mapping[str, Any]) -> str:
     """Return status, score and the number of criteria passed, on one line, and how many of these passed narrowly."""
     evidence = _evidence(verdict)
-    passed, narrow = (sum(map(counts, evidence)) for counts in (lambda item: bool(item["passed"]), is_narrow))
+    passed, narrow = sum(bool(item["passed"]) for item in evidence), sum(map(is_narrow, evidence))
     criteria = f", {passed} of {len(evidence)} criteria passed" if evidence else ""
     criteria += f", {narrow} of them narrowly" if narrow else ""
     score = verdict.get("score")

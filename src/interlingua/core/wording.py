@@ -207,23 +207,25 @@ def bar_length(evidence: Mapping[str, Any]) -> float:
 def is_narrow(evidence: Mapping[str, Any]) -> bool:
     """Return whether a measurement passed by less than a twentieth of the distance between its null and its limit.
 
-    A value that must not be larger than its limit, and is less than half of it, did not pass narrowly. The limit 0.01
-    of a share whose null is 0.5 is otherwise nearer to 0, the best value, than a twentieth of the distance.
+    A value below half of a limit that it must not exceed does not count as narrow. Otherwise a share with the limit
+    0.01 and the null 0.5 could only pass narrowly, because even its best value, 0, is that near to the limit.
 
     Args:
         evidence: as in `comparison_sign`.
     """
-    distance = float(evidence["threshold"]) - float(evidence["null"])
-    has_length = math.isfinite(distance) and distance != 0 and math.isfinite(float(evidence["value"]))
-    if comparison_sign(evidence) == "≤" and 0 <= float(evidence["value"]) < float(evidence["threshold"]) / 2:
+    value, null, limit = (float(evidence[key]) for key in ("value", "null", "threshold"))
+    # Without a distance, bar_length says only whether the measurement passed.
+    if not evidence["passed"] or not math.isfinite(value) or not math.isfinite(limit - null) or limit == null:
         return False
-    return bool(evidence["passed"]) and has_length and 1 <= bar_length(evidence) < 1 + _NARROW
+    if comparison_sign(evidence) == "≤" and 0 <= value < limit / 2:
+        return False
+    return 1 <= bar_length(evidence) < 1 + _NARROW
 
 
 def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
     """Return name, value, null, limit, whether it passed, and meaning of a measurement, as texts for a table.
 
-    A measurement that has passed narrowly, by :func:`is_narrow`, says so.
+    Where a measurement has passed narrowly (:func:`is_narrow`), the fifth text is ``narrowly``.
 
     Args:
         evidence: as in `comparison_sign`.

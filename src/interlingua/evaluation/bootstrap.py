@@ -117,9 +117,12 @@ class Resamples:
         other scores from 0 to 1, such as nDCG, for which it is at least as wide as needed.
 
         Args:
-            values: one value per row.
-            share: whether the values are truth values or scores from 0 to 1. By default truth values and floats are,
-                and whole numbers are counts.
+            values: one value per row [n].
+            share: whether the values are booleans or scores from 0 to 1. By default, booleans and floats are, and
+                integers are counts.
+
+        Raises:
+            InputError: values of another number of rows, or no numbers.
         """
         given = self._values(values, "values", rank=1)
         if share is None:
@@ -129,12 +132,12 @@ class Resamples:
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
         """Return sum(numerator) / sum(denominator) of values per row [n]; rows with NaN in either are left out.
 
-        The interval of a share, of values that are 0 or 1, is that of Wilson where the share is 0 or 1.
+        The interval of a share, whose values are all 0 or 1, is that of Wilson where the share itself is 0 or 1.
         """
         return self._ratio(numerator, denominator, share=True)
 
     def _ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike, *, share: bool) -> Interval:
-        """Return a ratio; with ``share``, of values that are 0 or 1 as that of a share."""
+        """Return a ratio; with ``share``, a ratio of values that are all 0 or 1 has the interval of a share."""
         parts = {"numerator": numerator, "denominator": denominator}
         pair = np.stack([self._values(values, name, rank=1) for name, values in parts.items()], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0

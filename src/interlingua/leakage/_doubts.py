@@ -33,9 +33,9 @@ __all__ = [
 
 # With fewer rows, chance decides how many neighbors two models have in common.
 _FEWEST_COMPARED = 100
-# Chance is an equal error rate of 0.5, give or take what the rotation of the control happens to be.
+# By chance, the equal error rate is 0.5, and differs from it a little with the rotation of the control.
 _ERROR_RATE = 0.45
-# Neighbors can share identities only where most rows have another one of the same identity.
+# Neighbors can share identities only if most rows have another row of the same identity.
 _ROWS_OF_AN_IDENTITY = 2
 
 
@@ -68,8 +68,8 @@ def order_doubt(vectors: npt.ArrayLike, texts: Sequence[str] | None, words: Voca
 def vector_doubt(vectors: npt.ArrayLike, truth: npt.ArrayLike | None) -> str:
     """Return a sentence if true vectors are probably in another order than the audited ones, or an empty text.
 
-    Two models of the same contents have nearest neighbors in common, so this needs no fit. A model that is too
-    different looks the same, and the sentence says so.
+    Vectors of the same contents by two models have nearest neighbors in common, so this needs no fit. They also have
+    few in common if the models are too different, which the sentence says.
     """
     if truth is None or len(np.asarray(truth)) < _FEWEST_COMPARED:
         return ""
@@ -91,9 +91,8 @@ def label_doubt(
 ) -> str:
     """Return a sentence if it is not known how many labels are right, because something is in another order.
 
-    Labels can be right no more often than by chance for a good reason, so this is said only where more speaks for
-    another order: similar vectors share no labels, or they do and the inferred ones are at chance all the same,
-    although the attack works.
+    Labels that are right no more often than by chance do not show another order by themselves. There is a sentence
+    only if, in addition, similar vectors share no labels, or if they share labels and the attack works.
 
     Args:
         vectors: the audited vectors [n, d].
@@ -141,9 +140,9 @@ def _is_at_chance(found: LabelFindings | IdentityFindings) -> bool:
 def doubt(audit: Audit) -> str:
     """Return sentences on why the headline figure cannot be relied on, or an empty text.
 
-    Either true contents are in another order than the vectors, or what was measured contradicts the fits, or it is
-    little and the attack did not work, or an estimate was made of translations that are not similar to the public
-    texts.
+    There are four reasons: true contents are in another order than the vectors; the measured figures contradict the
+    fits; a measured figure is small because the attack did not work; or the figure is an estimate from translations
+    that are not similar to the public texts.
 
     Raises:
         InputError: not the findings of an audit.
@@ -165,16 +164,16 @@ def doubt(audit: Audit) -> str:
 
 
 def partial_doubt(audit: Audit) -> str:
-    """Return sentences on a part of what was measured that cannot be relied on, where the headline figure can.
+    """Return sentences on why a part of what was measured cannot be relied on, although the headline figure can.
 
-    Either true contents are in another order than the vectors, and other figures show at least the headline figure, or
-    fewer words are right than the estimate allows.
+    There are two reasons: some true contents are in another order than the vectors, and the headline figure comes from
+    others; or fewer words are right than the estimate allows. The text is empty without such a part.
     """
     return "" if doubt(audit) else " ".join([*audit.unordered.values(), *_fewer_than_estimated(audit)])
 
 
 def _fewer_than_estimated(audit: Audit) -> list[str]:
-    """Return a sentence if far fewer words are right than by estimate, as of true texts that are partly mixed up."""
+    """Return a sentence if far fewer words are right than estimated, as where true texts are partly mixed up."""
     words = audit.word_findings
     expected = words and words.leak_rate.plausible
     if not (words and words.measured and expected and audit.has_usable_fit and audit.retrieval.is_near):
@@ -190,7 +189,7 @@ def _fewer_than_estimated(audit: Audit) -> list[str]:
 
 
 def _unordered(audit: Audit) -> str:
-    """Return why nothing that was measured can be relied on, because of the order of true contents."""
+    """Return why the order of true contents makes the headline figure unreliable, or an empty text."""
     words, labels = audit.word_findings, audit.label_findings
     measured = {
         "texts": words is not None and words.measured is not None,
@@ -203,7 +202,7 @@ def _unordered(audit: Audit) -> str:
 
 
 def _contradiction(audit: Audit) -> str:
-    """Return why what was measured contradicts the fits, which true contents in another order would explain."""
+    """Return how the measured figures contradict the fits, as where true contents are in another order."""
     words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
     if words and words.measured:
         named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
@@ -230,9 +229,9 @@ def _contradiction(audit: Audit) -> str:
 
 
 def _failed_attack(audit: Audit) -> str:
-    """Return why little that was measured says little of the vectors, because the attack itself did not work.
+    """Return why a small measured figure does not show that the vectors are safe: the attack itself did not work.
 
-    What was measured of an attack that failed is still leaked, so only small figures are doubted.
+    A large figure of such an attack counts all the same, because what was measured is leaked.
     """
     if audit.leak.value >= SOME or (audit.has_usable_fit and audit.retrieval.is_near):
         return ""

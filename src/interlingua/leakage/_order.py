@@ -1,7 +1,8 @@
 """Whether texts or labels are in the order of vectors, seen from the vectors' own neighbors.
 
-Neighbors in one vector space share words and labels more often than random rows do, whatever the model, and in shuffled
-texts about as often. Where this does not hold, either the order is another one or the vectors do not tell.
+By any model, nearest neighbors share more words and labels than random rows do if texts or labels are in the order of
+the vectors, and about as many as random rows if they are shuffled. Where neighbors share no more than random rows, the
+order is another one, or the vectors do not reflect the words or labels.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ __all__ = ["COMPARED", "FEWEST", "signs_of_another_order"]
 # five draws of some corpora, and 400 in none (benchmarks/notes/leakage.md).
 FEWEST, _FEWEST_KNOWN = 400, 50
 COMPARED, _SHUFFLES, _DEVIATIONS = 2_000, 100, 5.0
-# A part of the rows whose words neighbors share hardly more often than chance, while those of the others do, is in
-# another order. It must have enough rows, as in interlingua.aligners.side_information, and enough words that chance
-# alone would share some: parts of 20 and 30 rows of short texts in order can be at chance by luck.
+# A part of the rows is in another order if its neighbors share hardly more words than random rows do, while those of
+# the other parts share more. It must have enough rows, as in interlingua.aligners.side_information, and enough words
+# that random rows share some: in parts of 20 and 30 rows of short texts in order, neighbors may share none by chance.
 _PARTS, _ROWS_OF_A_PART, _SHARE_OF_EXCESS, _BY_CHANCE = 10, 50, 0.15, 2.0
-# Where neighbors of all rows share fewer times as many words as random rows, as under strong noise, parts vary by luck.
-_FEW_TIMES = 2.5
+# Parts are compared only if the neighbors of all rows share at least this many times as many words as random rows.
+# With less, as under strong noise, the parts vary by chance.
+_LEAST_LIFT = 2.5
 
 
 def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "words") -> str:
@@ -37,9 +39,8 @@ def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "w
         what: what the columns of the contents are.
 
     Returns:
-        A clause, empty if the contents are in order or if there are fewer than 400 rows, or 50 with contents, which
-        are too few to tell.
-        Parts of the rows are compared from 500 rows on.
+        A clause. It is empty if the contents are in order, and also if there are fewer than 400 rows, or fewer than 50
+        with contents, which are too few to tell. Parts of the rows are compared from 500 rows on.
     """
     found = _compared(vectors, contents)
     if found is None:
@@ -59,16 +60,19 @@ def signs_of_another_order(vectors: npt.ArrayLike, contents: Any, what: str = "w
 
 
 def _at_chance(lift: float, overall: float | None) -> bool:
-    return overall is not None and overall >= _FEW_TIMES and lift < 1 + _SHARE_OF_EXCESS * (overall - 1)
+    return overall is not None and overall >= _LEAST_LIFT and lift < 1 + _SHARE_OF_EXCESS * (overall - 1)
 
 
 def _compared(vectors: npt.ArrayLike, contents: Any) -> tuple[bool, list[float | None]] | None:
-    """Return whether neighbors share contents, and how many times as many as random rows: of all rows and of parts."""
+    """Return whether neighbors share more contents than random rows, and how many times as many: all rows, then parts.
+
+    A number is None where random rows share too few contents for the ratio to be known.
+    """
     from scipy.sparse import csr_array
 
     rows, whole = np.asarray(vectors), csr_array(contents, dtype=np.float64)
     whole.eliminate_zeros()
-    # Rows without contents, such as empty texts, say nothing of the order.
+    # Rows without contents, such as empty texts, say nothing about the order.
     known = np.flatnonzero(np.diff(whole.indptr))
     if len(rows) < FEWEST or len(known) < _FEWEST_KNOWN:
         return None

@@ -22,7 +22,7 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.spaces import shared_rows
-from interlingua.core.statistics import agreement, beyond_control
+from interlingua.core.statistics import agreement
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
@@ -30,6 +30,7 @@ from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._documents import sample_documents
 from interlingua.leakage._doubts import label_doubt, order_doubt, vector_doubt, words_to_compare
+from interlingua.leakage._headline import headline
 from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._shares import SharesReported
@@ -42,15 +43,13 @@ from interlingua.leakage.findings import (
     Audit,
     FrequentWord,
     LabelFindings,
-    Leak,
     RetrievalFindings,
-    WordFindings,
 )
 from interlingua.leakage.identities import IdentityFindings, identity_findings
 from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
-from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification
+from interlingua.leakage.inversion.scores import reidentification
 from interlingua.leakage.kinds import KindFinding, kinds_of_words
 from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
 from interlingua.leakage.linkage import Linkage, linkage
@@ -232,7 +231,7 @@ def audit(
         retrieval=retrieval,
         label_findings=label_findings,
         reidentified=reidentified,
-        leak=_leak(has_usable_fit, words, retrieval, label_findings, reidentified, identities),
+        leak=headline(has_usable_fit, words, retrieval, label_findings, reidentified, identities),
         defenses=scores,
         documents=sample_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
         frequent=frequent,
@@ -264,9 +263,9 @@ def _retrieval(
     )
     among_public = method.invert(corpus.vectors[sample])
     findings = RetrievalFindings(
-        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved]),
-        control=resamples.mean([e.neighbors[0].cosine for e in null]),
-        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public]),
+        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved], share=False),
+        control=resamples.mean([e.neighbors[0].cosine for e in null], share=False),
+        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public], share=False),
     )
     return findings, retrieved
 
@@ -301,50 +300,6 @@ def _infer_labels(
         truth = truth_matrix([row for row in kept if row], labels.names)
         measured = infer_attributes(translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed)
     return LabelFindings(shares, measured), order
-
-
-def _leak(
-    has_usable_fit: bool,
-    words: WordFindings | None,
-    retrieval: RetrievalFindings,
-    label_findings: LabelFindings | None,
-    reidentified: Reidentification | None,
-    identities: IdentityFindings | None,
-) -> Leak:
-    measured: list[tuple[float, str]] = []
-    if identities is not None:
-        shares = (identities.rank1.value, identities.rank1_control.value)
-        what = _beyond("the identity is recognized", "rows", "identity", *shares)
-        measured.append((identities.beyond_control, what))
-    if words is not None and words.measured is not None:
-        measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
-    if reidentified is not None:
-        what = reidentified.top1.meaning if words is not None else "share of rows re-identified"
-        measured.append((reidentified.top1.value, what))
-    if label_findings is not None and label_findings.measured is not None:
-        top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
-        what = _beyond("the first label is right", "documents", "label", top, prior)
-        measured.append((beyond_control(top, prior), what))
-    most = Leak(*max(measured), "measured") if measured else None
-    if words is None:
-        return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed")
-    what = f"share of documents with a correct word at p ≥ {LEVEL}"
-    if not has_usable_fit:
-        return most or Leak(0.0, what, "attack failed")
-    # What was measured with labels or vectors says nothing of words, so that it must not hide an estimate of them.
-    estimate = Leak(words.leak_rate.value, what, "estimated")
-    if most is None:
-        return estimate
-    counts = words.measured is None and retrieval.is_near and estimate.value > most.value
-    return estimate if counts else most
-
-
-def _beyond(right: str, of: str, one: str, share: float, control: float) -> str:
-    """Return what a share is that is counted from its control to 1."""
-    return (
-        f"{right} for {share:.1%} of the {of} ({control:.1%} for always the most frequent {one}); on the scale of the "
-        "headline figure, the latter is 0% and always right is 100%"
-    )
 
 
 def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:

@@ -128,11 +128,11 @@ class CalibrationError(JsonRecord):
 
     @property
     def _barely(self) -> str:
-        """A clause if one case more below the lower end would be too many for a bound."""
+        """A clause if one more case below the lower end would be too many for a bound."""
         held = round(self.held * self.cases)
         if (held - 1) / self.cases >= _SHARE_OF_A_BOUND:
             return ""
-        return f", but only just ({held} of {self.cases}; one miss more would be too many)"
+        return f", but only just ({held} of {self.cases}; one more miss would be too many)"
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""

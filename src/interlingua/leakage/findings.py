@@ -37,7 +37,7 @@ __all__ = [
 
 # Estimates of translations that are less similar to public texts are not relied on; see RetrievalFindings.is_near.
 NEAR = 0.6
-# Headline figures from which on a leak is of some severity, and of a high one.
+# From the first headline figure on the severity is at least medium, and from the second on at least high.
 SOME, MUCH = 0.02, 0.2
 
 
@@ -142,11 +142,12 @@ class RetrievalFindings(JsonRecord):
     def is_near(self) -> bool:
         """Whether translations are nearly as similar to public texts as these are to each other.
 
-        On a scale on which the control is 0 and public texts are 1, translations by 13 usable fits reached 0.64 to
-        0.90, and those of texts of another kind than the fits were made on 0.04 to 0.54, but for one case of 0.68, in
-        the records of ``benchmarks/similarity.py``.
+        The scale has the control at 0 and public texts at 1. In the records of ``benchmarks/similarity.py``,
+        translations by 13 usable fits reached 0.64 to 0.90, and translations of texts of another kind than those of
+        the fits 0.04 to 0.54, with one exception of 0.68.
         """
         span = self.public.value - self.control.value
+        # Similarities that are not known (NaN), as where all public texts are copies, contradict no estimate.
         return not self.nearest.value - self.control.value < NEAR * span
 
 
@@ -194,9 +195,9 @@ class Leak(JsonRecord):
 
     Attributes:
         value: the largest of the figures that were measured, 0 to 1: documents with a correct word, rows that are
-            re-identified, and first labels or identities that are right, counted from their control to 1. Without
-            true texts, the estimated share of documents with a correct word if it is larger and can be relied on, or
-            if nothing was measured.
+            re-identified, and first labels or identities that are right, rescaled so that their control counts as 0.
+            Without true texts, the estimated share of documents with a correct word if it is larger and can be relied
+            on, or if nothing was measured.
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
     """

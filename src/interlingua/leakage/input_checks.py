@@ -179,8 +179,8 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
     if len(values) == 1:
         shared = " and ".join(repr(name) for name in sorted(*values))
         raise InputError(
-            f"All of the {found:,} rows that are attacked and have a true label have the same, {shared}, so it cannot "
-            "be measured how many are inferred. Give true labels of at least two kinds, or leave the true labels out."
+            f"All of the {found:,} rows that are attacked and have true labels have the same ones ({shared}), so that "
+            "it cannot be measured how many are inferred. Give true labels of at least two kinds, or leave them out."
         )
 
 

@@ -29,7 +29,7 @@ MIN_ROWS = 100
 PERMUTATIONS = 999
 # Nominal share of rows linked without any shared text: exact if leads and their controls have one distribution.
 FALSE_LINKS = 0.01
-# Links that were not measured are called shown up to this p-value, measured ones from this number of right links on.
+# Rows count as linked up to this p-value, or from this number of right links on if links were measured.
 P_VALUE = 0.01
 _LINKS_SHOWN = 5
 _BLOCK = 512

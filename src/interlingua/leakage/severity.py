@@ -64,12 +64,13 @@ def severity(audit: Audit) -> Severity:
     if found >= _FOUND:
         reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
     if audit.linkage is not None and audit.linkage.right_links is not None and audit.linkage.is_shown:
-        reasons.append(f"{audit.linkage.right_links:,} rows are rightly linked with a second leak")
+        reasons.append(f"{audit.linkage.right_links:,} rows are correctly linked with a second leak")
     elif audit.linkage is not None and audit.linkage.is_shown:
         reasons.append("rows can be linked with a second leak")
     if doubtful and not reasons:
         return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
-    # The headline figure is at least what was measured with the other contents, so only a low severity is in question.
+    # What was measured with the other contents is not larger than the headline figure, so that only a low severity
+    # could be too low.
     if partial_doubt(audit) and not reasons and leak < SOME:
         return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
     if doubtful:

@@ -13,14 +13,14 @@ __all__ = ["control_words", "in_percent", "links_statement", "membership_note", 
 
 
 def control_words(audit: Audit) -> str:
-    """Return what the control of the words is."""
+    """Return a phrase that says what the control of the words is."""
     if audit.words.measured:
         return "the same words against another document of about the same length"
     return "the same procedure on translations without meaning, rotated at random"
 
 
 def in_percent(value: Interval) -> str:
-    """Return an interval in percent, rounded to three digits first, as the tables of the report show it."""
+    """Return an interval in percent, rounded to three decimals first, so that it agrees with the tables."""
     middle, low, high = (
         None if end is None else f"{float(f'{end:.3f}'):.1%}" for end in (value.value, value.low, value.high)
     )
@@ -54,7 +54,7 @@ def membership_note(found: Membership) -> str:
             "Records that are not in the collection look more like members than the members do. Check that the two "
             "files are not exchanged, and that both hold vectors of your encoder."
         )
-    return "" if found.same_kind else "Members and controls differ in kind, so this is too high."
+    return "" if found.same_kind else "Members and controls differ in kind, so this figure is too high."
 
 
 def unchecked_reason(audit: Audit) -> str:

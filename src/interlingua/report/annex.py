@@ -102,7 +102,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     if doubt(audit):
-        return "Nothing to cite: what this audit found cannot be relied on, for the reason given above."
+        return "There is nothing to cite: the result of this audit cannot be relied on, for the reason given above."
     rows, public = audit.leaked, audit.public
     start = (
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of a model "
@@ -194,8 +194,8 @@ def _label_finding(measured: AttributeInference) -> str:
     if first.lower > always.upper:
         return f"So labels are recognized; {area}."
     return (
-        "The first label alone is not clearly right more often, but labels leak: documents with a label are told from "
-        f"others, because {area}."
+        "The first label alone is not clearly right more often, but labels leak: documents with a label can be told "
+        f"from others, because {area}."
     )
 
 
@@ -232,7 +232,7 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
 
 
 def _range(estimate: Estimate) -> str:
-    """Return a sentence on the range of an estimate, after a blank."""
+    """Return a sentence on the range of an estimate with a space before it, or an empty text without a range."""
     if estimate.error is None or estimate.plausible is None:
         return ""
     low, high = (f"{end or 0.0:.0%}" for end in (estimate.plausible.low, estimate.plausible.high))

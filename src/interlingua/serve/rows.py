@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners.base import MIN_ROWS
+from interlingua.aligners.base import insufficient_rows_reason
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import share_of_copies
-from interlingua.core.wording import count_of, size_of
+from interlingua.core.spaces import check_two_models
+from interlingua.core.wording import size_of
 from interlingua.io import VectorFile
 
 if TYPE_CHECKING:
@@ -191,18 +191,11 @@ def check_sides(sides: Mapping[str, StoredRows]) -> None:
         sides: the rows of the source and of the target, by these names.
 
     Raises:
-        InputError: too few rows, or the same vectors on both sides.
+        InputError: too few rows or columns, or the same vectors on both sides.
     """
     for side, stored in sides.items():
-        if len(stored.vectors) < MIN_ROWS:
-            raise InputError(
-                f"The {side} has {count_of(len(stored.vectors))}; at least {MIN_ROWS} are needed for a fit. Give more "
-                "vectors."
-            )
+        reason = insufficient_rows_reason(f"The {side}", stored.vectors)
+        if reason is not None:
+            raise InputError(reason)
     first, second = (stored.vectors for stored in sides.values())
-    share = share_of_copies(first, second)
-    if share:
-        raise InputError(
-            f"Both files hold the same vectors: {share} of the rows of one are in the other. Both are of one model, so "
-            "there is nothing to translate. Give vectors of two models."
-        )
+    check_two_models(first, second, "Both files hold")

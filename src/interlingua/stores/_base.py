@@ -23,8 +23,7 @@ from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._taken import taken_error
 from interlingua.stores._url import StoreURL
 
-# What clients of embedded databases say where another process has the file or the folder open: DuckDB, Qdrant, its
-# Edge engine, Milvus Lite.
+# Parts of the errors of embedded databases that another process has open: DuckDB, Qdrant, its Edge engine, Milvus Lite.
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
 _PID = re.compile(r"\(PID (\d+)\)")
 
@@ -207,9 +206,10 @@ class Adapter(Store):
         except InterlinguaError:
             raise
         except self._client_errors as error:
+            reason = self._in_use(error) or self._reason(error)
             if self._is_outage(error):
-                raise InterlinguaError(f"{self.url} {action}: {self._reason(error)}{self._address_hint()}") from error
-            raise InputError(f"{self.url} {action}: {self._reason(error)}") from error
+                raise InterlinguaError(f"{self.url} {action}: {reason}{self._address_hint()}") from error
+            raise InputError(f"{self.url} {action}: {reason}") from error
 
     def _is_outage(self, error: Exception) -> bool:
         """Return whether an error of the client says that its server does not answer."""
@@ -217,10 +217,10 @@ class Adapter(Store):
 
     def _reason(self, error: Exception) -> str:
         """Return what an error of the client says."""
-        return self._in_use(error) or first_line(error)[:300]
+        return first_line(error)[:300]
 
     def _in_use(self, error: Exception) -> str:
-        """Return what to do if the error says that another process has the database open, otherwise nothing."""
+        """Return what to do if the error says that another process has the database open, otherwise an empty text."""
         if self.url.host or not _IN_USE.search(str(error)):
             return ""
         found = _PID.search(str(error))

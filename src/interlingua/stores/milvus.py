@@ -291,7 +291,7 @@ class MilvusStore(CollectionStore):
         return bool(self.url.host) and unreachable
 
     def _reason(self, error: Exception) -> str:
-        return self._in_use(error) or first_line(getattr(error, "message", error))[:300]
+        return first_line(getattr(error, "message", error))[:300]
 
 
 def _literal(value: int | str) -> str:

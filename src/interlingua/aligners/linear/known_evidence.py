@@ -186,7 +186,7 @@ def _confirmed_alone(verdict: Verdict, sizes: tuple[int, int]) -> list[str]:
         models = "both models" if len(few) > 1 else f"the model of the {few[0][0]}"
         reasons.append(
             f"{counts[0].upper()}{counts[1:]}, and so few rows limit the quality of the map. Vectors of further "
-            f"texts by {models} can improve it, also without their pairs."
+            f"texts by {models} can improve it, even if no pairs are known among them."
         )
     return reasons
 

@@ -211,8 +211,8 @@ def score_keywords(
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
         bits=Figure(
-            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)]),
-            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)]),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)], share=False),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)], share=False),
             None,
             "information in the correct words of a document, bits",
         ),
@@ -290,8 +290,8 @@ def reencoded_cosine(
     resamples = Resamples(len(texts), seed)
     other = wrong_documents(texts, seed)
     return Figure(
-        resamples.mean((encoded * rows).sum(axis=1).tolist()),
-        resamples.mean((encoded * rows[other]).sum(axis=1).tolist()),
+        resamples.mean((encoded * rows).sum(axis=1), share=False),
+        resamples.mean((encoded * rows[other]).sum(axis=1), share=False),
         None,
         "cosine between the encoded reconstruction and the vector",
     )
@@ -308,7 +308,7 @@ def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed:
     ranks, _ = match_ranks(vectors, candidates)
     n = len(ranks)
     resamples = Resamples(n, seed)
-    logs = resamples.mean(np.log(ranks))
+    logs = resamples.mean(np.log(ranks), share=False)
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
     return Reidentification(
         top1=Figure(resamples.mean(ranks < 2), Interval(1 / n), None, "share of documents re-identified"),
