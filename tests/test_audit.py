@@ -431,7 +431,8 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
     unseen = replace(vectors, unordered={})
     assert "translations find their true vectors no more often than by chance" in conclusion(unseen)
     assert "Check that the true vectors are in the order of the audited ones" in conclusion(unseen)
-    assert "Check that" not in conclusion(replace(unseen, foreign=(True,)))
+    other = conclusion(replace(unseen, foreign=(True,)))
+    assert "This contradicts the similarity of the translations to the public rows: translations find their" in other
     right = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
     assert "Check that" not in conclusion(right)
 
@@ -573,10 +574,57 @@ def test_true_labels_that_are_all_the_same_are_refused_before_the_fits(world: Wo
     world.audit(labels=labels, truth=GroundTruth(labels=one))
 
 
-def test_a_fit_that_is_given_twice_is_refused(world: World) -> None:
+def test_a_fit_that_is_given_twice_counts_once(world: World) -> None:
     fit = world.fit()
-    with pytest.raises(InputError, match="A fit was given twice, and its agreement with itself shows nothing"):
-        world.audit(fit, fit)
+    result = world.audit(fit, replace(fit, seed=1))
+    assert (result.verdicts, result.agreement) == (("aligned",), None)
+    assert result.omitted == (
+        "A fit that translates exactly like another was left out, because their agreement shows nothing.",
+    )
+
+
+def test_fits_on_other_vectors_are_left_out_where_one_on_these_worked(world: World) -> None:
+    own = align(world.vectors, world.known, pairs=[[i, i] for i in range(400)], method="ridge")
+    turned = world.secret @ np.linalg.qr(np.random.default_rng(9).standard_normal((D, D)))[0]
+    other = align(turned, world.known, pairs=[[i, i] for i in range(400)], method="ridge")
+    alone, both = world.audit(own), world.audit(own, other)
+    assert both.foreign == (False, True)
+    assert both.leak == alone.leak
+    assert both.omitted[0].startswith("Fits that were made on other vectors or with other public vectors were not used")
+    assert "no evidence about these" not in conclusion(both)
+
+
+def test_a_fit_of_other_widths_is_refused(world: World) -> None:
+    fit = world.fit()
+    with pytest.raises(
+        InputError, match=f"A fit translates vectors of width {D} to {D}; .* have {D - 4} and {D}. Give"
+    ):
+        audit([fit], world.vectors[:, : D - 4], world.corpus)
+
+
+def test_rows_without_a_true_text_are_left_out_of_what_is_measured(world: World) -> None:
+    texts = [text if row % 5 else " " for row, text in enumerate(world.texts[:N])]
+    whole, part = (world.audit(truth=GroundTruth(side)) for side in (world.texts[:N], texts))
+    assert whole.words.measured is not None
+    assert part.words.measured is not None
+    assert part.words.measured.leak_rate.value == pytest.approx(whole.words.measured.leak_rate.value, abs=0.03)
+    assert part.words.measured.precision.value == pytest.approx(whole.words.measured.precision.value, abs=0.03)
+    assert part.words.measured.bits.value == pytest.approx(whole.words.measured.bits.value, rel=0.05)
+    (said,) = part.omitted
+    assert said.startswith(f"The true text of {N // 5} rows of {N:,} is empty; the measured figures of words leave")
+
+
+def test_repeated_rows_of_a_second_leak_are_linked_as_one(world: World) -> None:
+    twice = SecondLeak(
+        [world.fit()], np.repeat(world.vectors[:600], 2, axis=0), np.repeat(world.texts[:600], 2).tolist()
+    )
+    once = SecondLeak([world.fit()], world.vectors[:600], world.texts[:600])
+    truth = GroundTruth(world.texts[:N])
+    found, alone = (world.audit(truth=truth, second=side).linkage for side in (twice, once))
+    assert found is not None
+    assert alone is not None
+    assert found.rows == (N, 600)
+    assert found.links == alone.links > 0
 
 
 def test_a_curve_without_enough_rows_is_refused_before_the_fits(world: World) -> None:

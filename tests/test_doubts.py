@@ -15,7 +15,7 @@ from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.findings import Audit, Leak
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, SecondLeak
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.severity import severity
 from interlingua.report._statements import unchecked_reason
 from interlingua.report.annex import annex_sections, owasp_paragraph
@@ -332,7 +332,84 @@ def test_far_fewer_right_words_than_by_estimate_are_said(estimated: Audit, world
     result = replace(result, word_findings=words)
     assert "If some of the true texts belong to other vectors, the measured figure is too low" in partial_doubt(result)
     assert partial_doubt(result) in conclusion(result)
+    assert owasp_paragraph(result, PROVENANCE).endswith(partial_doubt(result))
     assert unchecked_reason(result) == "a part of what was measured cannot be relied on"
     right = world.audit(truth=GroundTruth(world.texts[:N]))
     words = replace(right.words, leak_rate=replace(right.words.leak_rate, error=error))
     assert partial_doubt(replace(right, word_findings=words)) == ""
+
+
+def test_members_that_are_exchanged_pass_no_limit(world: World) -> None:
+    records = KnownRecords(world.known[N : N + 300], world.known[:300])
+    result = world.audit(records=records)
+    assert result.membership is not None
+    assert result.membership.is_reversed
+    assert "Nonmembers look more like members than the members do" in conclusion(result)
+    assert unchecked_reason(result) == "a part of what was measured cannot be relied on"
+    low = replace(result, leak=replace(result.leak, value=0.0))
+    assert severity(low).level == "not shown"
+
+
+def test_members_and_identities_decide_a_medium_severity(world: World) -> None:
+    result = world.audit(truth=GroundTruth(world.texts[:N]), records=KnownRecords(world.known[:300], world.known[N:]))
+    low = replace(result, leak=replace(result.leak, value=0.0))
+    assert low.membership is not None
+    few = replace(low.membership, found={0.01: Interval(0.05, 0.03, 0.07), 0.001: None})
+    assert severity(replace(low, membership=few)).level == "medium"
+    assert severity(replace(low, membership=few)).reasons == (
+        "at least 3% of the members are found at 1% false alarms",
+    )
+    none = replace(low.membership, found={0.01: Interval(0.02, 0.01, 0.03), 0.001: None})
+    assert severity(replace(low, membership=none)).level == "low"
+
+
+def test_identities_that_are_found_and_not_verified_are_said(world: World) -> None:
+    public, gallery, known = identities(world, of_each=4)
+    vectors = world.vectors[np.tile(np.arange(N // 4), 4)]
+    vectors = vectors + 0.05 * np.random.default_rng(2).standard_normal(vectors.shape).astype(np.float32)
+    result = audit([world.fit()], vectors, public, labels=gallery, truth=GroundTruth(labels=known))
+    assert result.identities is not None
+    mixed = replace(
+        result.identities, rank1=Interval(0.02, 0.015, 0.025), rank1_control=Interval(0.001, 0.0, 0.002),
+        equal_error_rate=Interval(0.5, 0.49, 0.51),
+    )  # fmt: skip
+    found = replace(result, identities=mixed, leak=replace(result.leak, value=0.019))
+    assert "The nearest identity is right for 2.0% of the rows, far more than by chance" in partial_doubt(found)
+    assert severity(found).level == "not shown"
+    # The headline figure is 0 where one identity is more frequent than identities are recognized.
+    frequent = replace(
+        result.identities, rank1=Interval(0.7, 0.68, 0.72), rank1_control=Interval(0.9, 0.88, 0.92),
+        equal_error_rate=Interval(0.3, 0.28, 0.32),
+    )  # fmt: skip
+    found = replace(result, identities=frequent, leak=replace(result.leak, value=0.0))
+    assert severity(found).level == "medium"
+    assert severity(found).reasons == ("identities are verified with an equal error rate of 30%",)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_identities_of_one_row_each_in_another_order_are_said(world: World, foreign: bool) -> None:
+    public, gallery, known = identities(world, of_each=1)
+    turned = known[5:] + known[:5]
+    result = audit([world.fit()], world.vectors, public, labels=gallery, truth=GroundTruth(labels=turned))
+    result = replace(result, foreign=(foreign,))
+    why = "the similarity of the translations to the public rows" if foreign else "the verdict of the fit"
+    assert f"This contradicts {why}: identities are recognized no more often than by chance" in doubt(result)
+    assert severity(result).level == "not shown"
+    beside = audit(
+        [world.fit()], world.vectors, public, labels=gallery,
+        truth=GroundTruth(labels=turned, vectors=world.known[:N]),
+    )  # fmt: skip
+    assert "identities are recognized no more often than by chance" in partial_doubt(beside)
+    assert unchecked_reason(beside) == "a part of what was measured cannot be relied on"
+
+
+def test_the_annex_says_what_the_headline_figure_is_of(world: World, estimated: Audit) -> None:
+    result = replace(estimated, leak=Leak(0.93, "share of rows re-identified", "measured"))
+    sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
+    sure = sections["How sure this is"]
+    assert "The headline figure is measured against the true contents" in sure
+    assert "The figures of words are estimates." in sure
+    assert "the headline figure is 93.0%: share of rows re-identified. Neither the texts nor" in owasp_paragraph(
+        result, PROVENANCE
+    )
+    assert "estimated without" in owasp_paragraph(estimated, PROVENANCE)

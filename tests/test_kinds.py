@@ -60,6 +60,15 @@ def test_a_name_that_is_an_ordinary_word_counts_only_with_a_capital() -> None:
     assert kinds.capitalized_words([text.lower() for text in TEXTS]) is None
 
 
+def test_rows_without_a_true_text_are_left_out() -> None:
+    predictions = [Extraction(keywords=(Keyword("michael", 0.9),))] * 4
+    texts = ["michael wrote", "nothing", "", " "]
+    found = kinds.kinds_of_words(predictions, [Extraction()] * 4, ["michael"], TEXTS, texts=texts)
+    names = next(finding for finding in found if finding.kind == kinds.NAME)
+    assert names.right is not None
+    assert (names.documents.value, names.right.value) == (1.0, 0.5)
+
+
 def test_identifiers_are_words_only_on_request() -> None:
     settings: dict[str, Any] = {"min_documents": 2, "max_share": 1.0}
     plain, more = (Vocabulary.of(TEXTS, **settings, identifiers=flag) for flag in (False, True))

@@ -86,7 +86,7 @@ def _first_fault(path: Path) -> str:
 
 def _text(path: Path, row: int, value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{path}: row {row} holds {json_kind(value)}; a text is needed.")
+        raise InputError(f'{path}: row {row} holds {json_kind(value)}; a text is needed, or "" for a row without one.')
     if len(value) > _MAX_TEXT:
         raise InputError(
             f"{path}: the text of row {row} has {len(value):,} characters; at most {_MAX_TEXT:,} are read."

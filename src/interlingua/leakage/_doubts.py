@@ -21,6 +21,7 @@ from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion.words import Vocabulary
 
 __all__ = [
+    "ERROR_RATE",
     "doubt",
     "label_doubt",
     "order_doubt",
@@ -34,7 +35,7 @@ __all__ = [
 # With fewer rows, chance decides how many neighbors two models have in common.
 _FEWEST_COMPARED = 100
 # By chance, the equal error rate is 0.5, and differs from it a little with the rotation of the control.
-_ERROR_RATE = 0.45
+ERROR_RATE = 0.45
 # Neighbors can share identities only if most rows have another row of the same identity.
 _ROWS_OF_AN_IDENTITY = 2
 
@@ -132,7 +133,7 @@ def label_doubt(
 def _is_at_chance(found: LabelFindings | IdentityFindings) -> bool:
     """Return whether labels were measured and are recognized no more often than by chance."""
     if isinstance(found, IdentityFindings):
-        return found.equal_error_rate.upper > _ERROR_RATE and found.rank1.lower <= found.rank1_control.upper
+        return found.equal_error_rate.upper > ERROR_RATE and found.rank1.lower <= found.rank1_control.upper
     scores = found.measured
     return scores is not None and scores.translated.macro_auc.lower <= scores.shuffled.macro_auc.upper
 
@@ -149,11 +150,9 @@ def doubt(audit: Audit) -> str:
     """
     check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.leak.basis == "measured":
-        return _unordered(audit) or _contradiction(audit) or _failed_attack(audit)
-    if audit.leak.basis != "estimated":
+        return _unreliable_headline(audit) or _failed_attack(audit)
+    if audit.leak.basis != "estimated" or audit.retrieval.is_near:
         return ""
-    if audit.retrieval.is_near:
-        return _contradiction(audit)
     own = [verdict for verdict, foreign in used_fits(audit) if not foreign]
     advice = "Give" if own else "Fit these vectors themselves with"
     return (
@@ -166,10 +165,28 @@ def doubt(audit: Audit) -> str:
 def partial_doubt(audit: Audit) -> str:
     """Return sentences on why a part of what was measured cannot be relied on, although the headline figure can.
 
-    There are two reasons: some true contents are in another order than the vectors, and the headline figure comes from
-    others; or fewer words are right than the estimate allows. The text is empty without such a part.
+    There are four reasons: some true contents are probably in another order than the vectors, and the headline figure
+    comes from others; fewer words are right than the estimate allows; identities are found and cannot be verified; or
+    members look like nonmembers. The text is empty without such a part.
     """
-    return "" if doubt(audit) else " ".join([*audit.unordered.values(), *_fewer_than_estimated(audit)])
+    if doubt(audit):
+        return ""
+    parts = [*_unreliable(audit).values(), *_fewer_than_estimated(audit), *_found_and_not_verified(audit)]
+    if audit.membership is not None and audit.membership.is_reversed:
+        parts.append("Nonmembers look more like members than the members do, so the two are probably exchanged.")
+    return " ".join(parts)
+
+
+def _found_and_not_verified(audit: Audit) -> list[str]:
+    """Return a sentence if identities are found more often than by chance and verified no better than by chance."""
+    found = audit.identities
+    if found is None or found.rank1.lower <= found.rank1_control.upper or found.equal_error_rate.upper <= ERROR_RATE:
+        return []
+    return [
+        f"The nearest identity is right for {found.rank1.value:.1%} of the rows, far more than by chance, and yet "
+        f"verification is no better than by chance (equal error rate {found.equal_error_rate.value:.0%}). So most of "
+        "the true identities probably belong to other vectors. Check that they are in the order of the vectors."
+    ]
 
 
 def _fewer_than_estimated(audit: Audit) -> list[str]:
@@ -188,44 +205,56 @@ def _fewer_than_estimated(audit: Audit) -> list[str]:
     ]
 
 
-def _unordered(audit: Audit) -> str:
-    """Return why the order of true contents makes the headline figure unreliable, or an empty text."""
-    words, labels = audit.word_findings, audit.label_findings
+def _unreliable_headline(audit: Audit) -> str:
+    """Return why no measured figure that the headline could come from can be relied on, or an empty text."""
+    words, labels, unreliable = audit.word_findings, audit.label_findings, _unreliable(audit)
     measured = {
         "texts": words is not None and words.measured is not None,
         "labels": audit.identities is not None or (labels is not None and labels.measured is not None),
         "vectors": audit.reidentified is not None,
     }
-    others = {name for name, given in measured.items() if given} - set(audit.unordered)
+    others = {name for name, given in measured.items() if given} - set(unreliable)
     # The annex and its citation are about words wherever there are any.
-    return "" if others and "texts" not in audit.unordered else " ".join(audit.unordered.values())
+    return "" if others and "texts" not in unreliable else " ".join(unreliable.values())
 
 
-def _contradiction(audit: Audit) -> str:
-    """Return how the measured figures contradict the fits, as where true contents are in another order."""
+def _unreliable(audit: Audit) -> dict[str, str]:
+    """Return a sentence for each of ``texts``, ``labels`` and ``vectors`` whose figures cannot be relied on.
+
+    The true ones are in another order than the vectors, or figures at chance contradict a fit that seems to be right.
+    """
+    return {**_contradictions(audit), **audit.unordered}
+
+
+def _contradictions(audit: Audit) -> dict[str, str]:
+    """Return how figures at chance contradict the fits, as where true contents are in another order."""
+    found: dict[str, str] = {}
     words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
-    if words and words.measured:
+    works = audit.has_usable_fit and audit.retrieval.is_near
+    if words and words.measured and works:
         named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
         at_chance = named.control is not None and named.interval.lower <= named.control.upper
-        if at_chance and audit.has_usable_fit and audit.retrieval.is_near and expected.lower > named.interval.upper:
-            return (
+        if at_chance and expected.lower > named.interval.upper:
+            found["texts"] = (
                 f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
                 "documents. Check that the true texts are in the order of the vectors."
             )
-    if str(Status.ALIGNED) not in [verdict for verdict, foreign in used_fits(audit) if not foreign]:
-        return ""
-    if top1 and top1.control and "vectors" not in audit.unordered and top1.interval.lower <= top1.control.upper:
-        return (
-            "This contradicts the verdict of the fit: translations find their true vectors no more often than by "
-            "chance. Check that the true vectors are in the order of the audited ones."
+    is_aligned = str(Status.ALIGNED) in [verdict for verdict, foreign in used_fits(audit) if not foreign]
+    if not (is_aligned or works):
+        return found
+    fit = "the verdict of the fit" if is_aligned else "the similarity of the translations to the public rows"
+    if top1 and top1.control and top1.interval.lower <= top1.control.upper:
+        found["vectors"] = (
+            f"This contradicts {fit}: translations find their true vectors no more often than by chance. Check that "
+            "the true vectors are in the order of the audited ones."
         )
-    if audit.identities is not None and audit.reidentified is None and _is_at_chance(audit.identities):
-        return (
-            "This contradicts the verdict of the fit: identities are recognized no more often than by chance. Check "
-            "that the true identities are in the order of the vectors, and the vectors of the identities in the order "
-            "of their names."
+    if audit.identities is not None and _is_at_chance(audit.identities):
+        found["labels"] = (
+            f"This contradicts {fit}: identities are recognized no more often than by chance. Check that the true "
+            "identities are in the order of the vectors, and the vectors of the identities in the order of their "
+            "names."
         )
-    return ""
+    return found
 
 
 def _failed_attack(audit: Audit) -> str:
@@ -260,10 +289,11 @@ def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:
 def used_fits(audit: Audit) -> list[tuple[str, bool]]:
     """Return the verdict of each fit that was used, and whether it was made on other vectors.
 
-    Failed fits are used only if all failed.
+    Fits on other vectors are used only if no fit on these worked, and failed ones only if all failed.
     """
     found = _marked(audit)
-    return [fit for fit in found if fit[0] != str(Status.FAILED)] or found
+    usable = [fit for fit in found if fit[0] != str(Status.FAILED)]
+    return [fit for fit in usable if not fit[1]] or usable or found
 
 
 def _marked(audit: Audit) -> list[tuple[str, bool]]:

@@ -21,12 +21,12 @@ from interlingua.core.arguments import check_callable, check_choice, check_count
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
-from interlingua.core.spaces import shared_rows
 from interlingua.core.statistics import agreement
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
+from interlingua.leakage._chosen_fits import choose_fits, translate
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._documents import sample_documents
 from interlingua.leakage._doubts import label_doubt, order_doubt, vector_doubt, words_to_compare
@@ -59,8 +59,6 @@ from interlingua.leakage.row_curves import RowPoint, leak_by_rows
 __all__ = ["DOCUMENTS", "audit"]
 
 DOCUMENTS = 2_000
-# Share of the rows of a fit that must be among the audited ones; the others may have been deleted since.
-_SHARED = 0.5
 # Cosine above which two public rows are copies, in float32.
 _COPY = 0.9999
 _FREQUENT = 12
@@ -114,8 +112,6 @@ def audit(
     alignments = check_members(alignments, "alignments", Alignment, "fits, as interlingua.align returns them,")
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
-    if len({id(alignment) for alignment in alignments}) < len(alignments):
-        raise InputError("A fit was given twice, and its agreement with itself shows nothing. Give each fit once.")
     check_instance(second, "second", (SecondLeak, type(None)), "a SecondLeak")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     check_callable(fit, "fit", "a function")
@@ -128,8 +124,8 @@ def audit(
         documents=documents, seed=seed,
     )  # fmt: skip
     truth = truth or GroundTruth()
-    ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
-    usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
+    chosen = choose_fits(alignments, rows, corpus)
+    ranked, usable, omitted = chosen.ranked, chosen.used, [*chosen.omitted]
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = attacked_rows(len(rows), documents, seed)
     known = truth.take(picked)
@@ -137,7 +133,7 @@ def audit(
     texts_doubt = order_doubt(rows, truth.texts, words_compared, second=False)
     report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})
-    translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
+    translations = [unit_rows(translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
     rotated = meaningless(translated, seed)
     resamples = Resamples(len(picked), seed)
@@ -152,6 +148,12 @@ def audit(
         report({"step": "attack", "work": "reading words of the control"})
         null = predict(decoder, [rotated])
         words = word_findings(decoder, corpus, predictions, null, known.texts, resamples, seed)
+        empty = sum(not text.strip() for text in known.texts or ())
+        if empty:
+            omitted.append(
+                f"The true text of {count_of(empty)} of {len(picked):,} is empty; the measured figures of words leave "
+                "them out."
+            )
     report({"step": "attack", "work": f"searching the nearest public {'texts' if corpus.has_texts else 'rows'}"})
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     if words is not None and not retrieval.is_near:
@@ -172,14 +174,13 @@ def audit(
         "labels": label_doubt(rows, labels, truth, identities or label_findings, works=works),
         "vectors": vector_doubt(rows, truth.vectors),
     }
-    omitted: list[str] = []
     scores: tuple[DefenseScore, ...] = ()
     if defenses and not has_usable_fit:
         omitted.append("Defenses were not evaluated, because no fit of the vectors worked.")
     if defenses and has_usable_fit and decoder is not None:
         scores = defense_scores(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
-            translate=lambda x: _translate(alignment, x), fit_seconds=alignment.seconds, seed=seed, on_step=report,
+            translate=lambda x: translate(alignment, x), fit_seconds=alignment.seconds, seed=seed, on_step=report,
         )  # fmt: skip
     tested, controls = None, ""
     report({"step": "attack", "work": "testing membership and links"})
@@ -242,15 +243,9 @@ def audit(
         points=points,
         identities=identities,
         omitted=tuple(omitted),
-        foreign=tuple(_is_foreign(fit, rows, corpus.vectors) for fit in ranked),
+        foreign=chosen.foreign,
         unordered={name: sentence for name, sentence in doubts.items() if sentence},
     )
-
-
-def _is_foreign(fit: Alignment, vectors: npt.NDArray[Any], public: npt.ArrayLike) -> bool:
-    """Return whether a fit was made on other rows than these, as far as its card can tell."""
-    shares = [shared_rows(facts, [np.asarray(rows)]) for facts, rows in ((fit.source, vectors), (fit.target, public))]
-    return any(share is not None and share < _SHARED for share in shares)
 
 
 def _retrieval(
@@ -302,13 +297,9 @@ def _infer_labels(
     return LabelFindings(shares, measured), order
 
 
-def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
-    return np.asarray(alignment.forward(np.asarray(rows, np.float32)), np.float32)
-
-
 def _translate_all(alignments: Sequence[Alignment], rows: npt.NDArray[Any]) -> FloatArray:
     """Return the mean of the translations of all rows by all fits."""
-    return np.asarray(np.mean([unit_rows(_translate(fit, rows)) for fit in alignments], axis=0), np.float32)
+    return np.asarray(np.mean([unit_rows(translate(fit, rows)) for fit in alignments], axis=0), np.float32)
 
 
 def _membership(
@@ -343,10 +334,12 @@ def _no_links(second: SecondLeak, translated: FloatArray, *, has_usable_fit: boo
 
 
 def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage:
-    """Return the links with the second leak."""
+    """Return the links with the second leak, of whose repeated rows one is kept; a row with a copy has no lead."""
     usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
-    other = _translate_all(usable, np.asarray(second.vectors))
-    pair = None if texts is None or second.texts is None else (texts, second.texts)
+    vectors = np.asarray(second.vectors)
+    kept = np.sort(np.unique(vectors, axis=0, return_index=True)[1])
+    other = _translate_all(usable, vectors[kept])
+    pair = None if texts is None or second.texts is None else (texts, [second.texts[row] for row in kept])
     return linkage(translated, other, texts=pair, seed=seed)
 
 

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from interlingua.core.arguments import check_text, check_texts
 from interlingua.core.arrays import require
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
@@ -139,7 +141,11 @@ def kinds_of_words(
     check_one_each(len(control), "extractions of the control", len(predictions), "predictions")
     proper = capitalized_words(public)
     kinds = {word: _checked(kind_of(word), word, proper) for word in words}
-    true = None if texts is None else [_words(text) for text in check_extractions(predictions, texts)[1]]
+    true = (
+        None
+        if texts is None
+        else [_words(text) if text.strip() else None for text in check_extractions(predictions, texts)[1]]
+    )
     resamples = Resamples(len(predictions), seed)
 
     def asserted(documents: Sequence[Extraction], kind: str) -> list[set[str]]:
@@ -150,7 +156,8 @@ def kinds_of_words(
         named = asserted(predictions, kind)
         right = None
         if true is not None:
-            right = resamples.mean([bool(found & own) for found, own in zip(named, true, strict=True)])
+            pairs = zip(named, true, strict=True)
+            right = resamples.mean([np.nan if own is None else float(bool(found & own)) for found, own in pairs])
         findings.append(
             KindFinding(
                 kind=kind,

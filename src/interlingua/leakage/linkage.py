@@ -110,7 +110,8 @@ def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, Fl
 
     Args:
         first: translations of the first collection [n, d].
-        second: translations of the second collection into the same space [m, d].
+        second: translations of the second collection into the same space [m, d], without repeated rows: a row that has
+            a copy has no lead.
 
     Raises:
         InputError: the widths differ, or fewer than 100 rows on a side.
@@ -141,7 +142,7 @@ def linkage(
 
     Args:
         first: translations of the first collection into the auditor's space, without pairs [n, d].
-        second: translations of the second collection into the same space [m, d].
+        second: translations of the second collection into the same space, without repeated rows [m, d].
         texts: the true texts of both collections, to measure; equal texts are links.
         seed: seed of the permutations and the resamples.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
-from interlingua.leakage._doubts import doubt, partial_doubt, used_fits
+from interlingua.leakage._doubts import ERROR_RATE, doubt, partial_doubt, used_fits
 from interlingua.leakage.findings import MUCH, SOME, Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -23,7 +23,9 @@ RULES = {
     f"in {_PERSONAL:.0%} of the documents, or at least {_MANY_FOUND:.0%} of the members are found, by the lower end of "
     "the interval",
     "high": _HIGH,
-    "medium": f"the headline figure is {SOME:.0%} or more",
+    "medium": f"the headline figure is {SOME:.0%} or more, at least {SOME:.0%} of the members are found at {_RATE:.0%} "
+    f"false alarms, by the lower end of the interval, or identities are verified with an equal error rate below "
+    f"{ERROR_RATE:.0%}, by the upper end",
     "low": f"the headline figure is below {SOME:.0%}",
     "not shown": "the attack failed, which is no proof of safety, or its result cannot be relied on",
 }
@@ -69,14 +71,17 @@ def severity(audit: Audit) -> Severity:
         reasons.append("rows can be linked with a second leak")
     if doubtful and not reasons:
         return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
-    # What was measured with the other contents is not larger than the headline figure, so that only a low severity
-    # could be too low.
-    if partial_doubt(audit) and not reasons and leak < SOME:
-        return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
     if doubtful:
         reasons.append(f"{headline}, which cannot be relied on and does not count")
     if not reasons:
-        return Severity("medium" if leak >= SOME else "low", (headline,))
+        lesser = _lesser_reasons(audit, headline, found)
+        if lesser:
+            return Severity("medium", lesser)
+        # What was measured with the other contents is not larger than the headline figure, so that only a low
+        # severity could be too low.
+        if partial_doubt(audit):
+            return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
+        return Severity("low", (headline,))
     personal = [
         _of_kind(finding)
         for finding in audit.kinds
@@ -86,6 +91,18 @@ def severity(audit: Audit) -> Severity:
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
     return Severity("critical" if is_critical else "high", (*reasons, *personal))
+
+
+def _lesser_reasons(audit: Audit, headline: str, found: float) -> tuple[str, ...]:
+    """Return the findings of a medium severity."""
+    reasons = [headline] if audit.leak.value >= SOME else []
+    if found >= SOME:
+        reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
+    # The headline figure is 0 where one identity is more frequent than identities are recognized.
+    if audit.identities is not None and audit.identities.equal_error_rate.upper < ERROR_RATE:
+        rate = audit.identities.equal_error_rate.value
+        reasons.append(f"identities are verified with an equal error rate of {rate:.0%}")
+    return tuple(reasons)
 
 
 def _of_kind(finding: KindFinding) -> str:

@@ -108,15 +108,15 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of a model "
         f"{'that was probably ' + clean(audit.model.model) if audit.model and audit.identified else 'not identified'} "
     )
-    texts = "public texts" if audit.word_findings else "public rows"
+    texts, contents = ("public texts", "texts") if audit.word_findings else ("public rows", "records")
     attack = attack_clause(audit, f"{public:,} {texts}")
     if not audit.has_usable_fit:
         return f"{start}{attack}. All fits failed by their own verdicts. This is no proof that other attacks fail."
-    if audit.word_findings is None:
+    if audit.word_findings is None or (audit.words.measured is None and audit.leak.basis == "measured"):
         return (
             f"{start}{attack}. Measured on {audit.rows:,} rows, the headline figure is "
-            f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the records nor the encoder of the "
-            "collection were used."
+            f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the {contents} nor the encoder of "
+            "the collection were used."
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
@@ -125,7 +125,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
         f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {in_percent(leak)} of {audit.rows:,} documents, {basis}; the control, {control_words(audit)}, is "
         f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were "
-        "used."
+        f"used. {partial_doubt(audit)}".rstrip()
     )
 
 
@@ -220,12 +220,14 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
         lines.append("The headline figure cannot be relied on, for the reason given above.")
     elif partial_doubt(audit):
         lines.append("A part of the measured figures cannot be relied on, for the reason given above.")
-    elif found is None or found.measured is not None:
-        lines.append("The figures are measured against the true contents; intervals cover the sample of rows.")
-    elif error is None:
-        lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
-    else:
-        lines.append(f"The figures are estimates.{_range(found.leak_rate)} {error.certainty}")
+    elif found is None or found.measured is not None or audit.leak.basis == "measured":
+        lines.append("The headline figure is measured against the true contents; intervals cover the sample of rows.")
+    if found is not None and found.measured is None and not doubt(audit):
+        lines.append(
+            "The figures of words are estimates whose calibration was not checked; they are probably too high."
+            if error is None
+            else f"The figures of words are estimates.{_range(found.leak_rate)} {error.certainty}"
+        )
     lines.extend(audit.omitted)
     lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
     return tuple(lines)

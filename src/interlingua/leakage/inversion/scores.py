@@ -155,7 +155,7 @@ def score_keywords(
 
     Args:
         extractions: what was recovered of n documents.
-        texts: the n documents.
+        texts: the n documents; those without text are left out.
         vocabulary: the words that could be predicted, with their frequencies.
         level: probability from which a word counts as asserted.
         k: words counted for the recall.
@@ -178,15 +178,22 @@ def score_keywords(
     frequent = [vocabulary.words[:width]] * len(texts)
     frequent_k = [vocabulary.words[:k]] * len(texts)
     same = range(len(texts))
+    blank = [not text.strip() for text in texts]
 
     def correct(words: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
         return [[w for w in guess if w in truth[r]] for guess, r in zip(words, rows, strict=True)]
 
     def leak(words: Sequence[Sequence[str]], rows: Sequence[int], fewest: int) -> Interval:
-        return resamples.mean([len(hits) >= fewest for hits in correct(words, rows)])
+        found = zip(correct(words, rows), rows, strict=True)
+        return resamples.mean([np.nan if blank[r] else float(len(hits) >= fewest) for hits, r in found])
 
     def precision(words: Sequence[Sequence[str]], rows: Sequence[int]) -> Interval:
-        return resamples.ratio([len(hits) for hits in correct(words, rows)], [len(guess) for guess in words])
+        counts = [0 if blank[r] else len(guess) for guess, r in zip(words, rows, strict=True)]
+        return resamples.ratio([len(hits) for hits in correct(words, rows)], counts)
+
+    def information(rows: Sequence[int]) -> Interval:
+        found = zip(correct(asserted, rows), rows, strict=True)
+        return resamples.mean([np.nan if blank[r] else sum(bits[w] for w in hits) for hits, r in found], share=False)
 
     def recall(words: Sequence[Sequence[str]], rows: Sequence[int], weights: Mapping[str, float] | None) -> Interval:
         def size(names: Iterable[str]) -> float:
@@ -211,8 +218,8 @@ def score_keywords(
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
         bits=Figure(
-            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)], share=False),
-            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)], share=False),
+            information(same),
+            information(other),
             None,
             "information in the correct words of a document, bits",
         ),
