@@ -384,6 +384,7 @@ def test_identities_that_are_found_and_not_verified_are_said(world: World) -> No
     found = replace(result, identities=frequent, leak=replace(result.leak, value=0.0))
     assert severity(found).level == "medium"
     assert severity(found).reasons == ("identities are verified with an equal error rate of 30%",)
+    assert "That is little, but the severity is medium: identities are verified with an equal" in conclusion(found)
 
 
 @pytest.mark.parametrize("foreign", [False, True])

@@ -49,14 +49,14 @@ def choose_fits(alignments: Sequence[Alignment], rows: npt.NDArray[Any], corpus:
     public = np.asarray(corpus.vectors)
     _check_widths(alignments, rows.shape[1], public.shape[1])
     omitted = []
-    # A copy translates exactly alike.
-    copies = {
-        translate(fit, rows[:_PROBES]).tobytes(): fit for fit in sorted(alignments, key=lambda fit: fit.verdict.score)
-    }
-    ranked = sorted(copies.values(), key=lambda fit: -fit.verdict.score)
+    # A copy translates exactly alike. So can fits from different seeds, whose agreement is evidence.
+    copies: dict[tuple[int, bytes], Alignment] = {}
+    for fit in sorted(alignments, key=lambda fit: -fit.verdict.score):
+        copies.setdefault((fit.seed, translate(fit, rows[:_PROBES]).tobytes()), fit)
+    ranked = list(copies.values())
     if len(ranked) < len(alignments):
         omitted.append(
-            "A fit that translates exactly like another was left out, because their agreement shows nothing."
+            "A fit with the seed and the translations of another one was left out, because the two are one fit."
         )
     foreign = tuple(_is_foreign(fit, rows, public) for fit in ranked)
     usable = [

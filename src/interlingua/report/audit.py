@@ -125,6 +125,9 @@ def conclusion(audit: Audit) -> str:
     doubtful = doubt(audit)
     if doubtful:
         return f"What can be read from these {rows} vectors is not known. {claim} {doubtful}"
+    found = severity(audit)
+    if audit.leak.value < SOME and found.level not in ("low", "not shown"):
+        return f"{start}{method}{claim} That is little, but the severity is {found.level}: {'; '.join(found.reasons)}."
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the {contents}."
