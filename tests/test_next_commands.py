@@ -83,7 +83,7 @@ def test_the_rows_of_a_fit_on_pairs_are_neither_evaluated_nor_the_only_ones_migr
     assert migrate == "interlingua migrate t 'lancedb://l#t' TARGET --dry-run"
     show_commands([evaluate])
     said = " ".join(capsys.readouterr().err.split())
-    assert "KEPT_APART is a condition that only rows meet whose pairs the fit has not read." in said
+    assert "KEPT_APART is a condition that selects only rows whose pairs the fit has not read." in said
     assert "KEPT_APART" not in commands_after_fit(Path("t"), "lancedb://l#t", paired=True)[0]
 
 
