@@ -63,7 +63,7 @@ class Linkage(JsonRecord):
             controls have the same distribution, and it is not a bound.
         p_value: permutation test of whether leads are larger than by chance; the null exchanges, in each row, the lead
             with the lead one place further down. It is conservative: without shared texts fewer rows than expected are
-            linked, so that it can miss collections that share a quarter of their texts.
+            linked, so that it can miss collections that share half of their texts.
         rows: number of rows on each side.
         measured: links against the true texts, if they are known.
     """
