@@ -28,7 +28,7 @@ from interlingua.stores._url import StoreURL
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
 _PID = re.compile(r"\(PID (\d+)\)")
 # A mark that names a migration; another mark tells a collection only from a later one of its name.
-_MIGRATION = re.compile(r"(interlingua )?migration \S")
+MIGRATION_MARK = re.compile(r"(interlingua )?migration \S")
 
 
 class Adapter(Store):
@@ -136,7 +136,7 @@ class Adapter(Store):
             vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
         """
         mark = self.creation(vector_only=vector_only)
-        return mark if mark is not None and _MIGRATION.match(mark) else None
+        return mark if mark is not None and MIGRATION_MARK.match(mark) else None
 
     @abstractmethod
     def _create(self, spec: Spec) -> None:

@@ -16,6 +16,7 @@ from interlingua.core.records import Records
 from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
+from interlingua.stores._base import MIGRATION_MARK
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
@@ -212,7 +213,7 @@ class PostgresStore(PostgresTable):
         """Return the comment on the column if it names a migration; it stays with a column that is renamed."""
         rows = self._run(catalog.COMMENT, name=self._sql.Literal(self._column_name or ""))
         comment = rows[0][0] if rows else None
-        return comment if comment is not None and comment.startswith(_MARK) else None
+        return comment if comment is not None and MIGRATION_MARK.match(comment) else None
 
     def upsert(self, records: Records) -> None:
         """Copy rows into a staging table and move them over, in one transaction."""
