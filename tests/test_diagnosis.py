@@ -282,6 +282,15 @@ def test_a_failed_fit_says_why_in_its_summary_card_and_report(failed: Alignment,
     assert "few rows: The source has 150 distinct rows and the target has 150" in page
 
 
+def test_the_evidence_of_the_verdict_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *given, **_: seen.append(given) or ())
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((150, 10)).astype(np.float32) for _ in range(2))
+    alignment = il.align(x, y, rounds=1)
+    assert [given[2] for given in seen] == [alignment.verdict]
+
+
 def test_a_cold_start_is_the_first_cause_of_its_failure(sides: tuple[Rows, Rows]) -> None:
     pytest.importorskip("torch")
     tiny: dict[str, Any] = {"steps": 2, "warmup": 0, "width": 8, "latent": 8, "discriminator_width": 8, "batch": 16}
