@@ -284,7 +284,12 @@ def test_a_failed_fit_says_why_in_its_summary_card_and_report(failed: Alignment,
 
 def test_the_evidence_of_the_verdict_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(diagnosis, "diagnose", lambda *given, **_: seen.append(given) or ())
+
+    def noted(*given: Any, **_: Any) -> tuple[Diagnosis, ...]:
+        seen.append(given)
+        return ()
+
+    monkeypatch.setattr(diagnosis, "diagnose", noted)
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((150, 10)).astype(np.float32) for _ in range(2))
     alignment = il.align(x, y, rounds=1)

@@ -23,7 +23,7 @@ __all__ = ["EdgeStore"]
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
 # File in the folder of a shard that names the migration that made it. The engine leaves files that it does not know.
-_MARK = "interlingua.json"
+_MARK = "interlingua-migration.json"
 
 
 class EdgeStore(SharedClientStore, PointStore):
