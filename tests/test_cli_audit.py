@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import interlingua
 from command_line import N, Rows, Run, insert
 from interlingua._align import align
 from interlingua.cli.addresses import read_label_rows, read_text_rows
-from interlingua.cli.audit import _digests
+from interlingua.cli.audit_command import file_digests
 from interlingua.cli.demo_data import read_demo
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
@@ -107,10 +108,10 @@ def test_inputs_of_one_name_have_a_digest_each(tmp_path: Path) -> None:
         (tmp_path / folder / "rows.npy").write_bytes(folder.encode())
     (tmp_path / "a" / "texts.txt").write_bytes(b"text")
     first, second = tmp_path / "a" / "rows.npy", tmp_path / "b" / "rows.npy"
-    digests = _digests((first, second, first, tmp_path / "a" / "texts.txt"))
+    digests = file_digests((first, second, first, tmp_path / "a" / "texts.txt"))
     hashes = [hashlib.sha256(text).hexdigest() for text in (b"a", b"b", b"text")]
     assert digests == dict(zip((str(first), str(second), "texts.txt"), hashes, strict=True))
-    assert len(_digests((tmp_path / "a",))) == 2
+    assert len(file_digests((tmp_path / "a",))) == 2
 
 
 def test_the_json_lies_beside_the_report_and_says_how_to_repeat_the_audit(run: Run, case: Path) -> None:
@@ -636,6 +637,35 @@ def test_views_of_the_public_texts_go_into_every_fit_and_the_report(
     provenance = ran.json["provenance"]
     assert {"first.npy", "second.npy"} <= set(provenance["inputs"])
     assert f"--view {case / 'first.npy'} --view {case / 'second.npy'}" in provenance["command"]
+
+
+def test_a_model_that_embeds_the_public_texts_makes_a_view_and_its_arguments_are_not_shown(
+    run: Run, case: Path, recorded_views: list[Any]
+) -> None:
+    program = case / "embed.py"
+    program.write_text("import sys, numpy\nfor row in numpy.load(sys.argv[1]): print(row.tolist())\n")
+    encoder = f"command:{shlex.join([sys.executable, str(program), str(case / 'first.npy'), 'secret-key'])}"
+    ran = run(*with_vectors(case, "--view", case / "second.npy", "--view-encoder", encoder, "--fits", "1", "--json"))
+    assert ran.code == 0, ran.err
+    assert list(recorded_views[0]) == ["second", "command embed.py"]
+    np.testing.assert_allclose(recorded_views[0]["command embed.py"], np.load(case / "first.npy"), atol=1e-6)
+    assert "--view-encoder 'command embed.py'" in ran.json["provenance"]["command"]
+    for written in (ran.out, ran.err, (case / "audit.html").read_text("utf-8"), (case / "audit.json").read_text()):
+        assert "secret-key" not in written
+
+
+def test_a_model_whose_view_cannot_be_used_is_named(run: Run, case: Path, recorded_views: list[Any]) -> None:
+    program = case / "embed.py"
+    program.write_text("import sys, numpy\nfor row in numpy.load(sys.argv[1])[::-1]: print(row.tolist())\n")
+    encoder = f"command:{shlex.join([sys.executable, str(program), str(case / 'first.npy')])}"
+    error = run(*with_vectors(case, "--view-encoder", encoder, "--json")).json["error"]
+    assert "--view-encoder command embed.py has too few nearest neighbors in common" in error
+    without_texts = ("--corpus-vectors", case / "target.npy", "--authorized-by", "Me", "--view-encoder", "model")
+    error = run("audit", case / "source.npy", *without_texts, "--json").json["error"]
+    assert "--view-encoder needs the public texts: give --corpus FILE" in error
+    error = run(*options(case, "--encoder", "m", "--view-encoder", "m", "--json")).json["error"]
+    assert "--view-encoder m is the encoder of the vectors themselves, and would make the same vectors again" in error
+    assert not recorded_views
 
 
 def test_fits_that_were_kept_are_of_the_same_views(run: Run, case: Path, recorded_views: list[Any]) -> None:

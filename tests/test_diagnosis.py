@@ -13,10 +13,11 @@ import pytest
 import interlingua as il
 from interlingua.aligners import diagnosis
 from interlingua.aligners.base import Fit, Problem
-from interlingua.aligners.conclusion import FEW_ROWS
+from interlingua.aligners.conclusion import FEW_ROWS, at_least, conclude
 from interlingua.aligners.diagnosis import diagnose
 from interlingua.aligners.linear.repeats import distinct_rows
-from interlingua.core.alignment import Alignment, Diagnosis
+from interlingua.aligners.verdict import EXCESS_LIMITS, start_limits
+from interlingua.core.alignment import Alignment, Diagnosis, Verdict
 from interlingua.core.maps import AffineMap
 from interlingua.report import write_report
 from planted import Rows, encode, topics
@@ -25,7 +26,7 @@ RECORDS = Path(__file__).parent.parent / "benchmarks" / "results"
 N = 2600
 
 
-def causes(x: Rows, y: Rows) -> tuple[Diagnosis, ...]:
+def causes(x: Rows, y: Rows, verdict: Verdict | None = None) -> tuple[Diagnosis, ...]:
     """The causes for two sides; maps take no part, so a fit without any training is enough."""
     copies: dict[str, Any] = {"step": "copies"}
     for name, rows in (("source", x), ("target", y)):
@@ -34,7 +35,15 @@ def causes(x: Rows, y: Rows) -> tuple[Diagnosis, ...]:
     nothing = AffineMap(
         np.zeros(width_in, np.float32), np.zeros((width_in, width_out), np.float32), np.zeros(width_out, np.float32)
     )
-    return diagnose(Problem.of(x, y), Fit(nothing, nothing, (copies,)))
+    return diagnose(Problem.of(x, y), Fit(nothing, nothing, (copies,)), verdict)
+
+
+def judged(excess: float, starts: float | None, *, limit: float = 0.6) -> Verdict:
+    """A verdict with the evidence of a fit: its transport excess and the agreement of its starts."""
+    checks = [at_least("transport_excess", excess, 0.0, (5.0, 4.0), "", "random starts")]
+    if starts is not None:
+        checks.append(at_least("start_agreement", starts, 0.05, (limit, 0.3), "", "random starts"))
+    return conclude(checks)
 
 
 def _measured(x: Rows, y: Rows) -> tuple[diagnosis._Side, diagnosis._Side]:
@@ -104,6 +113,31 @@ def test_a_planted_cause_is_named_with_its_side_and_numbers(name: str, sides: tu
 
 def test_a_healthy_problem_has_no_cause(sides: tuple[Rows, Rows]) -> None:
     assert causes(*sides) == ()
+
+
+def test_null_maps_that_come_near_are_named_where_starts_found_the_map_again(sides: tuple[Rows, Rows]) -> None:
+    (cause,) = causes(*sides, judged(2.04, 0.685))
+    assert cause.name == "near nulls"
+    assert "found this map again (agreement 0.69), but maps refined from random starts come nearly as" in cause.finding
+    assert "the transport excess is 2.0, and at least 5.0 is needed." in cause.finding
+    assert "where a side mixes several kinds of text" in cause.finding
+    assert "`interlingua fit --reembedded`" in cause.advice
+    assert 0 < cause.weight < 1
+    # The limit of the starts is higher where the excess is low.
+    (cause,) = causes(*sides, judged(6.05, 0.746, limit=0.8))
+    assert "the transport excess is 6.0, so low that the starts would have to agree at least 0.8" in cause.finding
+    assert causes(*sides, judged(-40.0, 0.7))[0].weight == 1
+
+
+@pytest.mark.parametrize(("excess", "starts"), [(2.0, 0.55), (2.0, None), (9.0, 0.85)])
+def test_null_maps_are_no_cause_where_starts_disagree_or_both_measurements_pass(
+    sides: tuple[Rows, Rows], excess: float, starts: float | None
+) -> None:
+    assert causes(*sides, judged(excess, starts)) == ()
+
+
+def test_few_rows_are_named_and_not_near_null_maps(sides: tuple[Rows, Rows]) -> None:
+    assert names(causes(sides[0], sides[1][:600], judged(2.0, 0.7))) == ["few rows"]
 
 
 def test_groups_that_are_alike_are_no_mixture_even_without_a_link_between_them(
@@ -210,6 +244,20 @@ def test_causes_of_the_records_are_found_as_often_as_the_documentation_says() ->
     assert counts == [6, 3, 1]
 
 
+def test_near_null_maps_of_the_records_are_right_in_part() -> None:
+    found = []
+    for record in records("grid.jsonl"):
+        values = {item["name"]: item["value"] for item in record["verdict"]["evidence"]}
+        excess, starts = values["transport_excess"], values["start_agreement"]
+        # By the limits of today; some records are older.
+        limit = start_limits(min(record["n_source"], record["n_target"]), excess)[0]
+        if starts >= start_limits(0, 0.0)[0] and (excess < EXCESS_LIMITS[0] or starts < limit):
+            found.append(record["forward"]["top1"])
+    assert (len(found), round(min(found), 2), round(max(found), 2)) == (4, 0.21, 0.75)
+    assert "In four recorded fits of this kind, on 4,976 rows a side (grid.jsonl)" in diagnosis._RECORDED_NEAR_NULLS
+    assert "a top-1 of 0.21 to 0.75" in diagnosis._RECORDED_NEAR_NULLS
+
+
 # --- where they are shown ---------------------------------------------------------------------------------------------
 
 
@@ -232,6 +280,20 @@ def test_a_failed_fit_says_why_in_its_summary_card_and_report(failed: Alignment,
     page = write_report(tmp_path / "report.html", failed.translator(force=True)).read_text("utf-8")
     assert "Why this fit is not aligned" in page
     assert "few rows: The source has 150 distinct rows and the target has 150" in page
+
+
+def test_the_evidence_of_the_verdict_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def noted(*given: Any, **_: Any) -> tuple[Diagnosis, ...]:
+        seen.append(given)
+        return ()
+
+    monkeypatch.setattr(diagnosis, "diagnose", noted)
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((150, 10)).astype(np.float32) for _ in range(2))
+    alignment = il.align(x, y, rounds=1)
+    assert [given[2] for given in seen] == [alignment.verdict]
 
 
 def test_a_cold_start_is_the_first_cause_of_its_failure(sides: tuple[Rows, Rows]) -> None:

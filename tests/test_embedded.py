@@ -389,7 +389,7 @@ REFUSED = [
     ("source.npy target.parquet {view} --method identity", "views of the target, and --method identity uses none"),
     ("source.npy target.parquet {view} --target target.npy", "--target cannot be combined with --view-encoder; leave"),
     ("source.npy target.parquet {view} {view}", "--view-encoder command embed-first was given twice; give each encod"),
-    ("source.npy {target} --texts texts.txt --view-encoder {same}", "command embed-target is the target encoder too"),
+    ("source.npy {target} --texts texts.txt --view-encoder {same}", "embed-target is the encoder of the vectors thems"),
     (
         "source.npy --source-encoder command:cat {target} --texts texts.txt {view}",
         "--view-encoder has no effect with --source-encoder",

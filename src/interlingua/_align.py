@@ -308,7 +308,7 @@ def _assemble(
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
         calibration=_calibrate(aligner, problem, fit, seed, on_step),
         candidates=candidates,
-        diagnoses=diagnose(problem, fit, is_cold=is_cold) if is_diagnosed else None,
+        diagnoses=diagnose(problem, fit, verdict, is_cold=is_cold) if is_diagnosed else None,
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),

@@ -256,13 +256,22 @@ def _draw_rows(store: Store, count: int, rows: int, seed: int, on_rows: OnRows |
 
 
 def _look_at_target(store: Store, count: int, rows: int, seed: int, on_rows: OnRows | None) -> tuple[str | None, int]:
-    """Return the known model of the vectors of a store, None where too few can be used, and how many cannot."""
+    """Return the known model of the vectors of a store, None where too few can be used, and how many cannot.
+
+    Raises:
+        InputError: none of the rows that were read has a vector that can be used.
+    """
     from interlingua import identification
     from interlingua.core.arrays import usable_rows
 
     parts = [np.asarray(part.vectors, np.float32) for part in _draw_rows(store, count, rows, seed, on_rows)]
     vectors = np.concatenate(parts)
     used = vectors[usable_rows(vectors)]
+    if not len(used):
+        raise InputError(
+            f"{store.url}: none of the {len(vectors):,} rows that were read has a usable vector; TARGET needs vectors "
+            "of the new model. Name a column or file that has some, or leave TARGET out."
+        )
     model = identification.identify(used).model if len(used) >= identification.MIN_ROWS else None
     return model, len(vectors) - len(used)
 

@@ -22,6 +22,7 @@ from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
 from interlingua.stores._documents import from_documents, is_json, same_payload, type_name
+from interlingua.stores._origin import is_migrated
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import catch_up
 from interlingua.stores.migration import migrate, rollback
@@ -142,6 +143,9 @@ class StoreContract:
     refuses: ClassVar[frozenset[str] | None] = None
     changes: ClassVar[frozenset[str] | None] = None
     beside: ClassVar[str] = "second"
+    # Whether a collection, or a second vector of one, says that a migration made it.
+    marks: ClassVar[bool] = True
+    marks_vectors: ClassVar[bool] = True
     hostile: ClassVar[str] = 'it\'s "a" %25 ; DROP TABLE t; --'
 
     @staticmethod
@@ -556,6 +560,21 @@ class StoreContract:
         with opened("things") as target:
             rollback(tmp_path / "second", target=target)
         assert not opened("things").exists()
+
+    def test_what_a_migration_made_says_so(self, opened: Open, url: Callable[[str], str], tmp_path: Path) -> None:
+        with opened("things") as target:
+            records = self.replaced(tmp_path, target, tmp_path / "j", stop=None)
+        with open_source(url("things")) as made:
+            assert is_migrated(made) == self.marks
+            assert len(self.whole(made)) == 40
+            if not made.capabilities.adds_vectors:
+                return
+        with self.fill(opened("plain"), records) as plain:
+            names = (*plain.url.names[:1], plain.info().vector_name or "")
+            old = replace(plain.url, names=tuple(filter(None, names)))
+        with open_store(old) as source, open_store(replace(old, names=(*names[:1], self.beside))) as target:
+            migrate(translator(), source, target, journal=tmp_path / "v", options=Options(metric="cosine"))
+            assert (target.migration(vector_only=True) is not None) == self.marks_vectors  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("stop", ["writing", "copying", "indexing", "checking", None])
     def test_a_rollback_drops_what_a_migration_made_however_far_it_came(

@@ -44,7 +44,7 @@ def old(postgres: str) -> Iterator[Store]:
         ("things.title", "vector columns are: old"),
         ("loose.v", "is empty; at least 1 row"),
         ("bare.v", "no id column"),
-        ("holes.v", "the vector of id 1 is null"),
+        ("holes.v", "1 row and none has this vector; at least 1 with it is needed. Name a column or file"),
         ("secret.v", "permission denied"),
         ("hollow.v", "is empty"),
     ],

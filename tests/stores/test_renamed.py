@@ -13,6 +13,7 @@ import pytest
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import Store, open_store
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._origin import is_migrated
 from interlingua.stores.changes import CatchUp, catch_up
 from interlingua.stores.migration import Migration, migrate, rollback
 from interlingua.stores.planning import Options, plan
@@ -113,6 +114,19 @@ def test_a_rollback_after_the_switch_is_refused_and_leaves_the_journal(shop: Sho
     assert shop.catch_up().read == N
     assert str(rollback(shop.journal).dropped).endswith("#items.embedding_new")
     assert shop.phase() == "rolled back"
+
+
+def test_a_column_says_that_a_migration_made_it_also_under_another_name(shop: Shop) -> None:
+    shop.migrate()
+    with shop.stores("embedding", "embedding_new") as stores:
+        assert is_migrated(stores[1])
+    shop.rename(*RENAMED)
+    with shop.stores("embedding_old", "embedding") as stores:
+        assert is_migrated(stores[1])
+    shop.execute("create table native as select id, embedding from items")
+    shop.execute("alter table native add primary key (id)")
+    with open_store(f"{shop.address}#native.embedding") as native:
+        assert not is_migrated(native)
 
 
 def test_a_rollback_of_a_table_that_was_renamed_is_refused_too(shop: Shop) -> None:

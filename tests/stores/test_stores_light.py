@@ -35,6 +35,7 @@ class TestParquet(StoreContract):
 
 class TestJsonLines(TestParquet):
     keeps_types = False
+    marks = False
     refuses = frozenset(
         {"not_finite", "bytes", "date", "time", "timestamp", "timestamp_utc", "timestamp_zone", "nanoseconds",
          "duration", "struct_of_dates", "map"}
@@ -53,6 +54,7 @@ class TestJsonLines(TestParquet):
 
 class TestFaiss(StoreContract):
     scheme = "faiss"
+    marks = False
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
@@ -79,6 +81,7 @@ class TestDuckDB(StoreContract):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestQdrantEmbedded(StoreContract):
     scheme = "qdrant"
+    marks_vectors = False
 
     @staticmethod
     def text_ids(n: int) -> list[str]:
@@ -110,6 +113,7 @@ class TestQdrantEmbedded(StoreContract):
 
 class TestQdrantEdge(StoreContract):
     scheme = "qdrant-edge"
+    marks_vectors = False
 
     @staticmethod
     def text_ids(n: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Causes of an unpaired fit that is not aligned, measured on the rows of the two sides alone.
+"""Causes of an unpaired fit that is not aligned, measured on the rows of the two sides and read from its evidence.
 
 A cause is named only where a statistic leaves the range of the fits that succeeded, or where networks were trained from
 random weights. It is a likely cause and no proof, and a fit may fail for a reason that is not measured here; then no
@@ -20,7 +20,8 @@ from interlingua.aligners.base import Fit, Problem
 from interlingua.aligners.conclusion import FEW_ROWS
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.repeats import distinct_rows
-from interlingua.core.alignment import Diagnosis
+from interlingua.aligners.verdict import start_limits
+from interlingua.core.alignment import Diagnosis, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
 from interlingua.core.statistics import effective_rank
@@ -39,6 +40,10 @@ _RECORDED_SIZES = (
 _RECORDED_UNEQUAL = (
     "More rows on the other side replace them in part: of 20 fits of 500 beside 8,000, 14 failed and 6 were doubtful, "
     "but 13 of the last 15, with the second search, had a top-1 of 0.37 to 0.53 (solver.jsonl)."
+)
+_RECORDED_NEAR_NULLS = (
+    "In four recorded fits of this kind, on 4,976 rows a side (grid.jsonl), the map was right in part, with a top-1 of "
+    "0.21 to 0.75."
 )
 _COLD_START = Diagnosis(
     "cold start",
@@ -111,12 +116,15 @@ class _Side:
         return np.asarray(self.rows[order[:count]])
 
 
-def diagnose(problem: Problem, fit: Fit, *, is_cold: bool = False) -> tuple[Diagnosis, ...]:
+def diagnose(
+    problem: Problem, fit: Fit, verdict: Verdict | None = None, *, is_cold: bool = False
+) -> tuple[Diagnosis, ...]:
     """Return causes of a fit that is not aligned, at most three, the most important first.
 
     Args:
         problem: what was aligned, without known pairs.
         fit: its trace has the counts of copies.
+        verdict: on the fit; None leaves out the causes that are read from its evidence.
         is_cold: networks were trained from random weights. That is then the first cause, whatever the rows are.
 
     Returns:
@@ -133,6 +141,8 @@ def diagnose(problem: Problem, fit: Fit, *, is_cold: bool = False) -> tuple[Diag
         _Side("target", problem.rows[1], counts[1], counts[0], has_views=bool(problem.views)),
     )
     causes = [cause for measure in _CAUSES for cause in measure(sides)]
+    if verdict is not None and min(counts) >= FEW_ROWS:
+        causes += _near_nulls(verdict)
     causes.sort(key=lambda cause: -cause.weight)
     return tuple(([_COLD_START] if is_cold else []) + causes)[:_MAX_CAUSES]
 
@@ -230,6 +240,28 @@ def _different_contents(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
             "a budget of ten minutes finds some maps that the fast search misses.",
             1 - _PROFILE_DIFFERENCE / (2 * difference),
         )
+
+
+def _near_nulls(verdict: Verdict) -> Iterator[Diagnosis]:
+    """Yield that null maps come near a map which independent starts found again."""
+    evidence = {item.name: item for item in verdict.evidence}
+    excess, starts = (evidence.get(name) for name in ("transport_excess", "start_agreement"))
+    if excess is None or starts is None or starts.value < start_limits(0, 0.0)[0] or (excess.passed and starts.passed):
+        return
+    needed = f"and at least {excess.threshold:.1f} is needed"
+    missed = excess
+    if excess.passed:
+        needed, missed = f"so low that the starts would have to agree at least {starts.threshold:g}", starts
+    yield Diagnosis(
+        "near nulls",
+        f"Independent starts found this map again (agreement {starts.value:.2f}), but maps refined from random starts "
+        f"come nearly as close to the target: the transport excess is {excess.value:.1f}, {needed}. This "
+        "can happen where a side mixes several kinds of text, because wrong maps that lay one kind on another score "
+        f"well too. {_RECORDED_NEAR_NULLS}",
+        "Give something that decides: rows that the new model embedded again (`interlingua fit --reembedded`), a few "
+        "known pairs (`--pairs`), or the kinds of text as categories (`--labels`). Or align one kind at a time.",
+        float(np.clip(1 - missed.value / (2 * missed.threshold), 0.01, 1)),
+    )
 
 
 def profile_difference(x: FloatArray, y: FloatArray) -> float | None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shlex
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from interlingua.cli import audit_fits, audit_inputs, console, reports
+from interlingua.cli.audit_command import command_line, file_digests, given_options
 from interlingua.cli.demo_data import read_demo
+from interlingua.cli.embedded import name_encoders
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.inputs import check_different
 from interlingua.cli.options import FORMATS, STORE_ADDRESSES, AsJson, Log, Seed, check_effect, check_outputs
@@ -42,9 +40,9 @@ _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is know
 _MORE, _INPUT, _ATTACK = "Membership and linkage", "Input", "What is attacked and measured"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
-    "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--view", "--labels",
-    "--label-vectors", "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
-    "--members", "--nonmembers", "--second", "--second-truth",
+    "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--view",
+    "--view-encoder", "--labels", "--label-vectors", "--label-column", "--text-column", "--truth", "--truth-labels",
+    "--truth-vectors", "--members", "--nonmembers", "--second", "--second-truth",
 )  # fmt: skip
 
 
@@ -65,6 +63,10 @@ _CORPUS_VECTORS = (
 _VIEWS = (
     "Vectors of --corpus by a further model, in the same order. Repeatable. An attacker with several models needs "
     "fewer leaked vectors."
+)
+_VIEW_ENCODERS = (
+    "A further model that embeds --corpus for a view: a sentence-transformers folder or name, or command:PROGRAM that "
+    "reads lines and writes vectors (extra: encoder). Repeatable."
 )
 _LABEL_NAMES = f"Labels to infer: {_TEXTS}. Without --corpus, identities; several rows of one are averaged."
 _LABEL_COLUMN = "A column or field of --corpus with a label of each text, instead of --labels."
@@ -107,6 +109,10 @@ def audit(
     ] = None,
     views: Annotated[
         list[str] | None, typer.Option("--view", metavar="FILE|ADDRESS", help=_VIEWS, rich_help_panel=_CORPUS)
+    ] = None,
+    view_encoders: Annotated[
+        list[str] | None,
+        typer.Option("--view-encoder", metavar="MODEL", help=_VIEW_ENCODERS, rich_help_panel=_CORPUS),
     ] = None,
     labels: Annotated[str | None, _file(_LABEL_NAMES, _LABELS)] = None,
     label_vectors: Annotated[
@@ -173,9 +179,10 @@ def audit(
     if translator:
         check_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
         if not (stand_in or second or halvings or defenses != _SUITES[0]):
-            check_effect({"--view": views}, "has no effect with --translator, which fits nothing; fit it with --view.")
+            reason = "has no effect with --translator, which fits nothing; fit it with --view."
+            check_effect({"--view": views, "--view-encoder": view_encoders}, reason)
     suite = check_choice(defenses, "--defenses", _SUITES)
-    given = _given(context)
+    given = given_options(context)
     audit_inputs.check_options(
         demo=demo_data,
         options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}},
@@ -199,13 +206,14 @@ def audit(
     if kinds:
         audit_inputs.check_kinds()
     view_files = name_views(views or ())
+    view_models = name_encoders(view_encoders or (), encoder, view_files)
     named = (
         vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors, members,
         nonmembers, second, second_truth, *view_files.values(),
     )  # fmt: skip
     files = input_files(*(address or "" for address in named))
     watch = console.Stopwatch()
-    with open_log(log, files) as log_event, naming_options(view_files):
+    with open_log(log, files) as log_event, naming_options(view_files, view_models):
         with console.show_progress("Reading", record=log_event, transient=True) as reading:
             inputs = demo_inputs or audit_inputs.read_inputs(
                 vectors,
@@ -216,6 +224,7 @@ def audit(
                 encoder=encoder,
                 stand_in=stand_in,
                 views=view_files,
+                view_encoders=view_models,
                 labels=labels,
                 label_vectors=label_vectors,
                 label_column=label_column,
@@ -261,8 +270,8 @@ def audit(
             vectors=inputs.vectors_name,
             corpus=inputs.corpus_name,
             encoder=inputs.encoder_name,
-            command=_command_line(context),
-            inputs=_digests(files),
+            command=command_line(context),
+            inputs=file_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
         )
         evidence, decoder = corpus_texts, None
@@ -318,42 +327,6 @@ def audit(
         console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked}. {advice}")
     if exceeded or inconclusive:
         raise typer.Exit(1)
-
-
-def _given(context: typer.Context) -> dict[str, Any]:
-    """Return the values that differ from their defaults, by option; arguments by their names."""
-    values = {
-        parameter.opts[0]: (context.params.get(parameter.name or ""), parameter.default)
-        for parameter in context.command.params
-    }
-    return {option: value for option, (value, default) in values.items() if value not in (None, default, ())}
-
-
-def _command_line(context: typer.Context) -> str:
-    """Return the command with all options that differ from their defaults."""
-    parts = context.command_path.split()
-    for option, value in _given(context).items():
-        for item in value if isinstance(value, list | tuple) else [value]:
-            named = [option] if option.startswith("-") else []
-            parts += named if item is True else [*named, str(item)]
-    return shlex.join(parts)
-
-
-def _digests(given: Iterable[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file, by its name; by its path if another file has the same name."""
-    files = [
-        file
-        for path in dict.fromkeys(given)
-        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
-        if file.is_file()
-    ]
-    names = Counter(file.name for file in files)
-    return {file.name if names[file.name] == 1 else str(file): _sha256(file) for file in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:

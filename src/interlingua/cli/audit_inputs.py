@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 # Options that name inputs and have no effect without public texts.
-_OF_TEXTS = ("--stand-in", "--label-column", "--text-column", "--truth", "--second-truth")
+_OF_TEXTS = ("--stand-in", "--view-encoder", "--label-column", "--text-column", "--truth", "--second-truth")
 # Package names are short, so that a word in up to a tenth of them is still informative.
 _DEMO_SHARE = 0.1
 
@@ -118,6 +118,7 @@ def read_inputs(
     encoder: str | None,
     stand_in: str | None,
     views: Mapping[str, str],
+    view_encoders: Mapping[str, str],
     labels: str | None,
     label_vectors: str | None,
     label_column: str | None,
@@ -128,14 +129,15 @@ def read_inputs(
 ) -> AuditInputs:
     """Read the inputs that the options of the same names give; texts without vectors are embedded with the encoder.
 
-    ``views`` holds addresses by the names of their models. ``source`` holds the column, the key and the scale of the
-    vectors. ``on_texts`` is called with the number of texts that are embedded, and of all.
+    ``views`` holds addresses, and ``view_encoders`` encoders, by the names of their models. ``source`` holds the
+    column, the key and the scale of the vectors. ``on_texts`` is called with the number of texts that are embedded,
+    and of all.
 
     Raises:
         InputError: the vectors or the public texts were not given, or a file cannot be used.
         MissingExtraError: an encoder was named and the extra ``encoder`` is not installed.
     """
-    from interlingua.encoders import sentence_encoder
+    from interlingua.encoders import open_encoder, sentence_encoder
 
     if vectors is None or (corpus is None and corpus_vectors is None):
         raise InputError(
@@ -145,11 +147,12 @@ def read_inputs(
     column, key, scale = source
     rows = read_vectors(vectors, column, key, scale)
     encode = None if encoder is None else sentence_encoder(encoder)
+    encoders = {name: open_encoder(model) for name, model in view_encoders.items()}
     public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in, on_texts)
     check_different([(vectors, rows), (corpus_vectors or corpus or "", public.vectors)])
     if stand_in is not None and public.stand_in is not None:
         check_different([(corpus_vectors or "the vectors of --corpus", public.vectors), (stand_in, public.stand_in)])
-    public = replace(public, views=_read_views(views, public))
+    public = replace(public, views=_read_views(views, public) | _embed_views(encoders, public, on_texts) or None)
     of_corpus = None if label_column is None or corpus is None else read_label_rows(corpus, label_column)
     return AuditInputs(
         vectors=rows,
@@ -199,7 +202,14 @@ def _read_corpus(
     return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in, "--stand-in"))
 
 
-def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str, FloatArray] | None:
+def _embed_views(encoders: Mapping[str, Encode], corpus: PublicCorpus, on_texts: OnTexts) -> dict[str, FloatArray]:
+    """Embed the public texts with further models."""
+    from interlingua.encoders import embed_texts
+
+    return {name: embed_texts(encode, corpus.texts, on_texts) for name, encode in encoders.items()}
+
+
+def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str, FloatArray]:
     """Read vectors of the public texts by further models.
 
     Raises:
@@ -212,7 +222,7 @@ def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str,
                 f"--view {addresses[name]} has {len(rows)} rows and there are {len(corpus.texts)} public "
                 f"{'texts' if corpus.has_texts else 'rows'}; there must be one vector for each, in the same order."
             )
-    return views or None
+    return views
 
 
 def _read_labels(

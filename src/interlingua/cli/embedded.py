@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from interlingua.core.spaces import EmbeddingSpace
     from interlingua.encoders import Encode
 
-__all__ = ["Embedding", "LoadedEncoders", "embedding_of"]
+__all__ = ["Embedding", "LoadedEncoders", "embedding_of", "name_encoders"]
 
 # Methods that refuse sides with too few rows or columns; auto is linear where there are views or no pairs.
 _NEED_ROWS = ("auto", "linear", "adversarial")
@@ -234,10 +234,10 @@ def embedding_of(
             {"--target": files.get("--target")}, "cannot be combined with --view-encoder; leave one of them out."
         )
     _check_method(method, makes_target=encoder is not None, has_views=bool(view_encoders))
-    return Embedding(encoder, _name_encoders(view_encoders or (), encoder, taken), texts, column)
+    return Embedding(encoder, name_encoders(view_encoders or (), encoder, taken), texts, column)
 
 
-def _name_encoders(encoders: Sequence[str], target: str | None, taken: Collection[str]) -> dict[str, str]:
+def name_encoders(encoders: Sequence[str], target: str | None, taken: Collection[str]) -> dict[str, str]:
     """Return encoders by different names; arguments of a command are no part of its name, since they can hold a key.
 
     Raises:
@@ -251,8 +251,8 @@ def _name_encoders(encoders: Sequence[str], target: str | None, taken: Collectio
         title = encoder_title(encoder)
         if encoder == target:
             raise InputError(
-                f"--view-encoder {title} is the target encoder too, and its vectors would be those of the target. Name "
-                "another model, or leave --view-encoder out."
+                f"--view-encoder {title} is the encoder of the vectors themselves, and would make the same vectors "
+                "again. Name another model, or leave --view-encoder out."
             )
         if encoder in named.values():
             raise InputError(f"--view-encoder {title} was given twice; give each encoder once.")

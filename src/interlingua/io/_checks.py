@@ -31,6 +31,10 @@ ID_NAMES = (
     "pk",
     "__index_level_0__",  # what pandas calls an index without a name
 )
+# What to do about a column, a vector or a file in which no row has a vector.
+FILL_ONE = (
+    "Name a column or file whose rows have vectors, or fill this one. To embed texts, any vector in one row is enough."
+)
 
 
 def missing_file(path: Path) -> InputError:

@@ -23,7 +23,7 @@ from interlingua.core.arguments import shown
 from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError, InputWarning, UnusableRowError
 from interlingua.core.records import is_marked_json, json_field
-from interlingua.io._checks import check_shape, check_unused, choose_ids, choose_vectors
+from interlingua.io._checks import FILL_ONE, check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import INT8, AnyArray, Contents, Request
 from interlingua.io._json_vectors import (
     PRESETS,
@@ -173,7 +173,9 @@ def _first_number(path: Path) -> int | None:
 
 
 def _raise_empty(path: Path) -> NoReturn:
-    raise InputError(f"{path} has no line with a vector; at least 1 line with a JSON object that holds one is needed.")
+    raise InputError(
+        f"{path} has no line with a vector; at least 1 line with a JSON object that holds one is needed. {FILL_ONE}"
+    )
 
 
 def _parse_or_empty(path: Path, line: Line) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, to_matrix
-from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
+from interlingua.core.wording import count_of
+from interlingua.io._checks import FILL_ONE, check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
 
 SCALE_KEY, ORIGIN_KEY = b"interlingua.scale", b"interlingua.origin"
@@ -192,7 +193,9 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
 
 def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool) -> int:
     """Return the width of the first vector; some files declare fixed-size lists and hold others."""
+    read = 0
     for table, _ in pages([name], 0, n if skip_bad else 1, _SAMPLED_ROWS):
+        read += len(table)
         column = table.column(0).combine_chunks()
         widths = getattr(column, "storage", column).value_lengths()
         widths = widths.filter(pc.fill_null(pc.greater(widths, 0), False)) if skip_bad else widths
@@ -202,8 +205,12 @@ def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool)
             )
         if len(widths):
             return int(widths[0].as_py())
-    fault = "no row has a vector" if skip_bad else "the footer announces rows and none can be read"
-    raise InputError(f"{path}: {fault}. The file is damaged.")
+    if read:
+        raise InputError(
+            f"{path}: {count_of(read)} and none has a vector in column {name!r}; at least 1 with one is needed. "
+            f"{FILL_ONE}"
+        )
+    raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
 
 
 def _of_constant_width(names: list[str], n: int, pages: Pages) -> list[str]:

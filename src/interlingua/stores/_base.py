@@ -16,7 +16,7 @@ import pyarrow as pa
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
-from interlingua.io._checks import ID_NAMES
+from interlingua.io._checks import FILL_ONE, ID_NAMES
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._names import FILL_IDS, NameRule, list_names
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
@@ -26,6 +26,8 @@ from interlingua.stores._url import StoreURL
 # Parts of the errors of embedded databases that another process has open: DuckDB, Qdrant, its Edge engine, Milvus Lite.
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
 _PID = re.compile(r"\(PID (\d+)\)")
+# A mark that names a migration; another mark tells a collection only from a later one of its name.
+MIGRATION_MARK = re.compile(r"(interlingua )?migration \S")
 
 
 class Adapter(Store):
@@ -124,6 +126,17 @@ class Adapter(Store):
         with self._errors("cannot be created"):
             self._create(spec)
 
+    def migration(self, *, vector_only: bool = False) -> str | None:
+        """Return the mark of the migration that made the collection, ``None`` if there is none.
+
+        It names the job, which is the fingerprint of the translator and the time. The journal has the rest.
+
+        Args:
+            vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
+        """
+        mark = self.creation(vector_only=vector_only)
+        return mark if mark is not None and MIGRATION_MARK.match(mark) else None
+
     @abstractmethod
     def _create(self, spec: Spec) -> None:
         """Make what `create` has checked."""
@@ -158,14 +171,18 @@ class Adapter(Store):
         """Whether a new vector of existing rows is written, and not the rows themselves."""
         return self._spec is not None and self._spec.as_new_vector
 
-    def _check_filled(self, count: int, nulls: int = 0, rows: str = "rows") -> None:
+    def _check_filled(self, count: int, nulls: int = 0, noun: str = "row") -> None:
         """Refuse a collection without a vector."""
         if not (count or nulls) and self._where is not None:
             raise InputError(f"{self.url}: no row meets the condition {self._where!r}; at least 1 row is needed.")
         if nulls and not count:
-            raise InputError(f"{self.url} is empty: none of its {nulls} {rows} has this vector.")
+            chosen = "" if self._where is None else f" for the condition {self._where!r}"
+            raise InputError(
+                f"{self.url}: {count_of(nulls, noun)}{chosen} and none has this vector; at least 1 with it is needed. "
+                f"{FILL_ONE}"
+            )
         if not count:
-            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
+            raise InputError(f"{self.url} is empty; at least 1 row is needed. Name a collection that has rows.")
 
     def _describe(self, first: Records, count: int, nulls: int = 0, **facts: Any) -> StoreInfo:
         """Return the facts of a collection; those that are not given are taken from its first rows."""

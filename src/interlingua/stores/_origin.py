@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["collection_name", "is_migrated", "made_by", "origin_of"]
 
-# Stores in which a collection, or a column of it, says that a migration made it.
-_MARKED = ("duckdb", "lancedb", "milvus", "qdrant")
-_MARKS = ("interlingua migration ", "migration ")
-
 
 def origin_of(
     translator: Translator | TextEmbedder, collection: str, vector: str | None, *, inverse: bool = False
@@ -70,7 +66,8 @@ def is_migrated(store: Store) -> bool:
         from interlingua.stores.files import FileStore
 
         return isinstance(store, FileStore) and store.origin is not None
-    if store.url.scheme not in _MARKED:
+    from interlingua.stores._base import Adapter
+
+    if not isinstance(store, Adapter):
         return False
-    marks = [store.creation(vector_only=vector_only) for vector_only in (True, False)]
-    return any(mark is not None and mark.startswith(_MARKS) for mark in marks)
+    return any(store.migration(vector_only=vector_only) is not None for vector_only in (True, False))

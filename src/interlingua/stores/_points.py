@@ -78,7 +78,7 @@ class PointStore(Adapter):
             raise InputError(f"{self.url} holds several vectors per point; one is needed.")
         points = self._count(None)
         count = self._count(self._with_vector()) if points else 0
-        self._check_filled(count, points - count, "points")
+        self._check_filled(count, points - count, "point")
         mixed = self._has_mixed_ids()
         first = self._records(next(self._scroll(256, self._with_vector(), None)), mixed)
         return self._describe(

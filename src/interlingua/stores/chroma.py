@@ -27,6 +27,8 @@ from interlingua.stores._values import Limits, documents_of
 __all__ = ["ChromaStore"]
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
+# Metadata of a collection that names the migration that made it.
+_MARK = "interlingua_migration"
 # Chroma keeps the text and the URI of a row apart from its metadata. Payloads have them as two more keys.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
 _LIMITS = Limits(
@@ -143,11 +145,17 @@ class ChromaStore(CollectionStore):
 
     def _create(self, spec: Spec) -> None:
         space = {"hnsw": {"space": _SPACES[spec.metric]}}  # it cannot be changed later
-        self._client.create_collection(self._name, embedding_function=None, configuration=space)
+        mark = {_MARK: spec.job}
+        self._client.create_collection(self._name, embedding_function=None, configuration=space, metadata=mark)
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the id that Chroma gave the collection."""
         return f"collection {self._open().id}"
+
+    def migration(self, *, vector_only: bool = False) -> str | None:
+        """Return the migration that the metadata of the collection names."""
+        metadata = self._open().metadata or {}
+        return f"migration {metadata[_MARK]}" if _MARK in metadata else None
 
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""

@@ -82,13 +82,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         layout = self._layout()
         counted = f"select count(*), count({quoted(layout.vector)}) from {self._table}"
         total, count = self._rows(f"{counted} {self._where_clause()}")[0]
-        if total and not count:
-            first_id = next(self.skipped(1))[0].as_py()
-            raise InputError(
-                f"{self.url}: every value of column {layout.vector!r} is null, for example that of id "
-                f"{shown(first_id)}."
-            )
-        self._check_filled(count)
+        self._check_filled(count, total - count)
         nulls = self._rows(f"select count(*) from {self._table} {self._where_clause(layout.has_null)}")[0][0]
         if nulls:
             raise null_ids(str(self.url), nulls, layout.key)

@@ -22,6 +22,8 @@ __all__ = ["EdgeStore"]
 
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
+# File in the folder of a shard that names the migration that made it. The engine leaves files that it does not know.
+_MARK = "interlingua-migration.json"
 
 
 class EdgeStore(SharedClientStore, PointStore):
@@ -82,6 +84,16 @@ class EdgeStore(SharedClientStore, PointStore):
         vectors = {self._vector: edge.EdgeVectorParams(spec.d, distance)}
         with atomic_folder(self._folder) as fresh:  # opening half a shard would fail
             edge.EdgeShard.create(str(fresh), edge.EdgeConfig(vectors=vectors)).close()
+            Path(fresh, _MARK).write_text(json.dumps({"migration": spec.job}), "utf-8")
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the migration that a file in the folder of the shard names; a vector of a shard has none."""
+        if vector_only:
+            return None
+        try:
+            return f"migration {json.loads((self._folder / _MARK).read_text('utf-8'))['migration']}"
+        except (OSError, ValueError, TypeError, KeyError):
+            return None  # no mark, or a file of something else
 
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""

@@ -144,6 +144,10 @@ class FaissStore(Adapter):
         """Return the digest of the finished file."""
         return FileStore(StoreURL("file", self.url.path)).creation()
 
+    def migration(self, *, vector_only: bool = False) -> str | None:
+        """Return None: the file of an index has no room for words, and one beside it would be left behind by a copy."""
+        return None
+
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished spool."""
         return self._spool.unfinished()

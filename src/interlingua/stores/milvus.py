@@ -31,6 +31,8 @@ _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
 _LIMITS = Limits(
     "Milvus", names=NameRule("another name than $meta, which holds all other fields, is", r"(?!\$meta$).*")
 )
+# Property of an embedded collection that names the migration that made it.
+_MARK = "interlingua.migration"
 _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
 # The name of the file that holds an index of Milvus Lite has the name of the field in it, and 255 bytes at most.
@@ -178,13 +180,16 @@ class MilvusStore(CollectionStore):
         else:
             schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
         schema.add_field(self._new_column, kinds.FLOAT_VECTOR, dim=spec.d)
-        self._client.create_collection(self._name, schema=schema)
+        # The embedded database keeps no description, and every property.
+        kept = {} if self.url.host else {"properties": {_MARK: described}}
+        self._client.create_collection(self._name, schema=schema, **kept)
 
     def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return the description of the collection, which names the migration."""
+        """Return the description of the collection, or a property of an embedded one, which names the migration."""
         self._check_collection()
         with self._errors("cannot be read"):
-            return self._client.describe_collection(self._name).get("description") or None
+            facts = self._client.describe_collection(self._name)
+        return facts.get("description") or (facts.get("properties") or {}).get(_MARK)
 
     def _remove_unfinished(self) -> None:
         """Remove the folder that Milvus Lite made for a collection if it was killed before it wrote the schema.

@@ -10,13 +10,13 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
+from interlingua.stores._base import MIGRATION_MARK
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
@@ -30,6 +30,8 @@ _MOST_COLUMNS = 16_000
 # The most that hnsw.ef_search can be; for more neighbors every row is read.
 _MOST_FROM_INDEX = 1_000
 _NAME_BYTES = 63
+# Beginning of the comment on a column that a migration made.
+_MARK = "interlingua migration "
 
 
 class PostgresStore(PostgresTable):
@@ -62,10 +64,7 @@ class PostgresStore(PostgresTable):
             "select count(*), count({name}) from {table} where {where}",
             name=self._sql.Identifier(vector.name), where=self._filter(), read_only=True,
         )[0]  # fmt: skip
-        if rows and not count:
-            first_id = next(self.skipped(1))[0].as_py()
-            raise InputError(f"{self.url}: the vector of id {shown(first_id)} is null, as in all {rows} rows.")
-        self._check_filled(count)
+        self._check_filled(count, rows - count)
         self._check_key(key)
         with closing(self._pages(256, self._filled(vector), limit=256)) as pages:  # type: ignore[type-var]
             first = next(pages)
@@ -194,8 +193,12 @@ class PostgresStore(PostgresTable):
         return tuple(name for name, _ in self._run(catalog.TRIGGERS)) if spec.as_new_vector else ()
 
     def _create(self, spec: Spec) -> None:
+        comment = self._sql.SQL("comment on column {}.{} is {}").format(
+            self._table, self._sql.Identifier(self._column_name or ""), self._sql.Literal(f"{_MARK}{spec.job}")
+        )
         with self._transaction("cannot be created"):
             self._connection.execute(self._definition(spec))
+            self._connection.execute(comment)
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the number of the table, or of the column in it; numbers are not used again."""
@@ -205,6 +208,12 @@ class PostgresStore(PostgresTable):
             return None
         number, column = rows[0]
         return f"column {column} of table {number}" if vector_only else f"table {number}"
+
+    def migration(self, *, vector_only: bool = False) -> str | None:
+        """Return the comment on the column if it names a migration; it stays with a column that is renamed."""
+        rows = self._run(catalog.COMMENT, name=self._sql.Literal(self._column_name or ""))
+        comment = rows[0][0] if rows else None
+        return comment if comment is not None and MIGRATION_MARK.match(comment) else None
 
     def upsert(self, records: Records) -> None:
         """Copy rows into a staging table and move them over, in one transaction."""

@@ -1,0 +1,146 @@
+"""Inputs without rows, or of which no row has a vector: every command says what is missing, and makes nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import interlingua as il
+from command_line import D_SOURCE, D_TARGET, Run
+from interlingua.core.errors import InputError
+from interlingua.io import open_vectors
+
+ROWS = 60
+PROGRAM = "import sys\nfor line in sys.stdin: print([float(len(line)), 1.0])\n"
+FILLED = "Name a column or file whose rows have vectors, or fill this one. To embed texts, any vector in one row is"
+# A part of the message for each input. Without --skip-bad, the first row of a file is named.
+EMPTY = {
+    "empty.npy": "has shape (0, {d}); at least 1 row and 1 column are needed",
+    "empty.jsonl": f"has no line with a vector; at least 1 line with a JSON object that holds one is needed. {FILLED}",
+    "empty.parquet": "has no rows; at least 1 row is needed",
+    "empty.duckdb": "is empty; at least 1 row is needed. Name a collection that has rows.",
+}
+NULL = {
+    "null.npy": "none of",
+    "null.jsonl": EMPTY["empty.jsonl"],
+    "null.parquet": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
+    "null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
+}
+FIRST = {
+    "null.npy": "60 of 60 rows hold NaN or infinity, the first is row 0",
+    "null.jsonl": "60 of 60 lines cannot be used",
+    "null.parquet": "row 0 of column 'vector' is null; every row needs a vector",
+}
+
+
+def make(path: Path, d: int, *, filled: int = 0) -> str:
+    """Make an input of a name and return its address; of rows without a vector, the first may have one."""
+    count = ROWS if path.stem == "null" else 0
+    vectors: list[Any] = [[1.0] * d if row < filled else None for row in range(count)]
+    table = pa.table(
+        {
+            "id": pa.array(range(count), pa.int64()),
+            "text": pa.array([f"text {row}" for row in range(count)], pa.string()),
+            "vector": pa.array(vectors, pa.list_(pa.float32(), d)),
+        }
+    )
+    if path.suffix == ".npy":
+        np.save(path, np.full((count, d), np.nan, np.float32))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in table.to_pylist()))
+    elif path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        duckdb = pytest.importorskip("duckdb")
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(f"create table t (id bigint primary key, text varchar, vector float[{d}])")
+            connection.register("rows", table)
+            connection.execute("insert into t select * from rows")
+        return f"duckdb://{path}#t.vector"
+    return str(path)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    program = tmp_path / "encode.py"
+    program.write_text(PROGRAM)
+    return f"command:{shlex.join([sys.executable, str(program)])}"
+
+
+@pytest.fixture
+def refused(run: Run, folder: Path) -> Callable[..., None]:
+    def check(message: str, *words: object) -> None:
+        before = sorted(folder.rglob("*"))
+        ran = run(*words)
+        assert ran.code == 2, f"{words}\n{ran.out}{ran.err}"
+        assert message in " ".join(ran.err.split()), f"{words}\n{ran.err}"
+        assert sorted(folder.rglob("*")) == before
+
+    return check
+
+
+@pytest.mark.parametrize("name", [*EMPTY, *NULL])
+def test_every_command_says_what_is_missing_in_its_source(
+    name: str, folder: Path, saved: Path, encoder: str, refused: Callable[..., None], run: Run
+) -> None:
+    message = (EMPTY | NULL)[name].format(d=D_SOURCE)
+    first = FIRST.get(name, message)
+    source, target = make(folder / name, D_SOURCE), folder / "target.npy"
+    out, journal = folder / "out.parquet", folder / "journal"
+    refused("usable vectors among the rows" if name == "null.npy" else message, "plan", source)
+    refused(message, "identify", source)
+    refused(first, "fit", source, target, "--out", out)
+    refused(message, "fit", source, target, "--out", out, "--skip-bad")
+    refused(first, "search", saved, source, "--query", target)
+    refused(first, "migrate", saved, source, out, "--dry-run")
+    refused(first, "migrate", saved, source, out, "--journal", journal)
+    refused(message, "migrate", saved, source, out, "--skip-bad", "--journal", journal)
+    if not name.endswith(".duckdb"):
+        refused(first, "translate", saved, source, "--out", out)
+    if not name.endswith(".npy"):  # a file of numbers holds no texts
+        refused(message, "embed", source, out, "--encoder", encoder, "--dry-run")
+        refused(message, "embed", source, out, "--encoder", encoder, "--journal", journal)
+
+
+@pytest.mark.parametrize("name", [*EMPTY, *NULL])
+def test_every_command_says_what_is_missing_in_its_other_side(
+    name: str, folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    message = (EMPTY | NULL)[name].format(d=D_TARGET)
+    first = FIRST.get(name, message)
+    source, target = folder / "source.npy", make(folder / name, D_TARGET)
+    np.save(folder / "few.npy", np.load(source)[:ROWS])
+    refused(message, "plan", source, target)
+    refused(message if name in EMPTY else first, "fit", source, target, "--out", folder / "out")
+    refused(message, "fit", source, target, "--out", folder / "out", "--skip-bad")
+    refused(first, "evaluate", saved, folder / "few.npy", target)
+    refused(first, "calibrate", saved, source, target, "--out", folder / "out")
+    refused(first, "search", saved, source, target, "--query", folder / "target.npy")
+    if not name.endswith(".duckdb"):
+        refused(first, "search", saved, source, "--query", target)
+
+
+def test_a_plan_refuses_a_target_without_a_usable_vector(folder: Path) -> None:
+    np.save(folder / "zeros.npy", np.zeros((ROWS, D_TARGET), np.float32))
+    needed = "zeros.npy: none of the 60 rows that were read has a usable vector; TARGET needs vectors of the new model"
+    with pytest.raises(InputError, match=needed):
+        il.plan(str(folder / "source.npy"), str(folder / "zeros.npy"))
+
+
+@pytest.mark.parametrize("name", ["null.jsonl", "null.parquet", "null.duckdb"])
+def test_one_row_with_any_vector_is_enough_to_embed_the_texts(
+    name: str, tmp_path: Path, encoder: str, run: Run
+) -> None:
+    source = make(tmp_path / name, D_SOURCE, filled=1)
+    ran = run("embed", source, tmp_path / "out.parquet", "--encoder", encoder, "--journal", tmp_path / "journal")
+    assert ran.code == 0, ran.err
+    assert open_vectors(tmp_path / "out.parquet").n == ROWS
