@@ -14,6 +14,7 @@ from command_line import folder as folder
 from command_line import planted as planted
 from command_line import run as run
 from command_line import saved as saved
+from planted import draw_few_null_maps
 from reported import alignment as alignment
 from reported import drawn as drawn
 from reported import everything as everything
@@ -61,7 +62,13 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def few_null_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a fit whose verdict is not the claim short."""
+    draw_few_null_maps(monkeypatch)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, few_null_maps: None) -> dict[str, Any]:
     """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
     from interlingua._align import align
 

@@ -5,6 +5,7 @@ import re
 import stat
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,8 +52,10 @@ class World:
         vocabulary = Vocabulary.of(self.texts, max_share=0.5)
         self.corpus = PublicCorpus(self.known[N:], self.texts[N:], vocabulary=vocabulary)
         self.vectors = self.secret[:N]
+        # The verdict of a fit takes longest.
+        self.fit = cache(self._fit)
 
-    def fit(self, *, right: bool = True, seed: int = 0) -> Alignment:
+    def _fit(self, *, right: bool = True, seed: int = 0) -> Alignment:
         if right:
             return align(self.secret, self.known, pairs=[[i, i] for i in range(400)], method="ridge", seed=seed)
         return align(self.secret, self.known, method="random-rotation", seed=seed)
