@@ -62,13 +62,14 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 @pytest.fixture
-def few_null_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a fit whose verdict is not the claim short."""
+def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten fits whose map and verdict are not the claim: few null maps, and one round of exchanges."""
     draw_few_null_maps(monkeypatch)
+    monkeypatch.setattr("interlingua.aligners.linear.exchanges._ROUNDS", 1)
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch, few_null_maps: None) -> dict[str, Any]:
+def given(monkeypatch: pytest.MonkeyPatch, short_fits: None) -> dict[str, Any]:
     """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
     from interlingua._align import align
 

@@ -162,7 +162,7 @@ def test_no_command_is_silent_in_a_pipe(
         assert all(event["seconds"] >= 0 for event in told)
 
 
-@pytest.mark.usefixtures("often", "slowed", "few_null_maps")
+@pytest.mark.usefixtures("often", "slowed", "short_fits")
 @pytest.mark.parametrize(
     ("name", "phase"),
     [
@@ -188,7 +188,7 @@ def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, pha
     assert len(rows) < 20
 
 
-@pytest.mark.usefixtures("often", "slowed", "few_null_maps")
+@pytest.mark.usefixtures("often", "slowed", "short_fits")
 def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, public: Path) -> None:
     words = commands(public)["fit"][0]
     run(*words, "--sample", "300", "--log", public / "log.jsonl")
@@ -198,7 +198,7 @@ def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, 
     assert all(event["rows"] == N for event in rows)
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 def test_the_log_of_a_fit_has_its_scores_and_times(run: Run, public: Path) -> None:
     log = public / "log.jsonl"
     run("fit", public / "source.npy", public / "target.npy", "--out", public / "t", *SHORT, "--log", log)

@@ -134,7 +134,7 @@ def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monk
     assert (capped.status, capped.reasons) == (Status.DOUBTFUL, (UNCALIBRATED,))
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_the_fast_search(
     hard: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +152,7 @@ def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_
     assert refined[0][-1] is second.rotation
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize(("limit", "averaged"), [(1, False), (10**6, True)])
 def test_few_rows_are_averaged_at_full_width_and_many_are_not(
     limit: int, averaged: bool, hard: Problem, fewest_islands: None, monkeypatch: pytest.MonkeyPatch
@@ -257,7 +257,7 @@ def test_with_views_a_second_search_follows_with_fewer_than_2000_rows_on_a_side(
     assert second_search.helps(rows, 8_000, has_views=True) is expected
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
     hard: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +284,7 @@ def test_noise_is_never_aligned_with_a_budget(fewest_islands: None) -> None:
     assert alignment.verdict.status != Status.ALIGNED
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(islands, "IslandSettings", lambda: replace(TINY, islands=2, groups=2))
 
@@ -314,7 +314,7 @@ def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
         np.testing.assert_array_equal(getattr(alignment.forward, part), getattr(fast.forward, part))
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 def test_an_interrupt_at_full_width_keeps_the_map_of_the_islands(
     hard: Problem, monkeypatch: pytest.MonkeyPatch, few_islands: None
 ) -> None:

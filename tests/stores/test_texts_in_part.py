@@ -43,7 +43,7 @@ def put(address: str) -> Any:
     return new
 
 
-@pytest.mark.usefixtures("few_null_maps")
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("scheme", ["duckdb", "lancedb"])
 def test_the_commands_of_the_plan_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     pytest.importorskip(scheme)
