@@ -728,8 +728,7 @@ def test_every_fit_to_a_corpus_with_views_is_given_them(
 
     def recorded(vectors: Any, public: Any, *, views: Any = None, **settings: Any) -> Alignment:
         given.append((public, views))
-        kept = {name: value for name, value in settings.items() if name == "seed"}
-        return align(vectors, public, method="random-rotation", **kept)
+        return world.fit(right=False)
 
     for module in ("inputs", "_defended"):
         monkeypatch.setattr(f"interlingua.leakage.{module}.align", recorded)
@@ -749,7 +748,7 @@ def test_every_fit_to_a_corpus_with_views_is_given_them(
 
 def test_a_function_that_fits_is_asked_for_views_only_where_there_are_some(world: World) -> None:
     def fit(vectors: Any, public: Any, *, seed: int) -> Alignment:
-        return align(vectors, public, method="random-rotation", seed=seed)
+        return world.fit(right=False)
 
     assert world.audit(halvings=1, fit=fit).points
 

@@ -150,7 +150,7 @@ def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, Flo
 
 def test_unrelated_sides_do_not_repeat_an_answer() -> None:
     rng = np.random.default_rng(0)
-    x, y = (Frame.of(rng.standard_normal((n, 24)).astype(np.float32)).rows for n in (300, 600))
+    x, y = (Frame.of(rng.standard_normal((n, 24)).astype(np.float32)).rows for n in (150, 300))
     found = search_islands(x, y, settings=SMALL)
     assert found.stopped == "exhausted"
     assert found.agreement < SMALL.same_map

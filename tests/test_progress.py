@@ -141,7 +141,7 @@ def slowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_beating", beating)
 
 
-@pytest.mark.usefixtures("often", "slowed")
+@pytest.mark.usefixtures("often", "slowed", "short_fits")
 @pytest.mark.parametrize("name", NAMES)
 def test_no_command_is_silent_in_a_pipe(
     run: Run, saved: Path, public: Path, name: str, monkeypatch: pytest.MonkeyPatch
