@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,15 @@ def session(tmp_path: Path) -> Iterator[Session]:
     made.folder.mkdir()
     yield made
     made.stop()
+
+
+@pytest.fixture(autouse=True)
+def empty_memory() -> Iterator[None]:
+    """Forget the rows of the stores in memory, whose names may be those of folders that pytest uses again."""
+    yield
+    memory = sys.modules.get("interlingua.stores.memory")
+    if memory is not None:
+        memory._DATABASES.clear()
 
 
 @pytest.fixture

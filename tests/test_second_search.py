@@ -39,9 +39,9 @@ def hard() -> Problem:
 def easy() -> Problem:
     """Other rows of the same space, without near-copies, on which the fast search succeeds."""
     rng = np.random.default_rng(2)
-    rows = encode(topics(1200, 32, rng, decay=0.1), 32, rng)
+    rows = encode(topics(800, 24, rng, decay=0.1), 24, rng)
     sides = []
-    for side in (rows[:600], rows[600:]):
+    for side in (rows[:400], rows[400:]):
         while (found := distinct_rows(side)).near:
             side = found.rows
         sides.append(side)
@@ -152,15 +152,16 @@ def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_
     assert refined[0][-1] is second.rotation
 
 
-@pytest.mark.usefixtures("short_fits")
-@pytest.mark.parametrize(("limit", "averaged"), [(1, False), (10**6, True)])
+@pytest.mark.usefixtures("short_fits", "few_islands")
 def test_few_rows_are_averaged_at_full_width_and_many_are_not(
-    limit: int, averaged: bool, hard: Problem, fewest_islands: None, monkeypatch: pytest.MonkeyPatch
+    hard: Problem, budgeted: tuple[Alignment, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_search, "_MANY_ROWS", limit)
-    trace = align(hard, rounds=0, budget=GENEROUS).trace
-    assert any(step["step"] == "second search" for step in trace)
-    assert any(step["step"] == "full width" for step in trace) is averaged
+    monkeypatch.setattr(second_search, "_MANY_ROWS", 1)
+    many = align(hard, rounds=0, budget=GENEROUS)
+    for alignment, averaged in ((budgeted[0], True), (many, False)):
+        (summary,) = steps(alignment, "second search")
+        assert summary["similarity"] > summary["similarity_of_fast_search"]
+        assert bool(steps(alignment, "full width")) is averaged
 
 
 def test_a_capped_verdict_keeps_what_refutes_and_what_is_missing() -> None:
