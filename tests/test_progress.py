@@ -64,7 +64,7 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
     audit = "audit", sides[0], "--corpus", place / "public.jsonl", "--corpus-vectors", sides[1], "--documents", "200"
     return {
         "fit": (
-            ("fit", *sides, "--out", place / "t", *SHORT),
+            ("fit", *sides, "--pairs", place / "pairs.npy", "--method", "ridge", "--out", place / "t"),
             ["Aligning 600 x 24 with 600 x 16"],
         ),
         "embed": (
@@ -141,7 +141,7 @@ def slowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_beating", beating)
 
 
-@pytest.mark.usefixtures("often", "slowed", "short_fits")
+@pytest.mark.usefixtures("often", "slowed")
 @pytest.mark.parametrize("name", NAMES)
 def test_no_command_is_silent_in_a_pipe(
     run: Run, saved: Path, public: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -162,7 +162,7 @@ def test_no_command_is_silent_in_a_pipe(
         assert all(event["seconds"] >= 0 for event in told)
 
 
-@pytest.mark.usefixtures("often", "slowed", "short_fits")
+@pytest.mark.usefixtures("often", "slowed")
 @pytest.mark.parametrize(
     ("name", "phase"),
     [
@@ -190,7 +190,7 @@ def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, pha
 
 @pytest.mark.usefixtures("often", "slowed", "short_fits")
 def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, public: Path) -> None:
-    words = commands(public)["fit"][0]
+    words = ("fit", public / "source.npy", public / "target.npy", "--out", public / "t", *SHORT)
     run(*words, "--sample", "300", "--log", public / "log.jsonl")
     events: Events = [json.loads(line) for line in (public / "log.jsonl").read_text().splitlines()]
     rows = [event for event in events if event["event"] == "rows" and event["phase"] == "reading"]

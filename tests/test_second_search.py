@@ -39,9 +39,9 @@ def hard() -> Problem:
 def easy() -> Problem:
     """Other rows of the same space, without near-copies, on which the fast search succeeds."""
     rng = np.random.default_rng(2)
-    rows = encode(topics(800, 24, rng, decay=0.1), 24, rng)
+    rows = encode(topics(1200, 32, rng, decay=0.1), 32, rng)
     sides = []
-    for side in (rows[:400], rows[400:]):
+    for side in (rows[:600], rows[600:]):
         while (found := distinct_rows(side)).near:
             side = found.rows
         sides.append(side)

@@ -16,7 +16,7 @@ def latent_mean_distance(step: StepOutputs) -> torch.Tensor:
 
 
 data = Path("demo/data")
-source, target = (np.load(data / f"{side}.npy")[:300] for side in ("source", "target"))
+source, target = (np.load(data / f"{side}.npy")[:400] for side in ("source", "target"))
 run = {"method": "adversarial", "start": "cold", "steps": 20, "width": 32, "latent": 16, "log_every": 10}
 variants = {
     "full": {},
