@@ -335,7 +335,7 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     rows = old_rows(600)
     rows[7], rows[9] = 0, np.nan
     lists: list[Any] = [None if i < 5 else row.tolist() for i, row in enumerate(rows)]
-    table = pa.table({"id": list(range(600)), "vector": pa.array(lists, pa.list_(pa.float32(), 512))})
+    table = pa.table({"id": list(range(600)), "vector": pa.array(lists, pa.list_(pa.float32()))})
     pq.write_table(table, tmp_path / "holes.parquet")
     made = run("plan", tmp_path / "holes.parquet", "--json").json
     assert (made["rows"], made["sampled"], made["unusable"]) == (600, 593, 7)
