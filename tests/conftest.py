@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from command_line import folder as folder
 from command_line import planted as planted
 from command_line import run as run
 from command_line import saved as saved
+from planted import draw_few_null_maps
 from reported import alignment as alignment
 from reported import drawn as drawn
 from reported import everything as everything
@@ -60,8 +62,24 @@ def session(tmp_path: Path) -> Iterator[Session]:
     made.stop()
 
 
+@pytest.fixture(autouse=True)
+def empty_memory() -> Iterator[None]:
+    """Forget the rows of the stores in memory, whose names may be those of folders that pytest uses again."""
+    yield
+    memory = sys.modules.get("interlingua.stores.memory")
+    if memory is not None:
+        memory._DATABASES.clear()
+
+
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten fits whose map and verdict are not the claim: few null maps, and one round of exchanges."""
+    draw_few_null_maps(monkeypatch)
+    monkeypatch.setattr("interlingua.aligners.linear.exchanges._ROUNDS", 1)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, short_fits: None) -> dict[str, Any]:
     """The keywords of `align` as the command calls it; the fit itself stays as small as it can."""
     from interlingua._align import align
 

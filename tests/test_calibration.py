@@ -145,6 +145,7 @@ def test_copies_of_a_row_are_held_out_together(rng: np.random.Generator) -> None
         assert len(np.unique(rows.round(4), axis=0)) == len(rows) == 200
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_a_fit_has_a_calibration_where_enough_rows_can_be_held_out(
     sides: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,8 +122,9 @@ def test_a_failed_fit_has_exit_code_1_and_writes_nothing_without_allow_failed(
 def test_a_failed_fit_of_the_linear_method_offers_a_second_search(
     run: Run, folder: Path, rng: np.random.Generator
 ) -> None:
-    np.save(folder / "target.npy", unit(rng.standard_normal((N, D_TARGET))))
-    arguments = fit_arguments(folder, "--method", "linear")
+    np.save(folder / "source.npy", np.load(folder / "source.npy")[:150])
+    np.save(folder / "target.npy", unit(rng.standard_normal((150, D_TARGET))))
+    arguments = fit_arguments(folder, "--method", "linear", "--set", "rounds=1")
     fast = run(*arguments)
     assert fast.code == 1
     assert "A second search finds some maps that the fast one misses; add --budget 600." in fast.err

@@ -32,7 +32,7 @@ def agreement_with(spaces: CoarseSpaces, first: FloatArray, second: FloatArray) 
     return agreement(spaces.rows[0] @ first, spaces.rows[0] @ second)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_two_groups_in_each_others_place_are_put_right(solved: tuple[CoarseSpaces, FloatArray], number: int) -> None:
     spaces, truth = solved
     rng = np.random.default_rng(number)

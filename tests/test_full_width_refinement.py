@@ -26,9 +26,9 @@ Sides = tuple[FloatArray, FloatArray, FloatArray, Problem]
 
 @pytest.fixture(scope="module")
 def sides() -> Sides:
-    """400 rows against 1,200, a coarse map some way off the planted one, and the problem."""
-    planted = problem(1200, (56, 48), 24, 3)
-    x, y = Frame.of(planted.source[:400]).rows, Frame.of(planted.target).rows
+    """300 rows against 900, a coarse map some way off the planted one, and the problem."""
+    planted = problem(900, (48, 40), 24, 3)
+    x, y = Frame.of(planted.source[:300]).rows, Frame.of(planted.target).rows
     held = held_out(planted)
     spaces = CoarseSpaces.of(x, y, width=20)
     coarse = perturb(spaces.reduce(polar(held[0].T @ held[1])), 0.8, np.random.default_rng(0))
@@ -44,7 +44,7 @@ def refined(sides: Sides) -> Callable[[str], FloatArray]:
 
 def held_out(planted: Problem) -> tuple[FloatArray, FloatArray]:
     return (
-        unit_rows(planted.source_eval - planted.source[:400].mean(0)),
+        unit_rows(planted.source_eval - planted.source[:300].mean(0)),
         unit_rows(planted.target_eval - planted.target.mean(0)),
     )
 

@@ -24,7 +24,10 @@ IDS = [f"doc-{i:03d}" for i in range(60)]
 
 
 def written(path: Path, **columns: Any) -> Path:
-    pq.write_table(pa.table(columns), path)
+    try:
+        pq.write_table(pa.table(columns), path)
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"pyarrow {pa.__version__} cannot write this: {error}")
     return path
 
 
@@ -47,20 +50,21 @@ def test_lists_of_changing_length_are_not_taken_for_vectors(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "dtype"),
     [
-        pa.list_(pa.float16()),
-        pa.list_(pa.float64()),
-        pa.large_list(pa.float32()),
-        pa.list_(pa.float32(), 8),
-        pa.list_(pa.float64(), 8),
+        (pa.list_(pa.float16()), np.float16),
+        (pa.list_(pa.float64()), np.float64),
+        (pa.large_list(pa.float32()), np.float32),
+        (pa.list_(pa.float32(), 8), np.float32),
+        (pa.list_(pa.float64(), 8), np.float64),
     ],
 )
-def test_every_kind_of_list_holds_vectors(tmp_path: Path, kind: pa.DataType) -> None:
-    rows = X.astype(np.float16) if kind.value_type == pa.float16() else X
-    file = open_vectors(written(tmp_path / "x.parquet", id=IDS, emb=pa.array(rows.tolist(), kind)))
-    assert file.dtype == kind.value_type.to_pandas_dtype()
-    np.testing.assert_array_equal(file.vectors(), rows.astype(file.dtype))
+def test_every_kind_of_list_holds_vectors(tmp_path: Path, kind: pa.DataType, dtype: type[np.floating[Any]]) -> None:
+    rows = X.astype(dtype)
+    # Older versions of pyarrow take no Python numbers as float16.
+    file = open_vectors(written(tmp_path / "x.parquet", id=IDS, emb=pa.array([list(row) for row in rows], kind)))
+    assert file.dtype == dtype
+    np.testing.assert_array_equal(file.vectors(), rows)
 
 
 @pytest.mark.parametrize("first", [0, 3, 59])
@@ -68,7 +72,10 @@ def test_every_kind_of_list_holds_vectors(tmp_path: Path, kind: pa.DataType) -> 
 def test_a_null_vector_is_refused_by_its_row(tmp_path: Path, kind: pa.DataType, first: int) -> None:
     rows = [None if row == first else values for row, values in enumerate(ROWS)]
     path = written(tmp_path / "x.parquet", id=IDS, emb=pa.array(rows, kind))
-    with pytest.raises(InputError, match=f"row {first} of column 'emb' is null; every row needs a vector"):
+    message = f"row {first} of column 'emb' is null; every row needs a vector"
+    if pa.types.is_fixed_size_list(kind) and int(pa.__version__.split(".")[0]) < 26:
+        message = "has nulls in a column of lists of fixed size, which pyarrow .* cannot read.* Install pyarrow 26 or"
+    with pytest.raises(InputError, match=message):
         open_vectors(path).check()
 
 

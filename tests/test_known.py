@@ -53,6 +53,12 @@ def hard() -> tuple[Problem, Any, tuple[Any, Any]]:
 
 
 @pytest.fixture(scope="module")
+def without(hard: Any) -> Alignment:
+    """The fit of the hard problem without pairs or categories."""
+    return il.align(hard[0].source, hard[0].target, method="linear", rounds=0)
+
+
+@pytest.fixture(scope="module")
 def easy() -> Problem:
     return small_problem()
 
@@ -67,9 +73,8 @@ def evidence(alignment: Alignment) -> dict[str, Any]:
     return {item.name: item for item in alignment.verdict.evidence}
 
 
-def test_forty_pairs_solve_and_confirm_what_the_search_without_pairs_cannot(hard: Any) -> None:
+def test_forty_pairs_solve_and_confirm_what_the_search_without_pairs_cannot(hard: Any, without: Alignment) -> None:
     p, pairs, _ = hard
-    without = il.align(p.source, p.target, method="linear", rounds=0)
     helped = il.align(p.source, p.target, method="linear", pairs=pairs[:40], rounds=0)
     assert without.verdict.status is not Status.ALIGNED
     assert helped.verdict.status is Status.ALIGNED
@@ -122,9 +127,8 @@ def test_repeated_pairs_and_their_order_change_nothing(hard: Any) -> None:
     np.testing.assert_array_equal(once.forward(p.source_eval), twice.forward(p.source_eval))
 
 
-def test_categories_solve_what_the_search_without_them_cannot(hard: Any) -> None:
+def test_categories_solve_what_the_search_without_them_cannot(hard: Any, without: Alignment) -> None:
     p, _, labels = hard
-    without = il.align(p.source, p.target, method="linear", rounds=0)
     helped = il.align(p.source, p.target, method="linear", labels=labels, rounds=0)
     assert top1(helped, p) > top1(without, p) + 0.3
     assert helped.verdict.status is not Status.FAILED

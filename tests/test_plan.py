@@ -96,6 +96,14 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypat
     )
 
 
+def test_texts_that_are_stored_as_categories_are_texts(tmp_path: Path) -> None:
+    texts = [f"A description of package number {i} in some words" for i in range(600)]
+    table = pq.read_table(write(tmp_path / "old.parquet", old_rows(600), text=texts))
+    table = table.set_column(2, "text", table.column("text").dictionary_encode())
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert il.plan(str(tmp_path / "old.parquet")).texts == ("text",)
+
+
 def test_texts_of_a_part_are_embedded_and_are_the_pairs_of_the_fit(run: Run, tmp_path: Path) -> None:
     texts = [f"A description of package number {i}" if i % 3 == 0 else None for i in range(3_600)]
     path = write(tmp_path / "old.parquet", old_rows(3_600), text=texts, note=[" "] * 3_600)
@@ -327,7 +335,7 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     rows = old_rows(600)
     rows[7], rows[9] = 0, np.nan
     lists: list[Any] = [None if i < 5 else row.tolist() for i, row in enumerate(rows)]
-    table = pa.table({"id": list(range(600)), "vector": pa.array(lists, pa.list_(pa.float32(), 512))})
+    table = pa.table({"id": list(range(600)), "vector": pa.array(lists, pa.list_(pa.float32()))})
     pq.write_table(table, tmp_path / "holes.parquet")
     made = run("plan", tmp_path / "holes.parquet", "--json").json
     assert (made["rows"], made["sampled"], made["unusable"]) == (600, 593, 7)

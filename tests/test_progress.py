@@ -64,7 +64,7 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
     audit = "audit", sides[0], "--corpus", place / "public.jsonl", "--corpus-vectors", sides[1], "--documents", "200"
     return {
         "fit": (
-            ("fit", *sides, "--out", place / "t", *SHORT),
+            ("fit", *sides, "--pairs", place / "pairs.npy", "--method", "ridge", "--out", place / "t"),
             ["Aligning 600 x 24 with 600 x 16"],
         ),
         "embed": (
@@ -188,9 +188,9 @@ def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, pha
     assert len(rows) < 20
 
 
-@pytest.mark.usefixtures("often", "slowed")
+@pytest.mark.usefixtures("often", "slowed", "short_fits")
 def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, public: Path) -> None:
-    words = commands(public)["fit"][0]
+    words = ("fit", public / "source.npy", public / "target.npy", "--out", public / "t", *SHORT)
     run(*words, "--sample", "300", "--log", public / "log.jsonl")
     events: Events = [json.loads(line) for line in (public / "log.jsonl").read_text().splitlines()]
     rows = [event for event in events if event["event"] == "rows" and event["phase"] == "reading"]
@@ -198,6 +198,7 @@ def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, 
     assert all(event["rows"] == N for event in rows)
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_log_of_a_fit_has_its_scores_and_times(run: Run, public: Path) -> None:
     log = public / "log.jsonl"
     run("fit", public / "source.npy", public / "target.npy", "--out", public / "t", *SHORT, "--log", log)

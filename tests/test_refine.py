@@ -69,7 +69,7 @@ def test_products_alone_come_to_the_polar_factor(seed: int, shape: tuple[int, in
         assert factor == pytest.approx(polar(matrices[0]), abs=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(600, 700), (700, 600), (600, 40)])
+@pytest.mark.parametrize("shape", [(600, 700), pytest.param((700, 600), marks=pytest.mark.slow), (600, 40)])
 def test_the_products_of_a_large_matrix_do_not_depend_on_the_cores(
     shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:

@@ -134,6 +134,7 @@ def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monk
     assert (capped.status, capped.reasons) == (Status.DOUBTFUL, (UNCALIBRATED,))
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_the_fast_search(
     hard: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,14 +152,16 @@ def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_
     assert refined[0][-1] is second.rotation
 
 
-@pytest.mark.parametrize(("limit", "averaged"), [(1, False), (10**6, True)])
+@pytest.mark.usefixtures("short_fits", "few_islands")
 def test_few_rows_are_averaged_at_full_width_and_many_are_not(
-    limit: int, averaged: bool, hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
+    hard: Problem, budgeted: tuple[Alignment, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_search, "_MANY_ROWS", limit)
-    trace = align(hard, rounds=0, budget=GENEROUS).trace
-    assert any(step["step"] == "second search" for step in trace)
-    assert any(step["step"] == "full width" for step in trace) is averaged
+    monkeypatch.setattr(second_search, "_MANY_ROWS", 1)
+    many = align(hard, rounds=0, budget=GENEROUS)
+    for alignment, averaged in ((budgeted[0], True), (many, False)):
+        (summary,) = steps(alignment, "second search")
+        assert summary["similarity"] > summary["similarity_of_fast_search"]
+        assert bool(steps(alignment, "full width")) is averaged
 
 
 def test_a_capped_verdict_keeps_what_refutes_and_what_is_missing() -> None:
@@ -255,6 +258,7 @@ def test_with_views_a_second_search_follows_with_fewer_than_2000_rows_on_a_side(
     assert second_search.helps(rows, 8_000, has_views=True) is expected
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
     hard: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +270,7 @@ def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
         return TINY
 
     monkeypatch.setattr(second_search, "IslandSettings", settings)
-    alignment = align(hard, rounds=1)
+    alignment = align(hard, rounds=0)
     (summary,) = steps(alignment, "second search")
     assert (summary["groups"], summary["stopped"]) == (1, "exhausted")
     assert asked == [{"groups": 1, "islands": 6}]
@@ -281,6 +285,7 @@ def test_noise_is_never_aligned_with_a_budget(fewest_islands: None) -> None:
     assert alignment.verdict.status != Status.ALIGNED
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(islands, "IslandSettings", lambda: replace(TINY, islands=2, groups=2))
 
@@ -288,7 +293,7 @@ def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, monkeyp
         if step["step"] == "islands" and step["number"] == 2:
             raise KeyboardInterrupt
 
-    alignment = align(hard, budget=GENEROUS, on_step=interrupt)
+    alignment = align(hard, rounds=0, budget=GENEROUS, on_step=interrupt)
     assert steps(alignment, "second search")[0]["stopped"] == "interrupted"
     assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "second search"}]
     assert not steps(alignment, "full width")
@@ -310,6 +315,7 @@ def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
         np.testing.assert_array_equal(getattr(alignment.forward, part), getattr(fast.forward, part))
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_an_interrupt_at_full_width_keeps_the_map_of_the_islands(
     hard: Problem, monkeypatch: pytest.MonkeyPatch, few_islands: None
 ) -> None:
@@ -317,7 +323,7 @@ def test_an_interrupt_at_full_width_keeps_the_map_of_the_islands(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(second_search, "refine_to_full_width", interrupt)
-    alignment = align(hard, budget=GENEROUS)
+    alignment = align(hard, rounds=0, budget=GENEROUS)
     assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "second search"}]
     assert alignment.verdict.reasons[-1] == INTERRUPTED
     assert min(top1(alignment, hard)) > 0.4

@@ -70,6 +70,7 @@ def test_such_rows_are_refused_with_the_argument_that_leaves_them_out(planted: t
         il.align_spaces({"a": spoiled(planted[0]), "b": planted[1]})
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_candidates_are_read_without_the_rows(planted: tuple[Rows, Rows]) -> None:
     targets = {"a": spoiled(planted[1]), "b": planted[1][:300]}
     fit = il.align(spoiled(planted[0], {0: 0.0}), targets, skip_bad=True, rounds=0)

@@ -236,7 +236,7 @@ def few_pairs(seed: int, count: int, *, wrong: bool) -> Verdict:
     return judge(aligner, problem, aligner.fit(problem, seed=seed, on_step=ignore_step), seed=seed)
 
 
-@pytest.mark.parametrize("count", [10, 20, 50, 100])
+@pytest.mark.parametrize("count", [10, 20, 50, pytest.param(100, marks=pytest.mark.slow)])
 def test_pairs_of_unrelated_rows_do_not_confirm_a_map_by_luck(count: int) -> None:
     """The mean cosine of two to twenty held-out pairs in twelve directions is often 0.2 above its null by chance."""
     verdicts = [few_pairs(seed, count, wrong=True) for seed in range(60)]

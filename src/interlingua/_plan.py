@@ -282,14 +282,14 @@ def _find_text_columns(sample: list[Records]) -> dict[str, float]:
     Returns:
         The share of rows with a text for each of these columns, the largest first.
     """
-    import pyarrow as pa
+    from interlingua.core.records import is_text
 
     payload = sample[0].payload
     if payload is None:
         return {}
     found = dict[str, float]()
     for field in payload.schema:
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+        if is_text(field.type):
             parts = [part.payload.column(field.name).to_pylist() for part in sample if part.payload is not None]
             values = [value for part in parts for value in part if value and value.strip()]
             long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH

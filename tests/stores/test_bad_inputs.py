@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import STORES, Records, Spec, Store, open_store
 from interlingua.stores._documents import from_documents
 from interlingua.stores._journal import FORMAT, MigrationJournal
-from interlingua.stores.memory import _DATABASES, MemoryStore
+from interlingua.stores.memory import MemoryStore
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.contract import uuids
@@ -89,10 +89,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    _DATABASES.pop("bad", None)
-    yield Place(tmp_path)
-    _DATABASES.pop("bad", None)
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
 
 
 CASES: dict[str, tuple[Callable[[Place], Made], str]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,8 @@ SMALL = Options(page_rows=50)
 
 
 @pytest.fixture
-def memory() -> Iterator[Callable[[str], Store]]:
-    _DATABASES.pop("changes", None)
-    yield lambda name: open_store(f"memory://changes#{name}")
-    _DATABASES.pop("changes", None)
+def memory() -> Callable[[str], Store]:
+    return lambda name: open_store(f"memory://changes#{name}")
 
 
 @pytest.fixture

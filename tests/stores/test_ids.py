@@ -14,7 +14,6 @@ import pytest
 from interlingua.core.errors import InputError
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._distinct import DistinctIds, check_int64
-from interlingua.stores.memory import _DATABASES
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
@@ -26,7 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def at() -> Iterator[Callable[[str], Store]]:
     """Return what opens a store that is closed after the test."""
     stores: list[Store] = []
-    _DATABASES.pop("ids", None)
 
     def open_one(address: str) -> Store:
         stores.append(open_store(address))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores.joint import JointSearch
-from interlingua.stores.memory import _DATABASES, MemoryStore
+from interlingua.stores.memory import MemoryStore
 from stores.migrations import D_IN, D_OUT, cone, cone_translator, fill, translator, unit
 
 N = 1200
@@ -22,10 +22,8 @@ Split = tuple[Rows, Rows]
 
 
 @pytest.fixture
-def memory() -> Iterator[Callable[[str], Store]]:
-    _DATABASES.pop("j", None)
-    yield lambda name: open_store(f"memory://j#{name}")
-    _DATABASES.pop("j", None)
+def memory() -> Callable[[str], Store]:
+    return lambda name: open_store(f"memory://j#{name}")
 
 
 def put(store: Store, ids: pa.Array, vectors: Rows, metric: str = "cosine") -> None:

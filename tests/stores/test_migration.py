@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +37,8 @@ SMALL = Options(page_rows=50)
 
 
 @pytest.fixture
-def memory() -> Iterator[Callable[[str], Store]]:
-    _DATABASES.pop("m", None)
-    yield lambda name: open_store(f"memory://m#{name}")
-    _DATABASES.pop("m", None)
+def memory() -> Callable[[str], Store]:
+    return lambda name: open_store(f"memory://m#{name}")
 
 
 @pytest.fixture

@@ -246,9 +246,7 @@ def test_a_key_of_any_type_keeps_its_rows(
 def test_whole_numbers_without_sign_become_bigint_or_are_refused(
     at: Callable[[str], Store], db: Any, postgres: str, tmp_path: Path
 ) -> None:
-    from interlingua.stores.memory import _DATABASES
 
-    _DATABASES.pop("pg", None)
     small = fill(at("memory://pg#small"), pa.array(range(60), pa.uint64()), None)
     fill(at("memory://pg#large"), pa.array([*range(59), 2**64 - 1], pa.uint64()), None)
     with open_store(f"{postgres}#small.v") as target:
@@ -636,9 +634,7 @@ def test_types_without_a_declared_length_are_not_cut(db: Any, run: Run) -> None:
 def test_payload_that_is_not_taken_is_refused_beforehand(
     at: Callable[[str], Store], values: list[Any], message: str, postgres: str, tmp_path: Path
 ) -> None:
-    from interlingua.stores.memory import _DATABASES
 
-    _DATABASES.pop("pg", None)
     column = values if isinstance(values, pa.Array) else pa.array(values)
     fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.concat_arrays([column] * 30)}))
     with open_store(f"{postgres}#docs.v") as target:
@@ -664,9 +660,7 @@ def test_payload_that_is_not_taken_is_refused_beforehand(
 def test_payload_that_is_kept_raises_no_alarm(
     values: pa.Array, at: Callable[[str], Store], postgres: str, tmp_path: Path
 ) -> None:
-    from interlingua.stores.memory import _DATABASES
 
-    _DATABASES.pop("pg", None)
     fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.chunked_array([values] * 30)}))
     migrate(translator(), at("memory://pg#docs"), at(f"{postgres}#docs.v"), journal=tmp_path / "j")
     assert at(f"{postgres}#docs.v").info().count == 60
@@ -679,9 +673,7 @@ def test_payload_that_is_kept_raises_no_alarm(
 def test_a_payload_column_that_cannot_be_made(
     at: Callable[[str], Store], column: str, message: str, postgres: str, tmp_path: Path
 ) -> None:
-    from interlingua.stores.memory import _DATABASES
 
-    _DATABASES.pop("pg", None)
     fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({column: ["x"] * 60}))
     with open_store(f"{postgres}#docs.new") as target, pytest.raises(InputError, match=message):
         plan(translator(), at("memory://pg#docs"), target)

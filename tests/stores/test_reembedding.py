@@ -85,6 +85,21 @@ def test_the_vectors_of_the_texts_are_written_with_ids_and_payload(old: Store, n
     assert not new.exists()
 
 
+def test_texts_that_are_stored_as_categories_are_embedded(new: Store, tmp_path: Path) -> None:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(4 * N, np.float32)), 4)
+    values = pa.array([*texts(N - 1), None]).dictionary_encode()
+    pq.write_table(pa.table({"id": pa.array(range(N)), "vector": vectors, "text": values}), tmp_path / "old.parquet")
+    old = open_store(f"file://{tmp_path}/old.parquet?id=id")
+    done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
+    assert (done.rows, done.plan.bad) == (N - 1, 1)
+    found = whole(new).in_order_of(pa.array(range(N - 1)), "new")
+    assert found.payload is not None
+    assert found.payload.column("text").to_pylist() == texts(N - 1)
+    expected = encode(texts(N - 1))
+    np.testing.assert_allclose(found.vectors / np.linalg.norm(found.vectors, axis=1, keepdims=True),
+                               expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-4)  # fmt: skip
+
+
 def test_an_interrupted_run_goes_on_without_embedding_all_texts_again(old: Store, new: Store, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass

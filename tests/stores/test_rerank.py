@@ -11,7 +11,6 @@ import pytest
 from interlingua.core.errors import InputError
 from interlingua.stores import open_store
 from interlingua.stores.joint import JointHit, JointSearch
-from interlingua.stores.memory import _DATABASES
 from interlingua.stores.rerank import rerank
 from stores.migrations import D_IN, D_OUT, fill, translator, unit
 
@@ -64,7 +63,6 @@ def test_what_cannot_be_ranked_is_refused(change: dict[str, Any], message: str) 
 
 
 def test_nominees_of_a_collection_are_ranked_again() -> None:
-    _DATABASES.pop("r", None)
     texts = [f"row {i}" for i in range(300)]
     with open_store("memory://r#old") as store:
         records = fill(store, pa.array(range(300)), pa.table({"text": texts, "year": range(300)}))
@@ -77,4 +75,3 @@ def test_nominees_of_a_collection_are_ranked_again() -> None:
         best = rerank(found, real[:3], lambda asked: np.stack([real[int(text.split()[1])] for text in asked]))
     assert [hits[0].id for hits in best] == [0, 1, 2]
     assert D_IN != D_OUT
-    _DATABASES.pop("r", None)

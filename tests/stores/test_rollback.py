@@ -26,10 +26,8 @@ SMALL = Options(page_rows=50)
 
 
 @pytest.fixture
-def memory() -> Iterator[Callable[[str], Store]]:
-    _DATABASES.pop("undo", None)
-    yield lambda name: open_store(f"memory://undo#{name}")
-    _DATABASES.pop("undo", None)
+def memory() -> Callable[[str], Store]:
+    return lambda name: open_store(f"memory://undo#{name}")
 
 
 @pytest.fixture

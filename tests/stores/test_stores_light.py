@@ -10,7 +10,6 @@ import pytest
 
 from interlingua.core.errors import InputError
 from interlingua.stores import Records
-from interlingua.stores.memory import _DATABASES
 from stores.contract import N, Open, StoreContract, uuids
 
 
@@ -19,8 +18,6 @@ class TestMemory(StoreContract):
 
     @pytest.fixture
     def url(self, request: pytest.FixtureRequest) -> Callable[[str], str]:
-        _DATABASES.pop(request.node.nodeid, None)
-        _DATABASES.pop("t", None)
         return lambda name: f"memory://t#{name}"
 
 

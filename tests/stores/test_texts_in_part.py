@@ -43,6 +43,7 @@ def put(address: str) -> Any:
     return new
 
 
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("scheme", ["duckdb", "lancedb"])
 def test_the_commands_of_the_plan_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     pytest.importorskip(scheme)
@@ -50,7 +51,7 @@ def test_the_commands_of_the_plan_work(run: Run, tmp_path: Path, monkeypatch: py
     address = f"{scheme}://{tmp_path}/old.db#items.embedding"
     new = put(address)
     (tmp_path / "embed.py").write_text(PROGRAM)
-    np.save("queries.npy", new[N:])
+    np.save("queries.npy", new[N : N + 20])
     encoder = shlex.quote(f"command:{sys.executable} embed.py {DEMO / 'eval-target.npy'}")
     places = {
         "NATIVE": f"{scheme}://{tmp_path}/native.db#items.embedding",

@@ -22,6 +22,7 @@ __all__ = [
     "concatenated",
     "is_list",
     "is_marked_json",
+    "is_text",
     "json_field",
     "report_rows",
     "sample_records",
@@ -248,6 +249,15 @@ def is_list(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether an Arrow type is one of the forms of text; a category of texts, as pandas writes it, is one."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def json_field(name: str) -> pa.Field:

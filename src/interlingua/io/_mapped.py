@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
+from interlingua.core.records import is_text
 from interlingua.io._checks import ID_NAMES, check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import (
     BFLOAT16,
@@ -223,13 +224,6 @@ def is_numeric(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether this is a string type."""
-    import pyarrow as pa
-
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def check_no_nulls(others: pa.Table | None, extension: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError
+from interlingua.core.records import is_text
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import AnyArray, Contents, Request
 from interlingua.io._mapped import (
@@ -24,7 +25,6 @@ from interlingua.io._mapped import (
     StoredArray,
     choose_contents,
     is_numeric,
-    is_text,
 )
 from interlingua.io._npy import Sink as NpySink
 from interlingua.io._npy import read_header

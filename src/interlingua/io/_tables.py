@@ -165,6 +165,11 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of columns are decoded late
         if isinstance(error, InputError | PermissionError):
             raise
+        if "Expected all lists to be of size" in str(error):
+            raise InputError(
+                f"{path} has nulls in a column of lists of fixed size, which pyarrow {pa.__version__} cannot read from "
+                f"a {kind}. Install pyarrow 26 or later, or write the column as lists of variable size."
+            ) from error
         raise InputError(
             f"{path} is not a whole {kind} ({error}). It is truncated or damaged; save or download it again."
         ) from error

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from interlingua.aligners.base import insufficient_rows_reason
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.records import is_text
 from interlingua.core.spaces import check_two_models
 from interlingua.core.wording import size_of
 from interlingua.io import VectorFile
@@ -89,7 +90,7 @@ def _text_name(file: VectorFile) -> str | None:
     """
     if file.schema is None:
         return None
-    texts = [name for name in file.names if _is_text(file.schema.field(name).type)]
+    texts = [name for name in file.names if is_text(file.schema.field(name).type)]
     usual = next((name for known in _TEXT_NAMES for name in texts if name.lower() == known), None)
     if usual is not None or not texts:
         return usual
@@ -105,15 +106,6 @@ def _differs(values: pa.Array | pa.ChunkedArray) -> bool:
     return len(values) == 1 or pc.count_distinct(values.cast(pa.large_string()), mode="all").as_py() > 1
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    """Return whether a type is one of the forms of text; a category of texts, as pandas writes it, is one."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
 def _strings(values: pa.Array | pa.ChunkedArray | None, n: int) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -122,7 +114,7 @@ def _strings(values: pa.Array | pa.ChunkedArray | None, n: int) -> pa.Array:
         return pa.nulls(n, pa.string())
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    if _is_text(values.type):
+    if is_text(values.type):
         values = values.cast(pa.large_string())
         return pc.utf8_slice_codeunits(values, 0, _LONGEST).cast(pa.string())
     return pa.array([None if value is None else str(value)[:_LONGEST] for value in values.to_pylist()], pa.string())

@@ -12,7 +12,7 @@ import numpy as np
 from interlingua.core.arguments import check_callable, check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix
 from interlingua.core.errors import InputError, UnusableRowError
-from interlingua.core.records import Records
+from interlingua.core.records import Records, is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,8 +66,6 @@ class TextEmbedder:
         Raises:
             InputError: no such column, or one of another type.
         """
-        import pyarrow as pa
-
         names = [] if schema is None else schema.names
         if schema is not None and self._is_key(schema):
             return
@@ -77,7 +75,7 @@ class TextEmbedder:
                 "Name the column of the texts with {text_column=...}.",
             )
         kind = schema.field(self.text_column).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not is_text(kind):
             raise InputError(
                 f"{where}: column {self.text_column!r} holds {kind}; texts are needed.",
                 "Name the column of the texts with {text_column=...}.",
@@ -134,9 +132,13 @@ class TextEmbedder:
         return schema.names == [JSON_COLUMN] and self.text_column != JSON_COLUMN and is_json(schema.field(0))
 
     def _texts(self, records: Records) -> pa.Array:
+        import pyarrow as pa
+
         if records.payload is None:
             raise InputError(f"The rows have no column {self.text_column!r}.")
-        return self._column(records.payload)
+        column = self._column(records.payload)
+        # Functions on texts take no categories.
+        return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
     def _column(self, payload: pa.Table) -> pa.Array:
         """Return the texts of a payload, null where a document has no text under the key."""

@@ -162,7 +162,8 @@ class Linear:
             pairs = centered_pairs(problem)
             widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log, on_part=log.show)
             null = NullMaps.sample(spaces, seed=seed, on_part=log.show)
-            return self._finish(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
+            context = SearchContext(a, b, null, halves, pairs)
+            return self._finish(problem, context, widened, widened, log, seed, start_agreement)
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         """Search for a rotation, refine it at full width and judge it, with known pairs or a second search if asked."""
@@ -224,7 +225,8 @@ class Linear:
                 held = searches.translate(own_spaces, own_pairs)
             null = NullMaps.sample(own_spaces, seed=seed, on_part=log.show)
         judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
-        fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
+        finished = SearchContext(a, b, null, halves, pairs)
+        fit = self._finish(problem, finished, rotation, judged, log, seed, start_agreement)
         verdict = fit.verdict
         if held is not None:
             verdict = judge_known(verdict, held, to_numpy(null.spaces.rows[1]), (len(a), len(b)))
@@ -239,39 +241,32 @@ class Linear:
     def _finish(
         self,
         problem: Problem,
-        rows: tuple[FloatArray, FloatArray],
+        context: SearchContext,
         rotation: FloatArray,
         judged: FloatArray,
-        null: NullMaps,
-        pairs: Pairs | None,
-        halves: np.random.Generator,
         log: StepLog,
         seed: int,
-        start_agreement: float | None = None,
+        start_agreement: float | None,
     ) -> LinearFit:
         """Return the maps of both directions for a rotation, with their verdict.
 
         Args:
             problem: both sides without copies.
-            rows: those of the frames in random order.
+            context: rows of the frames; its generator draws the batches of refits on halves of them.
             rotation: [d_source, d_target] between the frames.
             judged: the rotation that refits and transport are measured on; the same, unless known pairs took part in
                 the other.
-            null: maps from random starts on the same rows.
-            pairs: rows of known pairs, if any.
-            halves: draws the batches of refits on halves of the rows.
             log: receives the steps.
             seed: of the measurements.
             start_agreement: part of the evidence.
         """
         x, y = problem.frames
-        a, b = rows
         device = resolve_device(self.device)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         used = None
         if self.nonorthogonal:
             forward, backward, step = nonorthogonal_maps(
-                a, b, rotation, rng=halves, pairs=pairs, device=device, on_part=log.show
+                context.x, context.y, rotation, rng=context.rng, pairs=context.pairs, device=device, on_part=log.show
             )
             used = bool(step["forward"]), bool(step["backward"])
             log(step)
@@ -279,14 +274,15 @@ class Linear:
         maps = to_map(x, y, forward), to_map(y, x, backward)
         shifts: tuple[float | None, float | None] = (None, None)
         # It starts from translations of that stage. Its effect on maps refined with known pairs was not measured.
-        if self.correction and self.nonorthogonal and pairs is None and min(map(len, problem.rows)) >= MIN_ROWS:
+        has_enough_rows = min(map(len, problem.rows)) >= MIN_ROWS
+        if self.correction and self.nonorthogonal and context.pairs is None and has_enough_rows:
             rng = np.random.default_rng([seed, _CORRECTION_STREAM])
             maps, step = correct_maps(maps, problem.rows, rng=rng, device=device, on_part=log.show)
             shifts = step["forward"], step["backward"]
             log(step)
         translated = y.center(maps[0](problem.rows[0]))
         verdict = judge_rotation(
-            null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement, on_part=log.show
+            context.null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement, on_part=log.show
         )
         return LinearFit(
             forward=maps[0],
@@ -294,7 +290,7 @@ class Linear:
             trace=tuple(log.steps),
             verdict=verdict,
             rotation=rotation,
-            null=null,
+            null=context.null,
             start_agreement=start_agreement,
             problem=problem,
             nonorthogonal=used,

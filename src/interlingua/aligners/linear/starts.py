@@ -42,14 +42,14 @@ _ROUND_FACTORS = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class SearchContext:
-    """The input of the starts and of the search.
+    """The input of the starts, of the search, and of the steps after it.
 
     Attributes:
         x: [n_source, d_source], centered unit rows in random order.
         y: [n_target, d_target], likewise.
         null: maps from random starts on the same rows, with the coarse coordinates.
-        rng: decides every random draw of the search.
-        pairs: rows of known pairs, if any. Only the guided and the second search use them.
+        rng: decides every random draw.
+        pairs: rows of known pairs, if any. The starts and the fast search do not use them.
     """
 
     x: FloatArray
