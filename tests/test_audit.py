@@ -29,7 +29,7 @@ from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, Public
 from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.leakage.row_curves import RowPoint, Side
-from interlingua.report.annex import annex_sections
+from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
 N, D, TOPICS = 1_200, 24, 12
@@ -550,12 +550,23 @@ def test_true_labels_that_no_attacked_row_has_are_refused_before_the_fits(world:
     attacked = attacked_rows(N, 60, 0)
     assert 0 not in attacked
     for documents, count in ((60, "Of the 60 rows that are attacked, 0 have"), (N, "Of the 1,200 rows .*, 1 has")):
-        with pytest.raises(InputError, match=f"{count} a true label that is among those to infer; at least 2 are"):
+        with pytest.raises(InputError, match=f"{count} a true label that is among those to infer; at least 20 are"):
             world.audit(labels=labels, truth=rare, documents=documents)
     with pytest.raises(InputError, match="Of the 1 row that is attacked, 0 have a true label"):
         world.audit(labels=labels, truth=rare, documents=1)
     with pytest.raises(InputError, match="Of the 1,200 rows that are attacked, 1 has a true label"):
         check_inputs(world.vectors, world.corpus, labels=labels, truth=rare)
+
+
+def test_few_true_texts_are_refused_before_the_fits(world: World) -> None:
+    few = [text if row < 19 else " " for row, text in enumerate(world.texts[:N])]
+    message = (
+        "Of the 1,200 rows that are attacked, 19 have a true text; at least 20 are needed .* leave the true texts out"
+    )
+    with pytest.raises(InputError, match=message):
+        world.audit(truth=GroundTruth(few))
+    with pytest.raises(InputError, match=message):
+        check_inputs(world.vectors, world.corpus, truth=GroundTruth(few))
 
 
 def test_true_labels_that_are_all_the_same_are_refused_before_the_fits(world: World) -> None:
@@ -614,6 +625,11 @@ def test_rows_without_a_true_text_are_left_out_of_what_is_measured(world: World)
     assert part.words.measured.leak_rate.value == pytest.approx(whole.words.measured.leak_rate.value, abs=0.03)
     assert part.words.measured.precision.value == pytest.approx(whole.words.measured.precision.value, abs=0.03)
     assert part.words.measured.bits.value == pytest.approx(whole.words.measured.bits.value, rel=0.05)
+    assert part.words.measured.documents == N - N // 5
+    control = whole.words.measured.leak_rate.control
+    assert control is not None
+    assert part.words.measured.leak_rate.control.value == pytest.approx(control.value, abs=0.04)
+    assert f"of {N - N // 5:,} documents, measured against" in owasp_paragraph(part, PROVENANCE)
     (said,) = part.omitted
     assert said.startswith(f"The true text of {N // 5} rows of {N:,} is empty; the measured figures of words leave")
 

@@ -11,6 +11,7 @@ import pytest
 from interlingua.core.alignment import Status
 from interlingua.evaluation import Interval
 from interlingua.leakage._doubts import doubt, partial_doubt
+from interlingua.leakage._headline import headline
 from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
@@ -279,10 +280,16 @@ def test_little_that_was_measured_of_an_attack_that_did_not_work_is_no_low_sever
         assert "does not show that the vectors cannot be read" in conclusion(result)
         assert unchecked_reason(result) == "the figure cannot be relied on"
         assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
-    # What was read all the same is leaked.
-    much = replace(failed, leak=replace(leak, value=0.5))
-    assert doubt(much) == ""
-    assert severity(much).level in ("high", "critical")
+    # What was read all the same is leaked, and passes no limit that it does not exceed.
+    for result in (failed, unlike):
+        much = replace(result, leak=replace(leak, value=0.5))
+        assert doubt(much) == ""
+        assert severity(much).level in ("high", "critical")
+        assert "So this attack did not work as it should, and another one can read more." in conclusion(much)
+        assert unchecked_reason(much) == "a part of what was measured cannot be relied on"
+    assert "All fits failed by their own verdicts. From the translations alone, at least one correct word" in (
+        owasp_paragraph(replace(failed, leak=replace(leak, value=0.5)), PROVENANCE)
+    )
 
 
 def test_rows_without_words_say_nothing_of_the_order() -> None:
@@ -414,3 +421,13 @@ def test_the_annex_says_what_the_headline_figure_is_of(world: World, estimated: 
         result, PROVENANCE
     )
     assert "estimated without" in owasp_paragraph(estimated, PROVENANCE)
+
+
+def test_a_figure_without_a_value_is_no_headline(estimated: Audit, world: World) -> None:
+    measured = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
+    assert measured.words.measured is not None
+    rate = replace(measured.words.measured.leak_rate, interval=Interval(float("nan")))
+    words = replace(measured.words, measured=replace(measured.words.measured, leak_rate=rate))
+    found = headline(True, words, measured.retrieval, None, measured.reidentified, None)
+    assert measured.reidentified is not None
+    assert found.value == measured.reidentified.top1.value

@@ -107,6 +107,15 @@ def test_shared_texts_are_linked_and_others_are_not(sides: Any, rng: np.random.G
     assert found.measured.precision_control < 0.02
 
 
+def test_rows_without_a_text_share_none(sides: Any) -> None:
+    first, _, _ = sides
+    blank = [""] * len(first)
+    found = linkage(first, first, texts=(blank, blank))
+    assert found.links > 0
+    assert found.measured is not None
+    assert (found.measured.shared, found.right_links) == (0.0, 0)
+
+
 def test_collections_without_shared_texts_are_not_linked(sides: Any, rng: np.random.Generator) -> None:
     first, other, _ = sides
     found = linkage(noisy(first, rng), noisy(other, rng))

@@ -165,13 +165,15 @@ def doubt(audit: Audit) -> str:
 def partial_doubt(audit: Audit) -> str:
     """Return sentences on why a part of what was measured cannot be relied on, although the headline figure can.
 
-    There are four reasons: some true contents are probably in another order than the vectors, and the headline figure
-    comes from others; fewer words are right than the estimate allows; identities are found and cannot be verified; or
-    members look like nonmembers. The text is empty without such a part.
+    There are five reasons: some true contents are probably in another order than the vectors, and the headline figure
+    comes from others; fewer words are right than the estimate allows; identities are found and cannot be verified;
+    members look like nonmembers; or the attack did not work and read something all the same. The text is empty without
+    such a part.
     """
     if doubt(audit):
         return ""
     parts = [*_unreliable(audit).values(), *_fewer_than_estimated(audit), *_found_and_not_verified(audit)]
+    parts += _weak_attack(audit)
     if audit.membership is not None and audit.membership.is_reversed:
         parts.append("Nonmembers look more like members than the members do, so the two are probably exchanged.")
     return " ".join(parts)
@@ -258,17 +260,29 @@ def _contradictions(audit: Audit) -> dict[str, str]:
 
 
 def _failed_attack(audit: Audit) -> str:
-    """Return why a small measured figure does not show that the vectors are safe: the attack itself did not work.
-
-    A large figure of such an attack counts all the same, because what was measured is leaked.
-    """
-    if audit.leak.value >= SOME or (audit.has_usable_fit and audit.retrieval.is_near):
+    """Return why a small measured figure does not show that the vectors are safe: the attack itself did not work."""
+    why = _no_attack(audit)
+    if audit.leak.value >= SOME or not why:
         return ""
-    why = _similarities(audit) if audit.has_usable_fit else "The fits failed."
     return (
         f"{why} So this attack did not work, and its small figure does not show that the vectors cannot be read. Fit "
         "these vectors themselves with more public texts of their kind."
     )
+
+
+def _weak_attack(audit: Audit) -> list[str]:
+    """Return a sentence if the attack did not work and yet read something, which counts as what is read at least."""
+    why = _no_attack(audit)
+    if audit.leak.basis != "measured" or not why:
+        return []
+    return [f"{why} So this attack did not work as it should, and another one can read more."]
+
+
+def _no_attack(audit: Audit) -> str:
+    """Return why the attack did not work, or an empty text."""
+    if not audit.has_usable_fit:
+        return "The fits failed."
+    return "" if audit.retrieval.is_near else _similarities(audit)
 
 
 def _similarities(audit: Audit) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from interlingua.core.statistics import beyond_control
 from interlingua.leakage.findings import LabelFindings, Leak, RetrievalFindings, WordFindings
 from interlingua.leakage.identities import IdentityFindings
@@ -42,6 +44,7 @@ def headline(
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = _rescaled("the first label is right", "documents", "label", top, prior)
         measured.append((beyond_control(top, prior), what))
+    measured = [figure for figure in measured if not isnan(figure[0])]
     most = Leak(*max(measured), "measured") if measured else None
     if words is None:
         return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed")

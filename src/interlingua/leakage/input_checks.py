@@ -30,8 +30,8 @@ __all__ = ["MIN_AUDITED", "check_inputs"]
 
 # Figures are shares of rows, and translations are centered by the mean of all rows.
 MIN_AUDITED = 50
-# The share of one row would have an interval without width.
-_MIN_LABELED = 2
+# True texts and labels of fewer rows measure nothing: a share of 0 in 20 rows can be one of 16 %.
+_MIN_KNOWN = 20
 
 
 def check_inputs(
@@ -102,6 +102,9 @@ def check_inputs(
     _check_rows_of_fits(rows, corpus, fitted=fitted, has_decoder=decoder is not None)
     if vocabulary is not None:
         _check_order_of_texts(corpus, vocabulary)
+    if truth.texts is not None:
+        texts_known = [bool(text.strip()) for text in truth.texts]
+        _check_known(texts_known, "text", "texts", len(rows) if documents is None else documents, seed)
     if labels is not None and len(labels.names) < 2:
         raise InputError(f"{_there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
     if labels is not None and truth.labels is not None:
@@ -167,14 +170,7 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
             "both in the same spelling."
         )
     attacked = attacked_rows(len(known), documents, seed)
-    found = sum(known[row] for row in attacked)
-    if found < _MIN_LABELED:
-        verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"
-        raise InputError(
-            f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found} {verbs[1]} a true label that is among "
-            f"those to infer; at least {_MIN_LABELED} are needed to measure. Attack more documents or leave the true "
-            "labels out."
-        )
+    found = _check_known(known, "label that is among those to infer", "labels", documents, seed)
     values = {frozenset(kept[row]) for row in attacked if kept[row]}
     if len(values) == 1:
         shared = " and ".join(repr(name) for name in sorted(*values))
@@ -182,6 +178,19 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
             f"All of the {found:,} rows that are attacked and have true labels have the same ones ({shared}), so that "
             "it cannot be measured how many are inferred. Give true labels of at least two kinds, or leave them out."
         )
+
+
+def _check_known(known: Sequence[bool], what: str, plural: str, documents: int, seed: int) -> int:
+    """Return how many of the attacked rows have a true text or label; refuse too few."""
+    attacked = attacked_rows(len(known), documents, seed)
+    found = int(sum(known[row] for row in attacked))
+    if found < _MIN_KNOWN:
+        verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"
+        raise InputError(
+            f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found} {verbs[1]} a true {what}; at least "
+            f"{_MIN_KNOWN} are needed to measure. Attack more documents or leave the true {plural} out."
+        )
+    return found
 
 
 def _check_curve(leaked: int, public: int) -> None:

@@ -177,11 +177,12 @@ def _measure(
     check_one_each(len(left), "texts", len(links), "rows of the first collection")
     check_one_each(len(right), "texts", m, "rows of the second collection")
     ends = [right[row] for row in links]
-    right_links = np.array([text == end for text, end in zip(left, ends, strict=True)])
-    known = set(right)
+    # Rows without a text share none.
+    right_links = np.array([bool(text.strip()) and text == end for text, end in zip(left, ends, strict=True)])
+    known = {text for text in right if text.strip()}
     shared = np.array([text in known for text in left])
     shuffled = np.random.default_rng(seed).permutation(len(ends))
-    wrong = [left[row] == ends[other] for row, other in enumerate(shuffled)]
+    wrong = [left[row] in known and left[row] == ends[other] for row, other in enumerate(shuffled)]
     return MeasuredLinks(
         shared=float(shared.mean()),
         precision=resamples.ratio(right_links & linked, linked),

@@ -58,7 +58,7 @@ def severity(audit: Audit) -> Severity:
     if audit.leak.basis == "attack failed":
         return Severity("not shown", ("the attack failed",))
     leak, doubtful = audit.leak.value, bool(doubt(audit))
-    headline = f"the headline figure is {leak:.0%}"
+    headline = f"the headline figure is {leak:.1%}"
     if all(foreign for _, foreign in used_fits(audit)):
         headline += ", by fits that were made on other vectors or with other public vectors"
     reasons = [headline] if leak >= MUCH and not doubtful else []

@@ -114,7 +114,7 @@ def conclusion(audit: Audit) -> str:
     if not audit.has_usable_fit:
         return (
             f"By their own verdicts, all fits that translated these {rows} vectors failed. {claim} "
-            f"{doubt(audit) or 'This is no proof of safety.'}"
+            f"{doubt(audit) or partial_doubt(audit) or 'This is no proof of safety.'}"
         )
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
     start = (

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_callable, check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples
@@ -75,6 +76,7 @@ class WordFigures(JsonRecord):
     A word is asserted where its probability is at least the level (0.5 unless chosen otherwise).
 
     Attributes:
+        documents: number of documents that have a text.
         leak_rate: share of documents with a correct asserted word.
         leak_rate_2: share of documents with two of them.
         precision: share of the asserted words that are right.
@@ -84,6 +86,7 @@ class WordFigures(JsonRecord):
         bits: information in the correct asserted words of a document, in bits.
     """
 
+    documents: int
     leak_rate: Figure
     leak_rate_2: Figure
     precision: Figure
@@ -167,6 +170,12 @@ def score_keywords(
     extractions, texts = check_extractions(extractions, texts)
     check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
     level, k = check_number(level, "level"), check_count(k, "k", minimum=1)
+    kept = [row for row, text in enumerate(texts) if text.strip()]
+    if not kept:
+        raise InputError(
+            f"All {len(texts):,} texts are empty, so nothing can be measured; give those of some documents."
+        )
+    extractions, texts = [extractions[row] for row in kept], [texts[row] for row in kept]
     other = wrong_documents(texts, seed)
     resamples = Resamples(len(texts), seed)
     truth = _word_sets(texts, vocabulary)
@@ -178,22 +187,15 @@ def score_keywords(
     frequent = [vocabulary.words[:width]] * len(texts)
     frequent_k = [vocabulary.words[:k]] * len(texts)
     same = range(len(texts))
-    blank = [not text.strip() for text in texts]
 
     def correct(words: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
         return [[w for w in guess if w in truth[r]] for guess, r in zip(words, rows, strict=True)]
 
     def leak(words: Sequence[Sequence[str]], rows: Sequence[int], fewest: int) -> Interval:
-        found = zip(correct(words, rows), rows, strict=True)
-        return resamples.mean([np.nan if blank[r] else float(len(hits) >= fewest) for hits, r in found])
+        return resamples.mean([len(hits) >= fewest for hits in correct(words, rows)])
 
     def precision(words: Sequence[Sequence[str]], rows: Sequence[int]) -> Interval:
-        counts = [0 if blank[r] else len(guess) for guess, r in zip(words, rows, strict=True)]
-        return resamples.ratio([len(hits) for hits in correct(words, rows)], counts)
-
-    def information(rows: Sequence[int]) -> Interval:
-        found = zip(correct(asserted, rows), rows, strict=True)
-        return resamples.mean([np.nan if blank[r] else sum(bits[w] for w in hits) for hits, r in found], share=False)
+        return resamples.ratio([len(hits) for hits in correct(words, rows)], [len(guess) for guess in words])
 
     def recall(words: Sequence[Sequence[str]], rows: Sequence[int], weights: Mapping[str, float] | None) -> Interval:
         def size(names: Iterable[str]) -> float:
@@ -211,6 +213,7 @@ def score_keywords(
         )
 
     return WordFigures(
+        documents=len(texts),
         leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word at p ≥ {level}", 1),
         leak_rate_2=figure(leak, asserted, frequent, f"share of documents with two correct words at p ≥ {level}", 2),
         precision=figure(precision, asserted, frequent, f"share of the words at p ≥ {level} that are right"),
@@ -218,8 +221,8 @@ def score_keywords(
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
         bits=Figure(
-            information(same),
-            information(other),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)], share=False),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)], share=False),
             None,
             "information in the correct words of a document, bits",
         ),
