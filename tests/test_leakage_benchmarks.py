@@ -86,7 +86,7 @@ def test_the_guide_quotes_the_recorded_tests_of_membership() -> None:
     assert (len(failed), span(failed, lambda r: r["auc"][0])) == (6, (0.49, 0.60))
     assert "In 19 recorded fits without pairs that are aligned or doubtful (seven corpora" in guide
     assert "membership is .57 to .97, and .48 to .51 without the leak. At 1 % false alarms, 5 to 78 %" in guide
-    assert "Through six failed fits the area is .49 to .60" in guide
+    assert "In six failed fits the area is .49 to .60" in guide
     usable = [r for r in records if "failed" not in (r["verdict"], r.get("second_verdict"))]
     links = [r for r in usable if r["key"].startswith("linkage/")]
     none, quarter, every = ([r for r in links if r["share"] == share] for share in (0.0, 0.25, 1.0))
@@ -112,7 +112,7 @@ def test_the_limit_of_similarity_lies_between_own_vectors_and_those_of_other_tex
     far = [record for record in records if record["on"] != record["corpus"] and record["reached"] < NEAR]
     too_high = sum(record["estimated"] > 2 * record["measured"] for record in far)
     guide = " ".join((BENCHMARKS.parent / "docs" / "guides" / "audit.md").read_text("utf-8").split())
-    assert f"{too_high} of these {len(far)} estimates were more than twice as high as what was right" in guide
+    assert f"{too_high} of these {len(far)} estimates were more than twice the measured share" in guide
     table = similarity.summary(records)
     assert f"| its own vectors | {len(own)} | {min(own):.2f}, " in table
     assert f"| vectors of other texts | {len(other)} | {min(other):.2f}, " in table

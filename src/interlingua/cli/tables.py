@@ -33,8 +33,8 @@ CALIBRATION_TITLE = (
 )
 
 _NARROWLY = (
-    "narrowly: the value passes the limit by less than 5 % of the distance between null and limit. A value below half "
-    "of a limit that it must not exceed does not count as narrow."
+    "narrowly: the value passes the limit by less than 5 % of the distance between null and limit, and is not below "
+    "half of an upper limit."
 )
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
