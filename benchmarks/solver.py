@@ -187,7 +187,10 @@ def table(records: Sequence[dict[str, Any]]) -> str:
         groups.setdefault((-min(n, m), n, m, f"{name}{limit}"), []).append(record)
     for (*_, name), found in sorted(groups.items()):
         top1 = ", ".join(f"{r['forward']['top1']:.2f} / {r['backward']['top1']:.2f}" for r in found)
-        verdicts, seeds = (", ".join(str(r[column]) for r in found) for column in ("verdict", "seed"))
+        seeds = ", ".join(str(r["seed"]) for r in found)
+        verdicts = ", ".join(r["verdict"] for r in found)
+        if len(found) > 1 and len({r["verdict"] for r in found}) == 1:
+            verdicts = f"all {found[0]['verdict']}"
         seconds = np.median([r["processor_seconds"] for r in found])
         lines.append(f"| {name} | {seeds} | {top1} | {verdicts} | {seconds:.0f} |")
     return "\n".join(lines)

@@ -23,6 +23,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 _KINDS = {"debian": "package descriptions", "nq-open": "questions", "medquad": "medical", "clickbait": "headlines"}
+# Corpora of the paper's tables.
+_CORPORA = {
+    "debian": "package descriptions (debian)",
+    "nq": "search questions (nq-open)",
+    "opentriviaqa": "trivia questions (opentriviaqa)",
+    "wiki-split": "sentences of Wikipedia (wiki-split)",
+    "clickbait": "headlines (clickbait)",
+}
 _FEWEST = 50
 _MARKS = {"aligned": "●", "doubtful": "○", "failed": "×"}
 _COLORS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
@@ -438,8 +446,7 @@ Median (worst) over the seeds of a case; f / b are forward and backward.
 def _fitted_corpora(paths: Sequence[Path]) -> str:
     """Return a sentence on the corpora of fits of the paper's tables and their rows."""
     rows = {record["corpus"]: max(record["rows"]) for path in paths for record in _records(path)}
-    titles = {"debian": "package descriptions (debian)", "nq-open": "search questions (nq-open)"}
-    return f"Fits are on {', '.join(f'{titles.get(name, name)} with {n:,} rows per side' for name, n in rows.items())}."
+    return f"Fits are on {', '.join(f'{_CORPORA[name]} with {n:,} rows per side' for name, n in rows.items())}."
 
 
 def _paired(pp: Any) -> str:
@@ -491,11 +498,10 @@ def _paper_tables(name: str, records: list[dict[str, Any]]) -> str:
     """Return one table for each corpus that fits were made on; pairs and columns of two corpora have the same names."""
     from interlingua.bench import TABLES, page
 
-    kinds = {"debian": "package descriptions", "nq": "search questions"}
     title, parts = TABLES[name].title, []
     for corpus in dict.fromkeys(record["corpus"] for record in records):
         table = page(name, [record for record in records if record["corpus"] == corpus])
-        parts.append(_without_empty_columns(table.replace(title, f"{title}: fits on {kinds[corpus]}", 1)))
+        parts.append(_without_empty_columns(table.replace(title, f"{title}: fits on {_CORPORA[corpus]}", 1)))
     return "\n".join(parts)
 
 
