@@ -446,7 +446,9 @@ Median (worst) over the seeds of a case; f / b are forward and backward.
 def _fitted_corpora(paths: Sequence[Path]) -> str:
     """Return a sentence on the corpora of fits of the paper's tables and their rows."""
     rows = {record["corpus"]: max(record["rows"]) for path in paths for record in _records(path)}
-    return f"Fits are on {', '.join(f'{_CORPORA[name]} with {n:,} rows per side' for name, n in rows.items())}."
+    sizes = {n: [_CORPORA[name] for name, count in rows.items() if count == n] for n in rows.values()}
+    parts = [f"{', '.join(names)} with {n:,} rows per side" for n, names in sizes.items()]
+    return f"Fits are on {'; '.join(parts)}."
 
 
 def _paired(pp: Any) -> str:
