@@ -70,6 +70,4 @@ def is_migrated(store: Store) -> bool:
         return isinstance(store, FileStore) and store.origin is not None
     from interlingua.stores._base import Adapter
 
-    if not isinstance(store, Adapter):
-        return False
-    return any(store.migration(vector_only=vector_only) is not None for vector_only in (True, False))
+    return isinstance(store, Adapter) and store.is_migrated()
