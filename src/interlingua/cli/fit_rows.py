@@ -302,6 +302,14 @@ def read_pairs_of_rows(
         inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
         for file, column in zip(files, show, strict=True)
     ]
+    left = min(space.n for space in spaces)
+    if left < 2:  # noqa: PLR2004
+        without = 0 if usable is None else len(usable) - int(usable.sum())
+        raise InputError(
+            f"{files[0].path} and {files[1].path} have {count_of(left, 'pair')} of rows that can be compared; at least "
+            f"2 are needed.{f' Left out: {count_of(without)} without a usable vector.' if without else ''} Give more "
+            "rows of the same texts in both files."
+        )
     if usable is None or usable.all():
         return spaces, None, None
     return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None

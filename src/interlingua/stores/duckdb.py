@@ -371,7 +371,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         """Return the width of an array, or of the first list."""
         if is_vector(kind):
             return int(kind.split("[")[1][:-1])
-        rows = self._rows(f"select len({quoted(name)}) from {self._table} where {quoted(name)} is not null limit 1")
-        if not rows or not rows[0][0]:
-            raise InputError(f"{self.url}: column {name!r} has no fixed width and no values.")
+        rows = self._rows(f"select len({quoted(name)}) from {self._table} where len({quoted(name)}) > 0 limit 1")
+        if not rows:
+            self._check_filled(0, self._rows(f"select count(*) from {self._table} {self._where_clause()}")[0][0])
         return int(rows[0][0])
