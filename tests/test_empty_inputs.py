@@ -103,6 +103,7 @@ def refused(run: Run, folder: Path) -> Callable[..., None]:
         ran = run(*words)
         assert ran.code == 2, f"{words}\n{ran.out}{ran.err}"
         assert message in " ".join(ran.err.split()), f"{words}\n{ran.err}"
+        assert "--skip-bad" not in ran.err, f"{words}\n{ran.err}"  # it would leave out every row
         assert sorted(folder.rglob("*")) == before
 
     return check
@@ -170,6 +171,54 @@ def test_one_usable_vector_is_too_few_and_the_rows_left_out_are_counted(
     refused("Left out", "evaluate", saved, source, target, "--skip-bad")
     refused(name, "evaluate", saved, source, target, "--skip-bad")
     refused("source has 1 row; without pairs", "fit", source, folder / "target.npy", "--out", "out", "--skip-bad")
+
+
+@pytest.mark.parametrize("usable", [None, 1_500])
+def test_skip_bad_is_advised_if_a_row_is_left(
+    usable: int | None, folder: Path, saved: Path, refused: Callable[..., None], run: Run
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    vectors = np.zeros((2_000, D_SOURCE), np.float32)
+    vectors[usable or 2_000 :] = 1
+    np.save(folder / "zeros.npy", vectors)
+    with duckdb.connect(str(folder / "zeros.duckdb")) as connection:
+        table = pa.table({"id": range(2_000), "v": pa.array(vectors.tolist(), pa.list_(pa.float32(), D_SOURCE))})
+        connection.register("rows", table)
+        connection.execute(f"create table t as select id, v::float[{D_SOURCE}] as v from rows")
+    for source in (str(folder / "zeros.npy"), f"duckdb://{folder}/zeros.duckdb#t.v"):
+        words = ("migrate", saved, source, folder / "out.parquet", "--dry-run")
+        if usable is None:
+            refused("", *words)
+            refused("all would be left out" if "duckdb" in source else "none of", *words, "--skip-bad")
+        else:
+            ran = run(*words)
+            assert ran.code == 2
+            assert "Such rows can be left out with --skip-bad." in " ".join(ran.err.split())
+            assert run(*words, "--skip-bad", "--allow-foreign").code == 0
+
+
+@pytest.mark.parametrize(("value", "empty"), [("", ""), ("[0.5, 2.5]", ""), ("", "NaN")])
+def test_vectors_that_begin_late_in_a_csv_are_found(value: str, empty: str, tmp_path: Path) -> None:
+    names, cells = (["vector"], [f'"{value}"']) if value else (["v0", "v1"], ["0.5", "2.5"])
+    gap = ",".join(["x" * 200, *[empty] * len(names)])
+    lines = [",".join(["text", *names]), *[gap] * 25_000, ",".join(["end", *cells])]
+    (tmp_path / "late.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="row 0"):
+        open_vectors(tmp_path / "late.csv").vectors()
+    found = open_vectors(tmp_path / "late.csv", skip_bad=True)
+    assert (found.n, found.d) == (25_001, 2)
+    np.testing.assert_array_equal(list(found.batches(1, start=25_000))[0].vectors, [[0.5, 2.5]])
+
+
+def test_a_requested_column_of_a_csv_without_a_value(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,v,e0,e1\n1,,,\n2,,,NaN\n")
+    with pytest.raises(InputError, match="2 rows and none has a vector in column 'v'; at least 1 with one is needed"):
+        open_vectors(tmp_path / "x.csv", column="v")
+    with pytest.raises(InputError, match="2 rows and none has a vector in the columns 'e0' to 'e1'; at least 1"):
+        open_vectors(tmp_path / "x.csv", column="e0")
+    (tmp_path / "x.csv").write_text("id,text\n1,\n2,\n")
+    with pytest.raises(InputError, match=r"x\.csv: no column holds vectors"):
+        open_vectors(tmp_path / "x.csv")
 
 
 def test_more_rows_can_be_read_where_a_sample_has_too_few_vectors(folder: Path, refused: Callable[..., None]) -> None:
