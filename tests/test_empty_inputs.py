@@ -39,8 +39,8 @@ NULL = {
     "null.jsonl": EMPTY["empty.jsonl"],
     "null.parquet": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
     "null.csv": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
-    "wide-null.csv": f"60 rows and none has a vector in the columns 'v0' to 'v{{last}}'; at least 1 with one is needed. "
-    f"{FILLED}",
+    "wide-null.csv": "60 rows and none has a vector in the columns 'v0' to 'v{last}'; at least 1 with one is needed. "
+    + FILLED,
     "null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
     "list-null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
 }
@@ -163,8 +163,9 @@ def test_one_usable_vector_is_too_few_and_the_rows_left_out_are_counted(
 ) -> None:
     source = make(folder / name, D_SOURCE, filled=1)
     few = "has 1 usable vector among the rows that were read; at least 50 rows with one are needed. Left out: 59 rows "
+    place = f"{name}#t.vector" if name.endswith("duckdb") else name
     for command in ("identify", "plan"):
-        refused(f"{name}{'#t.vector' if name.endswith('duckdb') else ''} {few}without one. Name a column", command, source)
+        refused(f"{place} {few}without one. Name a column", command, source)
     target = make(folder / f"target-{name}", D_TARGET, filled=ROWS)
     counted = "id of" if name.endswith("duckdb") else "have 1 pair of rows that can be compared; at least 2 are needed."
     refused(counted, "evaluate", saved, source, target, "--skip-bad")

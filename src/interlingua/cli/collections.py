@@ -214,8 +214,8 @@ def read_same_ids(
     keys = [key for key in chosen if key in matched]
     if len(keys) < 2:  # noqa: PLR2004
         raise InputError(
-            f"{len(keys):,} of {count_of(len(chosen), 'id')} of {small.path} {'is' if len(keys) == 1 else 'are'} also in "
-            f"{large.path}; at least 2 are needed.{_without_vector(small, len(unusable))}"
+            f"{len(keys):,} of {count_of(len(chosen), 'id')} of {small.path} {'is' if len(keys) == 1 else 'are'} also "
+            f"in {large.path}; at least 2 are needed.{_without_vector(small, len(unusable))}"
             f"{_without_vector(large, len(without))} Rows of a store are paired by their ids, and ?id=COLUMN in an "
             "address names the column that holds them."
         )

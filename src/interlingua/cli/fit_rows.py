@@ -23,6 +23,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
 from interlingua.io import VectorFile
+from interlingua.io._checks import FILL_ONE
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
@@ -251,7 +252,8 @@ def find_usable(file: inputs.Side, on_rows: OnRows | None = None) -> Usable:
     found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), () if lines else tuple(first), lines)
     if not found.rows.any():
         raise InputError(
-            f"{file.path}: none of its {len(found.rows):,} rows has a vector that can be used; all would be left out."
+            f"{file.path}: none of its {count_of(len(found.rows))} has a vector that can be used; all would be left "
+            f"out. {FILL_ONE}"
         )
     return found
 
@@ -330,7 +332,7 @@ def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: OnRows) -> npt.NDA
             )
     usable = found[0].rows & found[1].rows
     if not usable.any():
-        raise InputError("No row has vectors that can be used in both files; all would be left out.")
+        raise InputError(f"No row has vectors that can be used in both files; all would be left out. {FILL_ONE}")
     return usable
 
 

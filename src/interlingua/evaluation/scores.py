@@ -266,8 +266,8 @@ def evaluate(
     n = len(source)
     if len(target) != n:
         raise InputError(
-            f"source has {count_of(n)} and target {len(target):,}; evaluation needs paired rows, row i of both being the "
-            "same text. Pass the vectors of the same texts in the same order."
+            f"source has {count_of(n)} and target {len(target):,}; evaluation needs paired rows, row i of both being "
+            "the same text. Pass the vectors of the same texts in the same order."
         )
     if others is not None:
         others = check_matrix(getattr(others, "vectors", others), "others", width=source.shape[1])
