@@ -261,7 +261,9 @@ def read_rows_of_ids(
 
     wanted = set(ids)
     if len(wanted) < len(ids):
-        raise InputError(f"{of} has {len(ids) - len(wanted)} repeated ids, so the rows of {what} are not known.")
+        raise InputError(
+            f"{of} has {count_of(len(ids) - len(wanted), 'repeated id')}, so the rows of {what} are not known."
+        )
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
     if len(missing) > gaps:
