@@ -48,8 +48,8 @@ def read_usable_sample(
     masks = [usable_rows(page.vectors) for page in pages]
     usable = np.concatenate(masks)
     if not usable.any():
-        read = f"none of the {count_of(len(usable))} that were read has a usable vector"
-        raise InputError(f"{collection.path}: {read}. {FILL_ONE}")
+        looked_at = f"none of the {count_of(len(usable))} that were read has a usable vector"
+        raise InputError(f"{collection.path}: {looked_at}. {FILL_ONE}")
     ids = [value for page in pages for value in page.ids.to_pylist()]
     vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
     space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])
