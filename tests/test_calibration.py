@@ -210,7 +210,7 @@ def test_what_cannot_be_calibrated_is_refused(translator: Translator, sides: tup
         translator.fit_calibration(x, y[:250], paired=True)
     with pytest.raises(InputError, match="source vectors has 16 columns; 24 are needed"):
         translator.fit_calibration(y, y)
-    with pytest.raises(InputError, match="There are 150 source queries; at least 200 are needed, or None"):
+    with pytest.raises(InputError, match="source queries have 150 rows; at least 200 are needed, or None"):
         translator.fit_calibration(x, y, queries=(x[:150], None))
     with pytest.raises(InputError, match="target queries has 24 columns; 16 are needed"):
         translator.fit_calibration(x, y, queries=(None, x))

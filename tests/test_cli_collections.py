@@ -454,7 +454,7 @@ def test_a_column_to_show_is_not_asked_of_a_file_without_columns(
         (["fit", "{old}x", "{new}"], "old.vx|no such column|has no"),
         (["evaluate", "saved", "{old}", "{new}", "--show", "title"], "--show has no effect without --report"),
         (["evaluate", "saved", "{old}", "{new}", "--target-where", "id < 0"], "empty|no row"),
-        (["evaluate", "saved", "{old}", "{new}", "--where", "id < 1"], "0 of 1 ids of .*old.v are also in .*new.v"),
+        (["evaluate", "saved", "{old}", "{new}", "--where", "id < 1"], "0 of 1 id of .*old.v are also in .*new.v"),
     ],
 )
 def test_what_cannot_be_read_is_refused(

@@ -61,6 +61,29 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     assert "payload that is copied: none" in plain.out
 
 
+def test_a_dry_run_names_the_file_of_a_source_without_collections(
+    run: Run, store: Path, saved: Path, planted: tuple[Rows, Rows], folder: Path
+) -> None:
+    faiss = pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    index = faiss.IndexFlatIP(D_SOURCE)
+    index.add(planted[0])
+    faiss.write_index(index, "old.faiss")
+    words = ("migrate", saved, f"faiss://{folder}/old.faiss", "new.parquet", "--dry-run")
+    ran = run(*words)
+    assert ran.code == 0, ran.err
+    assert "the vectors of old.faiss, translated from model left to model right" in ran.out
+    assert run(*words, "--json").json["plan"]["origin"]["collection"] == "old.faiss"
+
+
+def test_a_dry_run_of_this_folder_names_it(run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (store.parent / "parts").mkdir()
+    store.rename(store.parent / "parts" / "old.parquet")
+    monkeypatch.chdir(store.parent / "parts")
+    ran = run("migrate", saved, ".", "../new.parquet", "--dry-run", "--journal", "../journal")
+    assert ran.code == 0, ran.err
+    assert "the vectors vector of parts, translated" in ran.out
+
+
 def test_the_time_of_a_migration_is_without_that_of_its_report(
     run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,28 +23,37 @@ ROWS = 60
 PROGRAM = "import sys\nfor line in sys.stdin: print([float(len(line)), 1.0])\n"
 FILLED = "Name a column or file whose rows have vectors, or fill this one. To embed texts, any vector in one row is"
 # A part of the message for each input. Without --skip-bad, the first row of a file is named.
+ROWLESS = "Name a file that has rows."
 EMPTY = {
-    "empty.npy": "has shape (0, {d}); at least 1 row and 1 column are needed",
+    "empty.npy": f"has shape (0, {{d}}); at least 1 row and 1 column are needed. {ROWLESS}",
     "empty.jsonl": f"has no line with a vector; at least 1 line with a JSON object that holds one is needed. {FILLED}",
-    "empty.parquet": "has no rows; at least 1 row is needed",
+    "empty.parquet": f"has no rows; at least 1 row is needed. {ROWLESS}",
+    "empty.csv": f"has no rows; a line of column names and at least 1 row are needed. {ROWLESS}",
+    "empty.fvecs": f"is empty; at least 1 row is needed. {ROWLESS}",
+    "empty.faiss": f"is empty; at least 1 row is needed. {ROWLESS}",
     "empty.duckdb": "is empty; at least 1 row is needed. Name a collection that has rows.",
+    "empty-list.duckdb": "is empty; at least 1 row is needed. Name a collection that has rows.",
 }
 NULL = {
     "null.npy": "none of",
     "null.jsonl": EMPTY["empty.jsonl"],
     "null.parquet": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
+    "null.csv": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
+    "wide-null.csv": "60 rows and none has a vector in the columns 'v0' to 'v{last}'; at least 1 with one is needed. "
+    + FILLED,
     "null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
+    "list-null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
 }
 FIRST = {
-    "null.npy": "60 of 60 rows hold NaN or infinity, the first is row 0",
+    "null.npy": "60 of 60 rows hold NaN or infinity, the first is row 0. None of the rows can be used.",
     "null.jsonl": "60 of 60 lines cannot be used",
-    "null.parquet": "row 0 of column 'vector' is null; every row needs a vector",
 }
+ONLY_VECTORS = (".npy", ".fvecs", ".faiss")
 
 
 def make(path: Path, d: int, *, filled: int = 0) -> str:
     """Make an input of a name and return its address; of rows without a vector, the first may have one."""
-    count = ROWS if path.stem == "null" else 0
+    count = ROWS if path.stem.endswith("null") else 0
     vectors: list[Any] = [[1.0] * d if row < filled else None for row in range(count)]
     table = pa.table(
         {
@@ -53,16 +62,27 @@ def make(path: Path, d: int, *, filled: int = 0) -> str:
             "vector": pa.array(vectors, pa.list_(pa.float32(), d)),
         }
     )
-    if path.suffix == ".npy":
-        np.save(path, np.full((count, d), np.nan, np.float32))
+    if path.suffix == ".fvecs":
+        path.write_bytes(b"")
+    elif path.suffix == ".faiss":
+        faiss = pytest.importorskip("faiss", reason="the extra faiss is not installed")
+        faiss.write_index(faiss.IndexFlatIP(d), str(path))
+        return f"faiss://{path}"
+    elif path.suffix == ".csv":
+        names = ["vector"] if not path.stem.startswith("wide") else [f"v{i}" for i in range(d)]
+        rows = [",".join([str(i), f"text {i}", *["", "NaN"][i % 2 : i % 2 + 1] * len(names)]) for i in range(count)]
+        path.write_text("".join(f"{line}\n" for line in [",".join(["id", "text", *names]), *rows]))
+    elif path.suffix == ".npy":
+        np.save(path, np.array([[np.nan] * d if row is None else row for row in vectors], np.float32).reshape(count, d))
     elif path.suffix == ".jsonl":
         path.write_text("".join(f"{json.dumps(row)}\n" for row in table.to_pylist()))
     elif path.suffix == ".parquet":
         pq.write_table(table, path)
     else:
         duckdb = pytest.importorskip("duckdb")
+        width = "" if "list" in path.stem else d
         with duckdb.connect(str(path)) as connection:
-            connection.execute(f"create table t (id bigint primary key, text varchar, vector float[{d}])")
+            connection.execute(f"create table t (id bigint primary key, text varchar, vector float[{width}])")
             connection.register("rows", table)
             connection.execute("insert into t select * from rows")
         return f"duckdb://{path}#t.vector"
@@ -83,6 +103,7 @@ def refused(run: Run, folder: Path) -> Callable[..., None]:
         ran = run(*words)
         assert ran.code == 2, f"{words}\n{ran.out}{ran.err}"
         assert message in " ".join(ran.err.split()), f"{words}\n{ran.err}"
+        assert "--skip-bad" not in ran.err, f"{words}\n{ran.err}"  # it would leave out every row
         assert sorted(folder.rglob("*")) == before
 
     return check
@@ -92,7 +113,7 @@ def refused(run: Run, folder: Path) -> Callable[..., None]:
 def test_every_command_says_what_is_missing_in_its_source(
     name: str, folder: Path, saved: Path, encoder: str, refused: Callable[..., None], run: Run
 ) -> None:
-    message = (EMPTY | NULL)[name].format(d=D_SOURCE)
+    message = (EMPTY | NULL)[name].format(d=D_SOURCE, last=D_SOURCE - 1)
     first = FIRST.get(name, message)
     source, target = make(folder / name, D_SOURCE), folder / "target.npy"
     out, journal = folder / "out.parquet", folder / "journal"
@@ -104,9 +125,9 @@ def test_every_command_says_what_is_missing_in_its_source(
     refused(first, "migrate", saved, source, out, "--dry-run")
     refused(first, "migrate", saved, source, out, "--journal", journal)
     refused(message, "migrate", saved, source, out, "--skip-bad", "--journal", journal)
-    if not name.endswith(".duckdb"):
+    if not name.endswith((".duckdb", ".faiss")):
         refused(first, "translate", saved, source, "--out", out)
-    if not name.endswith(".npy"):  # a file of numbers holds no texts
+    if not name.endswith(ONLY_VECTORS):  # a file of numbers holds no texts
         refused(message, "embed", source, out, "--encoder", encoder, "--dry-run")
         refused(message, "embed", source, out, "--encoder", encoder, "--journal", journal)
 
@@ -115,7 +136,7 @@ def test_every_command_says_what_is_missing_in_its_source(
 def test_every_command_says_what_is_missing_in_its_other_side(
     name: str, folder: Path, saved: Path, refused: Callable[..., None]
 ) -> None:
-    message = (EMPTY | NULL)[name].format(d=D_TARGET)
+    message = (EMPTY | NULL)[name].format(d=D_TARGET, last=D_TARGET - 1)
     first = FIRST.get(name, message)
     source, target = folder / "source.npy", make(folder / name, D_TARGET)
     np.save(folder / "few.npy", np.load(source)[:ROWS])
@@ -125,7 +146,7 @@ def test_every_command_says_what_is_missing_in_its_other_side(
     refused(first, "evaluate", saved, folder / "few.npy", target)
     refused(first, "calibrate", saved, source, target, "--out", folder / "out")
     refused(first, "search", saved, source, target, "--query", folder / "target.npy")
-    if not name.endswith(".duckdb"):
+    if not name.endswith((".duckdb", ".faiss")):
         refused(first, "search", saved, source, "--query", target)
 
 
@@ -134,6 +155,78 @@ def test_a_plan_refuses_a_target_without_a_usable_vector(folder: Path) -> None:
     needed = "zeros.npy: none of the 60 rows that were read has a usable vector; TARGET needs vectors of the new model"
     with pytest.raises(InputError, match=needed):
         il.plan(str(folder / "source.npy"), str(folder / "zeros.npy"))
+
+
+@pytest.mark.parametrize("name", ["null.npy", "null.jsonl", "null.parquet", "null.duckdb"])
+def test_one_usable_vector_is_too_few_and_the_rows_left_out_are_counted(
+    name: str, folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    source = make(folder / name, D_SOURCE, filled=1)
+    few = "has 1 usable vector among the rows that were read; at least 50 rows with one are needed. Left out: 59 rows "
+    place = f"{name}#t.vector" if name.endswith("duckdb") else name
+    for command in ("identify", "plan"):
+        refused(f"{place} {few}without one. Name a column", command, source)
+    target = make(folder / f"target-{name}", D_TARGET, filled=ROWS)
+    counted = "id of" if name.endswith("duckdb") else "have 1 pair of rows that can be compared; at least 2 are needed."
+    refused(counted, "evaluate", saved, source, target, "--skip-bad")
+    refused("Left out", "evaluate", saved, source, target, "--skip-bad")
+    refused(name, "evaluate", saved, source, target, "--skip-bad")
+    refused("source has 1 row; without pairs", "fit", source, folder / "target.npy", "--out", "out", "--skip-bad")
+
+
+@pytest.mark.parametrize("usable", [None, 1_500])
+def test_skip_bad_is_advised_if_a_row_is_left(
+    usable: int | None, folder: Path, saved: Path, refused: Callable[..., None], run: Run
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    vectors = np.zeros((2_000, D_SOURCE), np.float32)
+    vectors[usable or 2_000 :] = 1
+    np.save(folder / "zeros.npy", vectors)
+    with duckdb.connect(str(folder / "zeros.duckdb")) as connection:
+        table = pa.table({"id": range(2_000), "v": pa.array(vectors.tolist(), pa.list_(pa.float32(), D_SOURCE))})
+        connection.register("rows", table)
+        connection.execute(f"create table t as select id, v::float[{D_SOURCE}] as v from rows")
+    for source in (str(folder / "zeros.npy"), f"duckdb://{folder}/zeros.duckdb#t.v"):
+        words = ("migrate", saved, source, folder / "out.parquet", "--dry-run")
+        if usable is None:
+            refused("", *words)
+            refused("all would be left out" if "duckdb" in source else "none of", *words, "--skip-bad")
+        else:
+            ran = run(*words)
+            assert ran.code == 2
+            assert "Such rows can be left out with --skip-bad." in " ".join(ran.err.split())
+            assert run(*words, "--skip-bad", "--allow-foreign").code == 0
+
+
+@pytest.mark.parametrize(("value", "empty"), [("", ""), ("[0.5, 2.5]", ""), ("", "NaN")])
+def test_vectors_that_begin_late_in_a_csv_are_found(value: str, empty: str, tmp_path: Path) -> None:
+    names, cells = (["vector"], [f'"{value}"']) if value else (["v0", "v1"], ["0.5", "2.5"])
+    gap = ",".join(["x" * 200, *[empty] * len(names)])
+    lines = [",".join(["text", *names]), *[gap] * 25_000, ",".join(["end", *cells])]
+    (tmp_path / "late.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="row 0"):
+        open_vectors(tmp_path / "late.csv").vectors()
+    found = open_vectors(tmp_path / "late.csv", skip_bad=True)
+    assert (found.n, found.d) == (25_001, 2)
+    np.testing.assert_array_equal(list(found.batches(1, start=25_000))[0].vectors, [[0.5, 2.5]])
+
+
+def test_a_requested_column_of_a_csv_without_a_value(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,v,e0,e1\n1,,,\n2,,,NaN\n")
+    with pytest.raises(InputError, match="2 rows and none has a vector in column 'v'; at least 1 with one is needed"):
+        open_vectors(tmp_path / "x.csv", column="v")
+    with pytest.raises(InputError, match="2 rows and none has a vector in the columns 'e0' to 'e1'; at least 1"):
+        open_vectors(tmp_path / "x.csv", column="e0")
+    (tmp_path / "x.csv").write_text("id,text\n1,\n2,\n")
+    with pytest.raises(InputError, match=r"x\.csv: no column holds vectors"):
+        open_vectors(tmp_path / "x.csv")
+
+
+def test_more_rows_can_be_read_where_a_sample_has_too_few_vectors(folder: Path, refused: Callable[..., None]) -> None:
+    vectors = np.full((2_000, D_SOURCE), np.nan, np.float32)
+    vectors[:60] = 1 + np.random.default_rng(0).standard_normal((60, D_SOURCE))
+    np.save(folder / "thin.npy", vectors)
+    refused("Read more rows with --rows, name a column or file", "identify", folder / "thin.npy", "--rows", 100)
 
 
 @pytest.mark.parametrize("name", ["null.jsonl", "null.parquet", "null.duckdb"])

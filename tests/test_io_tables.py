@@ -267,7 +267,7 @@ def test_a_table_without_rows_says_so(tmp_path: Path, extension: str, kind: pa.D
         if extension == "folder":
             path.mkdir()
         pq.write_table(table, path / "x.parquet" if extension == "folder" else path)
-    with pytest.raises(InputError, match=r"has no rows; at least 1 row is needed\.$"):
+    with pytest.raises(InputError, match=r"has no rows; at least 1 row is needed. Name a file that has rows\.$"):
         open_vectors(path)
 
 

@@ -13,6 +13,7 @@ from interlingua._texts_in_part import without_text
 from interlingua.core.arguments import check_count, check_on_rows, check_text, described
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.records import Records
@@ -190,11 +191,7 @@ def plan(
         drawn = _draw_rows(store, info.count, rows, seed, on_rows)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
     vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])
-    if len(vectors) < identification.MIN_ROWS:
-        raise InputError(
-            f"{address} has {len(vectors)} usable vectors among the rows that were read; at least "
-            f"{identification.MIN_ROWS} rows are needed."
-        )
+    check_enough(address, len(vectors), read=sum(map(len, drawn)), count=info.count, nulls=info.nulls)
     width = available = target_model = None
     target_unusable = 0
     if target is not None:
@@ -244,6 +241,33 @@ def plan(
     is_fit = chosen["route"] in ("public pairs", "unpaired", "re-embed in part")
     costs = _estimate_costs(info.count, available, info.d, width, chosen["moved_rows"]) if is_fit else None
     return CollectionPlan(**facts, **chosen, costs=costs)
+
+
+def check_enough(address: str, usable: int, *, read: int, count: int, nulls: int) -> None:
+    """Refuse a collection of which too few vectors can be used to recognize their model.
+
+    Args:
+        address: of the collection or file.
+        usable: number of rows that were read and have a vector that can be used.
+        read: number of rows that were read.
+        count: number of rows with a vector.
+        nulls: number of rows without one, which are not among them.
+
+    Raises:
+        InputError: there are fewer than 50.
+    """
+    from interlingua.identification import MIN_ROWS
+
+    if usable >= MIN_ROWS:
+        return
+    left_out = read - usable + nulls
+    which = f" Left out: {count_of(left_out)} without one." if left_out else ""
+    name = "Read more rows with {rows=...}, name" if read < count else "Name"
+    raise InputError(
+        f"{address} has {count_of(usable, 'usable vector')} among the rows that were read; at least {MIN_ROWS} rows "
+        f"with one are needed.{which}",
+        f"{name} a column or file with more vectors, or fill this one.",
+    )
 
 
 def _draw_rows(store: Store, count: int, rows: int, seed: int, on_rows: OnRows | None) -> list[Records]:

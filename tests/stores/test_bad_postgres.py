@@ -45,6 +45,8 @@ def old(postgres: str) -> Iterator[Store]:
         ("loose.v", "is empty; at least 1 row"),
         ("bare.v", "no id column"),
         ("holes.v", "1 row and none has this vector; at least 1 with it is needed. Name a column or file"),
+        ("gaps.v", "2 rows and none has this vector; at least 1 with it is needed. Name a column or file"),
+        ("gaps.a", "2 rows and none has this vector; at least 1 with it is needed. Name a column or file"),
         ("secret.v", "permission denied"),
         ("hollow.v", "is empty"),
     ],
@@ -55,6 +57,8 @@ def test_a_source_that_cannot_be_read(
     db.execute("create table loose (id int primary key, v vector)")
     db.execute(f"create table bare (v vector({D_IN})); insert into bare values ('{[1.0] * D_IN}')")
     db.execute(f"create table holes (id int primary key, v vector({D_IN})); insert into holes values (1, null)")
+    db.execute("create table gaps (id int primary key, v vector, a real[])")
+    db.execute("insert into gaps values (1, null, null), (2, null, '{}')")
     db.execute(f"create table hollow (id int primary key, v vector({D_IN}))")
     db.execute(f"create table secret (id int primary key, v vector({D_IN}))")
     db.execute("drop role if exists guest; create role guest login; revoke all on secret from guest")

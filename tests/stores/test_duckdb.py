@@ -318,3 +318,17 @@ def test_a_null_in_a_part_of_the_key_is_refused(page: int, tmp_path: Path) -> No
             list(store.scan(page))
         store.restrict(where="a < 500")
         assert store.info().count == 500
+
+
+def test_lists_are_as_wide_as_the_first_that_has_values(at: At, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute(f"create table t as select i as id, {VECTOR} as v from range(1, 40) r(i)")
+        connection.execute("insert into t values (0, [])")
+    store = at("#t.v")
+    store.restrict(bad_as_nan=True)
+    assert store.info().d == D_IN
+    store.close()
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("update t set v = []")
+    with pytest.raises(InputError, match="40 rows and none has this vector; at least 1 with it is needed. Name a col"):
+        at("#t.v").info()

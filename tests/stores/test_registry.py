@@ -12,6 +12,7 @@ import pytest
 from interlingua.cli import main
 from interlingua.core.errors import InputError
 from interlingua.stores import STORES, StoreKind
+from interlingua.stores._origin import collection_name
 from interlingua.stores._url import parse_url
 from interlingua.stores.registry import address_forms, secret_sources
 from stores import test_stores_heavy, test_stores_light
@@ -42,6 +43,32 @@ def test_every_store_has_a_contract_test(kind: StoreKind) -> None:
         c.scheme for c in classes if isinstance(c, type) and issubclass(c, StoreContract) and c is not StoreContract
     }
     assert kind.scheme in tested
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=by_scheme)
+def test_every_address_of_a_source_has_a_name_for_the_origin_of_new_vectors(kind: StoreKind) -> None:
+    assert all(collection_name(parse_url(address)) for address in kind.addresses)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("faiss:///folder/good.faiss", "good.faiss"),
+        ("duckdb:///file.duckdb#table.column", "table"),
+        ("duckdb:///file.duckdb#schema.table.column", "schema.table"),
+        ("lancedb:///folder#table", "table"),
+        ("folder/rows.parquet", "rows.parquet"),
+        ("file:///folder/rows.parquet?id=key#vector", "rows.parquet"),
+        (".", "here"),
+        ("/", "file"),
+    ],
+)
+def test_a_collection_without_a_name_is_named_after_its_file(
+    address: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert collection_name(parse_url(address)) == name
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=by_scheme)

@@ -27,6 +27,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.progress import Timed
 from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.wording import count_of
 
 __all__ = [
     "MIN_ROWS",
@@ -368,7 +369,7 @@ def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int =
             "needed, better thousands."
         )
     if len(rows) < MIN_ROWS:
-        return f"{name} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
+        return f"{name} has {count_of(len(rows))}; without pairs at least {MIN_ROWS} are needed, better thousands."
     if rows.shape[1] < MIN_WIDTH:
-        return f"{name} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
+        return f"{name} has {count_of(rows.shape[1], 'column')}; without pairs at least {MIN_WIDTH} are needed."
     return None

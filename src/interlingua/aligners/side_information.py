@@ -14,6 +14,7 @@ from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.wording import count_of
 
 __all__ = [
     "NO_PAIRS",
@@ -292,7 +293,7 @@ def read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
         raise InputError(f"labels of the {name} are {type(values).__name__}; a sequence of {n} categories is needed.")
     if len(values) != n:
         raise InputError(
-            f"labels of the {name} have {len(values)} entries and the {name} has {n} rows; give one per row."
+            f"labels of the {name} have {len(values):,} entries and the {name} has {count_of(n)}; give one per row."
         )
     read: list[str | int | None] = []
     for i, value in enumerate(values.tolist() if hasattr(values, "tolist") else values):

@@ -14,7 +14,7 @@ from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
-from interlingua.core.wording import text_of
+from interlingua.core.wording import count_of, text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -214,8 +214,10 @@ def read_same_ids(
     keys = [key for key in chosen if key in matched]
     if len(keys) < 2:  # noqa: PLR2004
         raise InputError(
-            f"{len(keys)} of {len(chosen)} ids of {small.path} are also in {large.path}; at least 2 are needed. Rows "
-            "of a store are paired by their ids, and ?id=COLUMN in an address names the column that holds them."
+            f"{len(keys):,} of {count_of(len(chosen), 'id')} of {small.path} {'is' if len(keys) == 1 else 'are'} also "
+            f"in {large.path}; at least 2 are needed.{_without_vector(small, len(unusable))}"
+            f"{_without_vector(large, len(without))} Rows of a store are paired by their ids, and ?id=COLUMN in an "
+            "address names the column that holds them."
         )
     found = [[side[key] for key in keys] for side in (chosen, matched)]
     first, second = (found[order.index(i)] for i in (0, 1))
@@ -225,6 +227,12 @@ def read_same_ids(
         keys,
         (*missing, *(key for key in without if key not in unusable)),
     )
+
+
+def _without_vector(side: VectorFile | Collection, unusable: int) -> str:
+    """Return a sentence that counts the rows of a side that were left out, empty where there are none."""
+    count = unusable + (side.nulls if isinstance(side, Collection) else len(side.skipped))
+    return f" Left out of {side.path}: {count_of(count)} without a usable vector." if count else ""
 
 
 def read_rows_of_ids(
@@ -253,7 +261,9 @@ def read_rows_of_ids(
 
     wanted = set(ids)
     if len(wanted) < len(ids):
-        raise InputError(f"{of} has {len(ids) - len(wanted)} repeated ids, so the rows of {what} are not known.")
+        raise InputError(
+            f"{of} has {count_of(len(ids) - len(wanted), 'repeated id')}, so the rows of {what} are not known."
+        )
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
     if len(missing) > gaps:

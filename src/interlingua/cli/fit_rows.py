@@ -23,6 +23,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
 from interlingua.io import VectorFile
+from interlingua.io._checks import FILL_ONE
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
@@ -251,7 +252,8 @@ def find_usable(file: inputs.Side, on_rows: OnRows | None = None) -> Usable:
     found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), () if lines else tuple(first), lines)
     if not found.rows.any():
         raise InputError(
-            f"{file.path}: none of its {len(found.rows):,} rows has a vector that can be used; all would be left out."
+            f"{file.path}: none of its {count_of(len(found.rows))} has a vector that can be used; all would be left "
+            f"out. {FILL_ONE}"
         )
     return found
 
@@ -302,6 +304,14 @@ def read_pairs_of_rows(
         inputs.read_space(file, usable=usable, with_ids=with_ids, show=column, **given)
         for file, column in zip(files, show, strict=True)
     ]
+    left = min(space.n for space in spaces)
+    if left < 2:  # noqa: PLR2004
+        without = 0 if usable is None else len(usable) - int(usable.sum())
+        raise InputError(
+            f"{files[0].path} and {files[1].path} have {count_of(left, 'pair')} of rows that can be compared; at least "
+            f"2 are needed.{f' Left out: {count_of(without)} without a usable vector.' if without else ''} Give more "
+            "rows of the same texts in both files."
+        )
     if usable is None or usable.all():
         return spaces, None, None
     return spaces, Usable(usable, tuple(np.flatnonzero(~usable)[:FIRST_ROWS].tolist())).to_dict(), None
@@ -322,7 +332,7 @@ def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: OnRows) -> npt.NDA
             )
     usable = found[0].rows & found[1].rows
     if not usable.any():
-        raise InputError("No row has vectors that can be used in both files; all would be left out.")
+        raise InputError(f"No row has vectors that can be used in both files; all would be left out. {FILL_ONE}")
     return usable
 
 

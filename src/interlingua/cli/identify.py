@@ -51,6 +51,7 @@ def identify(
     whose vector cannot be used are left out and counted.
     """
     from interlingua import identification
+    from interlingua._plan import check_enough
     from interlingua._routes import MIGRATED_NOTE, REDUCED_NOTE, public_pairs_command, row_options
 
     with open_log(log, input_files(source)) as record:
@@ -62,6 +63,8 @@ def identify(
             space, usable = read_usable_sample(collection, rows=rows, seed=seed, on_rows=reading.on_rows)
             is_migrated = collection.is_migrated()
         vectors, ids = space.vectors, list(space.ids or ())
+        counts = {"read": len(usable.rows), "count": collection.n, "nulls": collection.nulls}
+        check_enough(collection.path, len(vectors), **counts)
         record("read", rows=len(vectors), of=collection.n, left_out=usable.count)
         with console.working("Comparing with known models", record):
             result = identification.identify(vectors)

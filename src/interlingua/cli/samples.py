@@ -12,6 +12,8 @@ from interlingua.cli.fit_rows import Usable
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
+from interlingua.io._checks import FILL_ONE
 
 if TYPE_CHECKING:
     from interlingua.cli.collections import Collection
@@ -46,7 +48,8 @@ def read_usable_sample(
     masks = [usable_rows(page.vectors) for page in pages]
     usable = np.concatenate(masks)
     if not usable.any():
-        raise InputError(f"{collection.path}: none of the {len(usable):,} rows that were read has a usable vector.")
+        looked_at = f"none of the {count_of(len(usable))} that were read has a usable vector"
+        raise InputError(f"{collection.path}: {looked_at}. {FILL_ONE}")
     ids = [value for page in pages for value in page.ids.to_pylist()]
     vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
     space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])

@@ -19,6 +19,7 @@ from interlingua.cli.same_ids import read_ids
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.io import VectorFile, open_vectors
 from interlingua.stores._url import StoreURL, parse_url
 
@@ -248,8 +249,8 @@ def _read_by_ids(
     wanted = [key for key in keys if key is not None]
     if len(wanted) < len(keys):
         raise InputError(
-            f"TARGET {target.path} has {len(keys) - len(wanted)} rows without an id, and its rows and those of --view "
-            f"{view.address} are matched by their ids. Give each row an id."
+            f"TARGET {target.path} has {count_of(len(keys) - len(wanted))} without an id, and its rows and those of "
+            f"--view {view.address} are matched by their ids. Give each row an id."
         )
     return read_rows_of_ids(
         view.side,

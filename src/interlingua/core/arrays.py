@@ -92,6 +92,7 @@ def check_matrix(
     width: int | None = None,
     varied: bool = False,
     allow_zero_rows: bool = False,
+    whole: bool = True,
 ) -> npt.NDArray[Any]:
     """Return ``x`` as an ndarray [n, d] that can be computed with, or refuse it.
 
@@ -104,6 +105,7 @@ def check_matrix(
         width: required number of columns, if any.
         varied: also refuse constant or duplicate-only rows.
         allow_zero_rows: accept rows of zeros, which have no direction, and rows that are almost zero.
+        whole: whether ``x`` holds all rows, so that a message does not advise to leave out every one of them.
 
     Raises:
         InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN, infinity, or rows whose
@@ -138,7 +140,7 @@ def check_matrix(
     check = RowCheck()
     for block in row_blocks(len(array)):
         check.add(array[block])
-    check.check_directions(name, allow_zero_rows=allow_zero_rows)
+    check.check_directions(name, allow_zero_rows=allow_zero_rows, whole=whole)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
@@ -187,18 +189,21 @@ class RowCheck:
         self._rows += len(block)
         return any(count for count, _ in (self._broken, self._zero, self._tiny, self._huge))
 
-    def check_directions(self, name: object, *, allow_zero_rows: bool = False) -> None:
+    def check_directions(self, name: object, *, allow_zero_rows: bool = False, whole: bool = True) -> None:
         """Refuse the rows checked so far if any has no direction.
 
         Args:
             name: of the argument or file, for the message.
             allow_zero_rows: accept rows of zeros and rows that are almost zero.
+            whole: whether these are all rows, so that nothing would be left without those that have no direction.
 
         Raises:
-            InputError: how many rows of how many, which is the first, and why.
+            InputError: no row is left.
+            UnusableRowError: how many rows of how many, which is the first, and why.
         """
         accepted = (0, -1)
         zero, tiny = (accepted, accepted) if allow_zero_rows else (self._zero, self._tiny)
+        bad = sum(count for count, _ in (self._broken, zero, tiny, self._huge))
         extreme = tiny[0] + self._huge[0], min((first for _, first in (tiny, self._huge) if first >= 0), default=-1)
         for (count, first), fault, reason, remedy in (
             (self._broken, "hold NaN or infinity", "", "Remove"),
@@ -206,10 +211,11 @@ class RowCheck:
             (extreme, _EXTREME, "; float32 cannot square such values", "Scale"),
         ):
             if count:
-                raise UnusableRowError(
-                    f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}. "
-                    f"{remedy} them and try again."
-                )
+                found = f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}."
+                if not whole or bad < self._rows:
+                    raise UnusableRowError(f"{found} {remedy} them and try again.")
+                advice = "Scale them" if remedy == "Scale" else "Give vectors that are finite and not zero"
+                raise InputError(f"{found} None of the rows can be used. {advice}.")
 
     def _counted(self, tally: tuple[int, int], bad: npt.NDArray[np.bool_]) -> tuple[int, int]:
         count, first = tally

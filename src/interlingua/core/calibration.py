@@ -19,6 +19,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_choice, check_flag, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.maps import VectorMap
@@ -266,10 +267,10 @@ def check_and_calibrate(
     ]
     for name, side in zip(_SIDES, asked, strict=True):
         if side is not None and len(side) < MIN_ROWS:
-            raise InputError(f"There are {len(side)} {name} queries; at least {MIN_ROWS} are needed, or None.")
+            raise InputError(f"{name} queries have {count_of(len(side))}; at least {MIN_ROWS} are needed, or None.")
     if check_flag(paired, "paired") and len(sides[0]) != len(sides[1]):
         raise InputError(
-            f"source has {len(sides[0])} rows and target {len(sides[1])}; row i of both must be the same text. "
+            f"source has {count_of(len(sides[0]))} and target {len(sides[1]):,}; row i of both must be the same text. "
             "Without pairs, leave paired out."
         )
     if known is not None and translated:

@@ -35,6 +35,8 @@ ID_NAMES = (
 FILL_ONE = (
     "Name a column or file whose rows have vectors, or fill this one. To embed texts, any vector in one row is enough."
 )
+# What to do about a file without rows.
+NAME_ROWS = "Name a file that has rows."
 
 
 def missing_file(path: Path) -> InputError:
@@ -92,7 +94,8 @@ def check_shape(shape: Sequence[int], name: str, path: Path) -> tuple[int, int]:
             f"{path}: {name} has shape {tuple(shape)}; a matrix of shape [n, d] is needed, one row per vector."
         )
     if min(shape) < 1:
-        raise InputError(f"{path}: {name} has shape {tuple(shape)}; at least 1 row and 1 column are needed.")
+        advice = NAME_ROWS if shape[0] < 1 else FILL_ONE
+        raise InputError(f"{path}: {name} has shape {tuple(shape)}; at least 1 row and 1 column are needed. {advice}")
     return int(shape[0]), int(shape[1])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,8 @@ import pyarrow.csv as pv
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import to_column
-from interlingua.io._checks import VECTOR_NAMES, AmbiguousVectorsError, check_unused
+from interlingua.core.wording import count_of
+from interlingua.io._checks import FILL_ONE, NAME_ROWS, VECTOR_NAMES, AmbiguousVectorsError, check_unused
 from interlingua.io._formats import Request
 from interlingua.io._json_vectors import decode_vector, is_numbers
 from interlingua.io._lines import NOT_UTF8, UNPACKING, check_head, open_lines, unpacking_error
@@ -66,9 +67,15 @@ def open_source(path: Path, request: Request) -> TableSource:
         first = next(_batches(path, None, bad), None)
         n = 0 if first is None else sum(batch.num_rows for batch in _batches(path, first.schema.names[:1], bad))
     if first is None or not n:
-        raise InputError(f"{path} has no rows; a line of column names and at least 1 row are needed.")
+        raise InputError(f"{path} has no rows; a line of column names and at least 1 row are needed. {NAME_ROWS}")
     _check_names(path, first.schema.names)
-    layout = _layout(path, first, request.column)
+    row = {name: _first_value(first.column(name)) for name in first.schema.names}
+    if not all(row.values()) and _may_be_later(row, request.column):
+        # The first rows have no vector; a later one may have.
+        with _reading_csv(path):
+            for batch in _batches(path, None, {} if request.skip_bad else None):
+                row = {name: value or _first_value(batch.column(name)) for name, value in row.items()}
+    layout = _layout(path, row, request.column, n)
     if layout.wide:
         request = replace(request, column=_VECTORS)
     vectors = pa.list_(pa.float32())
@@ -113,20 +120,27 @@ def _check_names(path: Path, names: list[str]) -> None:
         )
 
 
-def _layout(path: Path, first: pa.RecordBatch, requested: str | None) -> _Layout:
+def _may_be_later(row: dict[str, str], requested: str | None) -> bool:
+    """Return whether the column or the columns that should hold vectors have no value in the first rows."""
+    if requested is not None:
+        return requested in row and not row[requested]
+    return not _find_series(row) and not any(map(_is_list, row.values()))
+
+
+def _layout(path: Path, row: dict[str, str], requested: str | None, n: int) -> _Layout:
     """Find the columns that hold vectors.
 
     Args:
         path: the file, for the messages.
-        first: the first rows.
+        row: the first value of each column, empty where it has none.
         requested: a column of lists, or the first column of a series; needed where there are several.
+        n: number of rows, for the messages.
 
     Raises:
         AmbiguousVectorsError: a series of columns, and other candidates.
         InputError: no column holds vectors, or the requested one holds none.
     """
-    names = tuple(first.schema.names)
-    row = {name: _first_value(first.column(name)) for name in names}
+    names = tuple(row)
     listed = [name for name in names if _is_list(row[name])]
     if requested in names and requested not in listed and is_numbers(decode_vector(row[requested])):
         listed.append(requested)
@@ -138,10 +152,12 @@ def _layout(path: Path, first: pa.RecordBatch, requested: str | None) -> _Layout
         return _Layout(names, tuple(listed), ())
     if requested is not None and (requested != _VECTORS or requested in names):
         if requested in names:
+            _check_filled(path, _without_value(row, requested), n)
             raise InputError(f"{path}: column {requested!r} holds no vectors. {_NEEDED}")
         raise InputError(f"{path}: no column {requested!r}; the file has {', '.join(map(repr, names[:20]))}. {_NEEDED}")
     found = [f"{columns[0]!r} to {columns[-1]!r}" for columns in series.values()] + [repr(name) for name in listed]
     if not found:
+        _check_filled(path, _without_value(row), n)
         raise InputError(f"{path}: no column holds vectors. {_NEEDED}")
     if len(found) > 1:
         raise AmbiguousVectorsError(
@@ -149,6 +165,29 @@ def _layout(path: Path, first: pa.RecordBatch, requested: str | None) -> _Layout
             "column",
         )
     return _Layout(names, (), next(iter(series.values())))
+
+
+def _without_value(row: dict[str, str], requested: str | None = None) -> str:
+    """Return the column or the series without a value that is meant for vectors by its name, empty if there is none."""
+    series = [columns for columns in _numbered(row) if not any(row[name] for name in columns)]
+    if requested is not None:
+        series = [columns for columns in series if columns[0] == requested]
+    if series:
+        return f"the columns {series[0][0]!r} to {series[0][-1]!r}"
+    names = [name for name in row if requested in {None, name} and (requested or name.lower() in VECTOR_NAMES)]
+    return next((f"column {name!r}" for name in names if not row[name]), "")
+
+
+def _check_filled(path: Path, columns: str, n: int) -> None:
+    """Refuse columns of vectors in which no row has a value; ``columns`` is empty where there are none.
+
+    Raises:
+        InputError: there are such columns.
+    """
+    if columns:
+        raise InputError(
+            f"{path}: {count_of(n)} and none has a vector in {columns}; at least 1 with one is needed. {FILL_ONE}"
+        )
 
 
 def _first_value(column: pa.Array) -> str:
@@ -162,16 +201,26 @@ def _find_series(row: dict[str, str]) -> list[tuple[str, ...]]:
     Args:
         row: first value of every column.
     """
+    found = []
+    for columns in _numbered(row):
+        values = [row[name] for name in columns if row[name]]
+        if values and _as_floats(values) is not None:
+            found.append(columns)
+    return found
+
+
+def _numbered(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return every series of columns named by one prefix and consecutive numbers from 0 or 1."""
     numbered: dict[str, list[tuple[int, str]]] = {}
-    for name in row:
+    for name in names:
         matched = _NUMBERED.fullmatch(name)
         if matched:
             numbered.setdefault(matched[1], []).append((int(matched[2]), name))
     found = []
     for columns in map(sorted, numbered.values()):
-        numbers, values = [number for number, _ in columns], [row[name] for _, name in columns if row[name]]
+        numbers = [number for number, _ in columns]
         consecutive = numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        if len(numbers) > 1 and consecutive and values and _as_floats(values) is not None:
+        if len(numbers) > 1 and consecutive:
             found.append(tuple(name for _, name in columns))
     return found
 

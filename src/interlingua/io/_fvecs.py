@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError
-from interlingua.io._checks import check_unused
+from interlingua.io._checks import NAME_ROWS, check_unused
 from interlingua.io._formats import UINT8, AnyArray, Buffers, Contents, Request, Source
 from interlingua.io._formats import Sink as BaseSink
 from interlingua.io._mapped import raw
@@ -63,7 +63,7 @@ def open_source(path: Path, request: Request) -> FvecsSource:
     check_unused(path, extension, column=request.column, key=request.key, id_column=request.id_column)
     size = path.stat().st_size
     if size == 0:
-        raise InputError(f"{path} is empty; at least 1 row is needed.")
+        raise InputError(f"{path} is empty; at least 1 row is needed. {NAME_ROWS}")
     with path.open("rb") as file:
         first = file.read(4)
     d = int.from_bytes(first, "little", signed=True)

@@ -260,9 +260,8 @@ def _scan(
     if request.skip_bad:
         return scan
     if scan.bad:
-        raise UnusableRowError(
-            f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first."
-        )
+        fault = f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first."
+        raise UnusableRowError(fault) if scan.n else InputError(f"{fault} {FILL_ONE}")
     seen.check_directions(path)
     return scan
 

@@ -16,7 +16,7 @@ from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, to_matrix
 from interlingua.core.wording import count_of
-from interlingua.io._checks import FILL_ONE, check_shape, check_stored, choose_ids, choose_vectors
+from interlingua.io._checks import FILL_ONE, NAME_ROWS, check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
 
 SCALE_KEY, ORIGIN_KEY = b"interlingua.scale", b"interlingua.origin"
@@ -100,7 +100,7 @@ def open_table(
     if len(set(names)) < len(names):
         raise InputError(f"{path}: two columns share a name; rename one.")
     if not n:
-        raise InputError(f"{path} has no rows; at least 1 row is needed.")
+        raise InputError(f"{path} has no rows; at least 1 row is needed. {NAME_ROWS}")
     # A comparison with None would make NumPy take None for float64.
     dtypes = {field.name: _value_dtype(field.type) for field in schema}
     usable = [name for name, dtype in dtypes.items() if dtype is not None and dtype in (*FLOATS, INT8)]
@@ -205,6 +205,8 @@ def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool)
         widths = getattr(column, "storage", column).value_lengths()
         widths = widths.filter(pc.fill_null(pc.greater(widths, 0), False)) if skip_bad else widths
         if len(widths) and not widths[0].is_valid:
+            # Refused as a column without vectors, if there is none in any row.
+            _first_width(path, name, n, pages, skip_bad=True)
             raise UnusableRowError(
                 f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows."
             )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = ["Batches"]
 
@@ -34,7 +35,7 @@ class Batches:
         for name, rows in vectors.items():
             if len(rows) < size:
                 raise InputError(
-                    f"{name} has {len(rows)} rows; a batch takes {size}. Pass more rows, or a smaller batch."
+                    f"{name} has {count_of(len(rows))}; a batch takes {size}. Pass more rows, or a smaller batch."
                 )
         self._vectors: Sequence[npt.NDArray[Any]] = list(vectors.values())
         self._size, self._seed, self._part = size, seed, part

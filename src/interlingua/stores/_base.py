@@ -137,6 +137,14 @@ class Adapter(Store):
         mark = self.creation(vector_only=vector_only)
         return mark if mark is not None and MIGRATION_MARK.match(mark) else None
 
+    def is_migrated(self) -> bool:
+        """Return whether a migration says that it wrote these vectors.
+
+        A collection can hold further vectors, which someone else has added since. A store that can tell them apart
+        overrides this.
+        """
+        return any(self.migration(vector_only=vector_only) is not None for vector_only in (True, False))
+
     @abstractmethod
     def _create(self, spec: Spec) -> None:
         """Make what `create` has checked."""

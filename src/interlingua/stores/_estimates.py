@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interlingua.core.arrays import usable_rows
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.core.records import Records
+from interlingua.core.wording import count_of
+from interlingua.io._checks import FILL_ONE
 from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._vectors import check_vectors
 from interlingua.stores.reembedding import TextEmbedder, new_vectors
@@ -59,7 +62,7 @@ def measure(
                 records = records.take(np.flatnonzero(usable)) if not usable.all() else records
             if rows < measured_rows and len(records):
                 if not embeds:
-                    check_vectors(records, source.url, info.d)
+                    _check_page(records, source, info, options)
                 target.check_records(options.as_written(records), spec)
                 begun = time.perf_counter()
                 vectors = new_vectors(
@@ -78,12 +81,42 @@ def measure(
             if rows >= measured_rows and not options.skip_bad:
                 break
     if not rows:
-        raise InputError(f"{source.url}: none of its {info.count} vectors can be translated; all would be left out.")
+        raise _none_usable(source, info)
     opening = first_page - start
     writing = max(1.0, spec.d / 384) / target.capabilities.rows_per_second
     # Every row is read three times: surveyed, copied, and compared at the end. A text is embedded once.
     seconds = 3 * (opening + info.count * reading) + info.count * (writing + embedding / rows)
     return payload_bytes / rows, round(seconds, 1), bad
+
+
+def _check_page(records: Records, source: Store, info: StoreInfo, options: Options) -> None:
+    """Refuse rows whose vectors cannot be translated, and a source that has no other rows.
+
+    Raises:
+        UnusableRowError: a vector cannot be translated, and another one can.
+        InputError: none can be translated.
+    """
+    try:
+        check_vectors(records, source.url, info.d)
+    except UnusableRowError:
+        if usable_rows(records.vectors).any() or _has_usable(source, options):
+            raise
+        raise _none_usable(source, info) from None
+
+
+def _has_usable(source: Store, options: Options) -> bool:
+    """Return whether a row of a source has a vector that can be translated."""
+    options.restrict(source, skip_null=options.skip_null, bad_as_nan=True)
+    try:
+        with closing(source.scan(options.page_rows)) as pages:  # type: ignore[type-var]
+            return any(usable_rows(records.vectors).any() for records, _ in pages)
+    finally:
+        options.restrict(source)
+
+
+def _none_usable(source: Store, info: StoreInfo) -> InputError:
+    vectors = count_of(info.count, "vector")
+    return InputError(f"{source.url}: none of its {vectors} can be translated; all would be left out. {FILL_ONE}")
 
 
 @contextmanager

@@ -47,10 +47,12 @@ def made_by(plan: Mapping[str, Any]) -> str:
 
 
 def collection_name(url: StoreURL) -> str:
-    """Return the name of the collection of an address, or of its file."""
-    if url.scheme == "file":
-        return text_of(Path(url.path).name)
-    return ".".join(url.names[:-1] if len(url.names) > 1 else url.names)
+    """Return the name of the collection of an address, or of its file or folder where a store has no collections."""
+    names = () if url.scheme == "file" else url.names[: max(1, len(url.names) - 1)]
+    path = Path(url.path)
+    # A relative path such as "." gets the name of the folder that it stands for.
+    file = path.resolve().name if url.path and url.on_disk else path.name
+    return ".".join(names) or text_of(file) or url.scheme
 
 
 def _space(translator: Translator, side: str) -> str | None:
@@ -68,6 +70,4 @@ def is_migrated(store: Store) -> bool:
         return isinstance(store, FileStore) and store.origin is not None
     from interlingua.stores._base import Adapter
 
-    if not isinstance(store, Adapter):
-        return False
-    return any(store.migration(vector_only=vector_only) is not None for vector_only in (True, False))
+    return isinstance(store, Adapter) and store.is_migrated()

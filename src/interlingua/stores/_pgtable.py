@@ -79,11 +79,12 @@ class PostgresTable(TableAdapter):
             return vector.width
         measure = self._of_pgvector("vector_dims") if vector.of_pgvector else self._sql.SQL("cardinality")
         rows = self._run(
-            "select {measure}({name}) from {table} where {name} is not null limit 1",
+            "select {measure}({name}) from {table} where {measure}({name}) > 0 limit 1",
             measure=measure, name=self._sql.Identifier(vector.name),
         )  # fmt: skip
-        if not rows or not rows[0][0]:
-            raise InputError(f"{self.url}: column {vector.name!r} has no fixed width and no values.")
+        if not rows:
+            counted = self._one("select count(*) from {table} where {where}", where=self._filter(), read_only=True)[0]
+            self._check_filled(0, counted)
         return int(rows[0][0])
 
     def _key(self, columns: dict[str, catalog.Column]) -> catalog.Key:

@@ -17,7 +17,7 @@ def check_vectors(records: Records, url: StoreURL, width: int) -> None:
         UnusableRowError: zero vectors, NaN or infinity; the message gives the id of the first such row.
     """
     try:
-        check_matrix(records.vectors, f"{url}", width=width)
+        check_matrix(records.vectors, f"{url}", width=width, whole=False)
     except InputError as error:
         bad = ~usable_rows(records.vectors)
         if not bad.any():

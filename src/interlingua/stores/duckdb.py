@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.stores._base import TableAdapter, missing_path, null_ids, plain_ids, sql_literal
+from interlingua.stores._base import MIGRATION_MARK, TableAdapter, missing_path, null_ids, plain_ids, sql_literal
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -199,6 +199,8 @@ class DuckStore(SharedClientStore, TableAdapter):
         self._execute_with(schema.empty_table(), f"create table {self._table} as select {typed} from interlingua_rows")
         self._writing.execute(f"alter table {self._table} add primary key ({quoted(spec.id_name)})")
         self._mark(f"table {self._table}", spec)
+        # The comment on a column stays with it under another name; no other column of the table has it.
+        self._mark(f"column {self._table}.{quoted(column.name)}", spec)
 
     def _mark(self, what: str, spec: Spec) -> None:
         self._writing.execute(f"comment on {what} is {sql_literal(f'interlingua migration {spec.job}')}")
@@ -211,6 +213,13 @@ class DuckStore(SharedClientStore, TableAdapter):
             catalog, condition = "duckdb_columns()", f"{condition} and {named}"
         rows = self._rows(f"select comment from {catalog} where {condition}")
         return rows[0][0] if rows else None
+
+    def is_migrated(self) -> bool:
+        """Return whether the comment on the column names a migration, or that on the table, if it names no column."""
+        query = f"select column_name, comment from duckdb_columns() where {self._is_table} and comment is not null"
+        marks: dict[str, str] = {name: comment for name, comment in self._rows(query) if MIGRATION_MARK.match(comment)}
+        # A table of an earlier version has the comment on the table alone.
+        return self._layout().vector in marks or self.migration() not in {None, *marks.values()}
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the file for writing."""
@@ -362,7 +371,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         """Return the width of an array, or of the first list."""
         if is_vector(kind):
             return int(kind.split("[")[1][:-1])
-        rows = self._rows(f"select len({quoted(name)}) from {self._table} where {quoted(name)} is not null limit 1")
-        if not rows or not rows[0][0]:
-            raise InputError(f"{self.url}: column {name!r} has no fixed width and no values.")
+        rows = self._rows(f"select len({quoted(name)}) from {self._table} where len({quoted(name)}) > 0 limit 1")
+        if not rows:
+            self._check_filled(0, self._rows(f"select count(*) from {self._table} {self._where_clause()}")[0][0])
         return int(rows[0][0])

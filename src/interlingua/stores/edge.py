@@ -84,16 +84,27 @@ class EdgeStore(SharedClientStore, PointStore):
         vectors = {self._vector: edge.EdgeVectorParams(spec.d, distance)}
         with atomic_folder(self._folder) as fresh:  # opening half a shard would fail
             edge.EdgeShard.create(str(fresh), edge.EdgeConfig(vectors=vectors)).close()
-            Path(fresh, _MARK).write_text(json.dumps({"migration": spec.job}), "utf-8")
+            Path(fresh, _MARK).write_text(json.dumps({"migration": spec.job, "vector": self._vector}), "utf-8")
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that a file in the folder of the shard names; a vector of a shard has none."""
         if vector_only:
             return None
+        mark = self._mark()
+        return None if mark is None else f"migration {mark['migration']}"
+
+    def is_migrated(self) -> bool:
+        """Return whether the file in the folder of the shard names a migration, and no other vector that it wrote."""
+        mark = self._mark()
+        # Earlier versions left the name of the vector out.
+        return mark is not None and mark.get("vector", self._vector) == self._vector
+
+    def _mark(self) -> dict[str, Any] | None:
         try:
-            return f"migration {json.loads((self._folder / _MARK).read_text('utf-8'))['migration']}"
-        except (OSError, ValueError, TypeError, KeyError):
-            return None  # no mark, or a file of something else
+            mark = json.loads((self._folder / _MARK).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return mark if isinstance(mark, dict) and "migration" in mark else None  # or a file of something else
 
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""

@@ -17,6 +17,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_file, check_parent, follow_link
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
+from interlingua.io._checks import NAME_ROWS
 from interlingua.stores._base import Adapter, made_meanwhile, missing_path
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._names import check_name_length
@@ -238,7 +239,7 @@ class FaissStore(Adapter):
         faiss = self._faiss
         index = self._read()
         if not index.ntotal:
-            raise InputError(f"{self._path} is empty; at least 1 row is needed.")
+            raise InputError(f"{self._path} is empty; at least 1 row is needed. {NAME_ROWS}")
         inner, named = index, None
         if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
             inner, named = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)

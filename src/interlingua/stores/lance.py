@@ -170,15 +170,25 @@ class LanceStore(Adapter):
         return self.url.names[1] if len(self.url.names) > 1 else "vector"
 
     def _create(self, spec: Spec) -> None:
-        vectors = pa.field(self._new_column, pa.list_(pa.float32(), spec.d))
+        mark = {_MARK: spec.job.encode()}
+        # The mark of a column stays with it under another name; no other column of the table has it.
+        vectors = pa.field(self._new_column, pa.list_(pa.float32(), spec.d), metadata=mark)
         fields = [pa.field(spec.id_name, spec.id_type), *(spec.schema or ()), vectors]
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._connect().create_table(self._name, schema=pa.schema(fields, {_MARK: spec.job.encode()}))
+        self._connect().create_table(self._name, schema=pa.schema(fields, mark))
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that the metadata of the table names."""
         job = (self._table().schema.metadata or {}).get(_MARK)
         return None if job is None else f"migration {job.decode('utf-8', 'replace')}"
+
+    def is_migrated(self) -> bool:
+        """Return whether the metadata of the table names a migration, and none of another vector column does."""
+        schema = self._table().schema
+        job = (schema.metadata or {}).get(_MARK)
+        # A table of an earlier version has the mark in the metadata of the table alone.
+        marked = [field.name for field in schema if (field.metadata or {}).get(_MARK) == job]
+        return job is not None and (not marked or self._layout(schema)[1] in marked)
 
     @property
     def _new_vector(self) -> str:

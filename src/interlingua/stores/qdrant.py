@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +28,8 @@ _NO_PATH = r'with none of < > : " / \ | ? *, no control characters and not only 
 _IN_PATH = r'(?!\.{1,2}$)[^<>:"/\\|?*\x00-\x1f]'
 # Metadata of a collection that names the migration that made it.
 _MARK = "interlingua_migration"
+# Metadata with the name of the vector that it wrote, which earlier versions left out.
+_MARKED_VECTOR = "interlingua_vector"
 
 
 class QdrantStore(CollectionStore, PointStore):
@@ -101,16 +103,22 @@ class QdrantStore(CollectionStore, PointStore):
                 self._name,
                 vectors_config={self._vector: params} if self._vector else params,
                 hnsw_config=models.HnswConfigDiff(m=0),
-                metadata={_MARK: spec.job},
+                metadata={_MARK: spec.job, _MARKED_VECTOR: self._vector},
             )
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that the metadata of the collection names; a vector has none, nor has an old server."""
-        if vector_only:
-            return None
+        metadata = self._metadata()
+        return f"migration {metadata[_MARK]}" if not vector_only and _MARK in metadata else None
+
+    def is_migrated(self) -> bool:
+        """Return whether the metadata of the collection name a migration, and no other vector that it wrote."""
+        metadata = self._metadata()
+        return _MARK in metadata and metadata.get(_MARKED_VECTOR, self._vector) == self._vector
+
+    def _metadata(self) -> Mapping[str, Any]:
         with self._errors("cannot be read"):
-            metadata = self._client.get_collection(self._name).config.metadata
-        return f"migration {metadata[_MARK]}" if metadata and _MARK in metadata else None
+            return self._client.get_collection(self._name).config.metadata or {}
 
     def finish(self) -> None:
         """Enable the graph and wait until it is built."""

@@ -13,6 +13,7 @@ from interlingua.aligners.base import Problem
 from interlingua.aligners.qap import search_matchings
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = ["Anchors", "QapSolver", "batched_swaps", "centroids", "check_rows", "match_centroids", "two_opt"]
 
@@ -105,7 +106,7 @@ def check_rows(problem: Problem, clusters: int, method: str) -> None:
     for side, available, rows in sides:
         if len(rows) < clusters:
             drawn = f"max_rows draws {len(rows)} of the {available} rows of {side}"
-            few = drawn if len(rows) < available else f"{side} has {len(rows)} rows"
+            few = drawn if len(rows) < available else f"{side} has {count_of(len(rows))}"
             raise InputError(
                 f"{few}; {method} needs at least {clusters}, one for each cluster, and thousands to be useful. Pass "
                 f"more rows, or set clusters below {clusters}."

@@ -1,0 +1,119 @@
+"""A vector that someone adds to a collection that a migration made is not a vector that the migration wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import interlingua as il
+from interlingua.stores import Records, Spec, open_source, open_store
+from interlingua.stores._origin import is_migrated
+from interlingua.stores.migration import migrate
+from stores.migrations import D_OUT, fill, translator, unit
+
+N = 60
+VECTORS = unit(N, D_OUT, 5)
+
+
+def migrated(folder: Path, address: str) -> None:
+    with open_store(str(folder / "old.parquet")) as old:
+        fill(old, pa.array(range(N)), None)
+    with open_source(str(folder / "old.parquet")) as old, open_store(address) as new:
+        migrate(translator(), old, new, journal=folder / "journal")
+
+
+def says_so(address: str) -> bool:
+    with open_source(address) as store:
+        return is_migrated(store)
+
+
+def test_a_column_of_duckdb_that_a_migration_did_not_write(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    table = f"duckdb://{tmp_path}/d.duckdb#moved"
+
+    def execute(*statements: str) -> None:
+        with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    migrated(tmp_path, f"{table}.V")
+    assert says_so(table)
+    values = ", ".join(["(random() - 0.5)::float"] * D_OUT)
+    execute(f"alter table moved add column native float[{D_OUT}]", f"update moved set native = [{values}]")
+    assert [says_so(f"{table}.{name}") for name in ("v", "native")] == [True, False]
+    assert [il.plan(f"{table}.{name}").migrated for name in ("V", "native")] == [True, False]
+    execute("alter table moved rename column v to first")
+    assert [says_so(f"{table}.{name}") for name in ("FIRST", "native")] == [True, False]
+    execute("comment on column moved.first is null")  # as earlier versions made it
+    assert [says_so(f"{table}.{name}") for name in ("first", "native")] == [True, True]
+    execute("comment on table moved is 'rows of someone'")
+    assert [says_so(f"{table}.{name}") for name in ("first", "native")] == [False, False]
+
+
+def test_a_column_of_lancedb_that_a_migration_did_not_write(tmp_path: Path) -> None:
+    lancedb = pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
+    table = f"lancedb://{tmp_path}/l#moved"
+    migrated(tmp_path, f"{table}.v")
+    assert says_so(table)
+    opened = lancedb.connect(str(tmp_path / "l")).open_table("moved")
+    native = pa.field("native", pa.list_(pa.float32(), D_OUT))
+    opened.add_columns(pa.schema([native]))
+    assert [says_so(f"{table}.{name}") for name in ("v", "native")] == [True, False]
+    opened.alter_columns({"path": "v", "rename": "first"})
+    assert [says_so(f"{table}.{name}") for name in ("first", "native")] == [True, False]
+    # As earlier versions made it: the mark is in the metadata of the table alone.
+    plain = pa.schema([pa.field("id", pa.int64()), native], opened.schema.metadata)
+    lancedb.connect(str(tmp_path / "l")).create_table("earlier", schema=plain)
+    assert says_so(f"lancedb://{tmp_path}/l#earlier.native")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
+def test_a_vector_of_qdrant_that_a_migration_did_not_write(scheme: str, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+    collection = f"{scheme}://{tmp_path}/q#moved"
+    (tmp_path / "q").mkdir()
+    migrated(tmp_path, f"{collection}.v")
+    spec = Spec(D_OUT, "cosine", pa.int64(), None, N, as_new_vector=True)
+    with open_store(f"{collection}.native") as native:
+        native.create(spec)
+        native.prepare(spec, 0)
+        native.upsert(Records(pa.array(range(N)), VECTORS))
+    assert [says_so(f"{collection}.{name}") for name in ("v", "native")] == [True, False]
+    assert says_so(f"{collection}.v")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"migration": "j"}, True),
+        ({"migration": "j", "vector": "v"}, True),
+        ({"migration": "j", "vector": "w"}, False),
+        ({"vector": "v"}, False),
+        (["migration"], False),
+        (None, False),
+    ],
+)
+def test_marks_of_earlier_versions_and_of_others_in_a_shard(written: Any, expected: bool, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+    shard = f"qdrant-edge://{tmp_path}#moved.v"
+    with open_store(shard) as store:
+        fill(store, pa.array(range(N)), None)
+        (tmp_path / "moved" / "interlingua-migration.json").write_text(json.dumps(written))
+        assert store.is_migrated() == expected  # type: ignore[attr-defined]
+        assert (store.creation() == "migration j") == (written not in ({"vector": "v"}, ["migration"], None))
+
+
+def test_the_mark_of_a_collection_of_qdrant_without_the_name_of_a_vector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    with open_store(f"qdrant://{tmp_path}/q#moved.v") as store:
+        for metadata, expected in (({"interlingua_migration": "j"}, True), ({"interlingua_vector": "v"}, False)):
+            monkeypatch.setattr(store, "_metadata", lambda found=metadata: found)
+            assert store.is_migrated() == expected  # type: ignore[attr-defined]
