@@ -39,7 +39,7 @@ _NARROWLY = (
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
-    "needed: the limit. Aligned fits meet every limit, or held-out pairs confirm.",
+    "needed: the limit. Aligned fits meet every limit, or pairs confirm them.",
     "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
     "limit, so it does not rank aligned fits.",
 )
