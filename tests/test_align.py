@@ -18,6 +18,7 @@ from interlingua.core.alignment import Alignment, AlignmentError, Status
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
+from interlingua.core.wording import count_of
 from interlingua.evaluation import Evaluation, evaluate
 from planted import Problem, Rows, encode, groups, problem, rotation, small_problem, topics
 
@@ -270,7 +271,7 @@ def test_auto_means_ridge_from_twice_the_larger_width_on(known: int | None, meth
 def test_the_verdict_on_a_map_that_learns_nothing_is_failed(n: int) -> None:
     alignment = il.align(gaussian(n, 9, 1), gaussian(n, 9, 2), method="mean-shift")
     assert alignment.verdict.status is Status.FAILED
-    assert (f"source has {n} rows; without pairs" in alignment.verdict.reasons[0]) is (n < 100)
+    assert (f"source has {count_of(n)}; without pairs" in alignment.verdict.reasons[0]) is (n < 100)
 
 
 def test_the_identity_is_believed_where_both_sides_are_one_space(planted_problem: Problem) -> None:
