@@ -63,8 +63,7 @@ def identify(
             space, usable = read_usable_sample(collection, rows=rows, seed=seed, on_rows=reading.on_rows)
             is_migrated = collection.is_migrated()
         vectors, ids = space.vectors, list(space.ids or ())
-        counts = {"read": len(usable.rows), "count": collection.n, "nulls": collection.nulls}
-        check_enough(collection.path, len(vectors), **counts)
+        check_enough(collection.path, len(vectors), read=len(usable.rows), count=collection.n, nulls=collection.nulls)
         record("read", rows=len(vectors), of=collection.n, left_out=usable.count)
         with console.working("Comparing with known models", record):
             result = identification.identify(vectors)

@@ -1,4 +1,4 @@
-"""Which of the fits that an audit was given it uses."""
+"""Choice of the fits that an audit uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ChosenFits", "choose_fits", "translate"]
 
 # Share of the rows of a fit that must be among the audited ones; the others may have been deleted since.
 _SHARED = 0.5
-# Rows by which copies of a fit are recognized.
+# Number of rows whose translations are compared to recognize copies of a fit.
 _PROBES = 8
 
 

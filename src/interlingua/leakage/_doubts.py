@@ -172,39 +172,43 @@ def partial_doubt(audit: Audit) -> str:
     """
     if doubt(audit):
         return ""
-    parts = [*_unreliable(audit).values(), *_fewer_than_estimated(audit), *_found_and_not_verified(audit)]
-    parts += _weak_attack(audit)
+    parts = [
+        *_unreliable(audit).values(),
+        _fewer_than_estimated(audit),
+        _found_and_not_verified(audit),
+        _weak_attack(audit),
+    ]
     if audit.membership is not None and audit.membership.is_reversed:
         parts.append("Nonmembers look more like members than the members do, so the two are probably exchanged.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
-def _found_and_not_verified(audit: Audit) -> list[str]:
-    """Return a sentence if identities are found more often than by chance and verified no better than by chance."""
+def _found_and_not_verified(audit: Audit) -> str:
+    """Return a sentence if identities are found more often than by chance and verified no better, or an empty text."""
     found = audit.identities
     if found is None or found.rank1.lower <= found.rank1_control.upper or found.equal_error_rate.upper <= ERROR_RATE:
-        return []
-    return [
+        return ""
+    return (
         f"The nearest identity is right for {found.rank1.value:.1%} of the rows, far more than by chance, and yet "
         f"verification is no better than by chance (equal error rate {found.equal_error_rate.value:.0%}). So most of "
         "the true identities probably belong to other vectors. Check that they are in the order of the vectors."
-    ]
+    )
 
 
-def _fewer_than_estimated(audit: Audit) -> list[str]:
-    """Return a sentence if far fewer words are right than estimated, as where true texts are partly mixed up."""
+def _fewer_than_estimated(audit: Audit) -> str:
+    """Return a sentence if far fewer words are right than estimated, or an empty text."""
     words = audit.word_findings
     expected = words and words.leak_rate.plausible
-    if not (words and words.measured and expected and audit.has_usable_fit and audit.retrieval.is_near):
-        return []
+    if not (words and words.measured and expected) or _no_attack(audit):
+        return ""
     measured = words.measured.leak_rate.interval
     if measured.upper >= expected.lower:
-        return []
-    return [
+        return ""
+    return (
         f"A correct word is named for {measured.value:.0%} of the documents, and by estimate for {expected.lower:.0%} "
         f"to {expected.upper:.0%}. If some of the true texts belong to other vectors, the measured figure is too low. "
         "Check that they are in the order of the vectors."
-    ]
+    )
 
 
 def _unreliable_headline(audit: Audit) -> str:
@@ -232,7 +236,7 @@ def _contradictions(audit: Audit) -> dict[str, str]:
     """Return how figures at chance contradict the fits, as where true contents are in another order."""
     found: dict[str, str] = {}
     words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
-    works = audit.has_usable_fit and audit.retrieval.is_near
+    works = not _no_attack(audit)
     if words and words.measured and works:
         named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
         at_chance = named.control is not None and named.interval.lower <= named.control.upper
@@ -270,12 +274,15 @@ def _failed_attack(audit: Audit) -> str:
     )
 
 
-def _weak_attack(audit: Audit) -> list[str]:
-    """Return a sentence if the attack did not work and yet read something, which counts as what is read at least."""
+def _weak_attack(audit: Audit) -> str:
+    """Return a sentence if the attack did not work and yet read something, or an empty text.
+
+    What it read is then the least that can be read.
+    """
     why = _no_attack(audit)
     if audit.leak.basis != "measured" or not why:
-        return []
-    return [f"{why} So this attack did not work as it should, and another one can read more."]
+        return ""
+    return f"{why} So this attack did not work as it should, and another one can read more."
 
 
 def _no_attack(audit: Audit) -> str:

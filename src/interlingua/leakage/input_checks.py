@@ -11,7 +11,7 @@ import numpy.typing as npt
 from interlingua.aligners.base import MIN_ROWS
 from interlingua.aligners.side_information import check_same_order, check_views, is_copy, view_label
 from interlingua.core.arguments import check_count, check_flag, check_instance
-from interlingua.core.arrays import check_matrix, row_blocks
+from interlingua.core.arrays import IntArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace, share_of_copies
 from interlingua.core.wording import count_of
@@ -30,7 +30,7 @@ __all__ = ["MIN_AUDITED", "check_inputs"]
 
 # Figures are shares of rows, and translations are centered by the mean of all rows.
 MIN_AUDITED = 50
-# True texts and labels of fewer rows measure nothing: a share of 0 in 20 rows can be one of 16 %.
+# With fewer known rows, intervals are too wide to say anything: that of a share of 0 among 20 rows reaches 16 %.
 _MIN_KNOWN = 20
 
 
@@ -102,13 +102,13 @@ def check_inputs(
     _check_rows_of_fits(rows, corpus, fitted=fitted, has_decoder=decoder is not None)
     if vocabulary is not None:
         _check_order_of_texts(corpus, vocabulary)
+    attacked = attacked_rows(len(rows), len(rows) if documents is None else documents, seed)
     if truth.texts is not None:
-        texts_known = [bool(text.strip()) for text in truth.texts]
-        _check_known(texts_known, "text", "texts", len(rows) if documents is None else documents, seed)
+        _check_known([bool(text.strip()) for text in truth.texts], attacked, "text", "texts")
     if labels is not None and len(labels.names) < 2:
         raise InputError(f"{_there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
     if labels is not None and truth.labels is not None:
-        _check_true_labels(labels, truth.labels, len(rows) if documents is None else documents, seed)
+        _check_true_labels(labels, truth.labels, attacked)
     if corpus.has_texts and (options or {}).get("halvings"):
         _check_curve(len(rows), len(corpus.texts))
     if records is not None:
@@ -160,7 +160,7 @@ def _check_rows_of_fits(rows: npt.NDArray[Any], corpus: PublicCorpus, *, fitted:
         check_same_order(*sides, "The stand-in", "the public vectors")
 
 
-def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents: int, seed: int) -> None:
+def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], attacked: IntArray) -> None:
     """Refuse true labels with which nothing could be measured on the rows that are attacked."""
     kept = offered(true, labels.names)
     known = [bool(row) for row in kept]
@@ -169,8 +169,7 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
             f"None of the true labels of the {len(known)} rows is one of the {len(labels.names)} labels to infer; give "
             "both in the same spelling."
         )
-    attacked = attacked_rows(len(known), documents, seed)
-    found = _check_known(known, "label that is among those to infer", "labels", documents, seed)
+    found = _check_known(known, attacked, "label that is among those to infer", "labels")
     values = {frozenset(kept[row]) for row in attacked if kept[row]}
     if len(values) == 1:
         shared = " and ".join(repr(name) for name in sorted(*values))
@@ -180,9 +179,8 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], documents:
         )
 
 
-def _check_known(known: Sequence[bool], what: str, plural: str, documents: int, seed: int) -> int:
+def _check_known(known: Sequence[bool], attacked: IntArray, what: str, plural: str) -> int:
     """Return how many of the attacked rows have a true text or label; refuse too few."""
-    attacked = attacked_rows(len(known), documents, seed)
     found = int(sum(known[row] for row in attacked))
     if found < _MIN_KNOWN:
         verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"

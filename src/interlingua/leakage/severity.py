@@ -77,8 +77,7 @@ def severity(audit: Audit) -> Severity:
         lesser = _lesser_reasons(audit, headline, found)
         if lesser:
             return Severity("medium", lesser)
-        # What was measured with the other contents is not larger than the headline figure, so that only a low
-        # severity could be too low.
+        # The figures in doubt could only raise the severity, so they matter only where it would be low.
         if partial_doubt(audit):
             return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
         return Severity("low", (headline,))
