@@ -41,7 +41,7 @@ class ChosenFits:
 
 
 def choose_fits(alignments: Sequence[Alignment], rows: npt.NDArray[Any], corpus: PublicCorpus) -> ChosenFits:
-    """Rank the fits, and leave out copies, failed fits and fits on other vectors where others worked.
+    """Rank the fits, and leave out copies, and failed fits and fits on other vectors if a fit of these worked.
 
     Raises:
         InputError: a fit of other widths.

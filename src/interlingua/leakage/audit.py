@@ -334,7 +334,7 @@ def _no_links(second: SecondLeak, translated: FloatArray, *, has_usable_fit: boo
 
 
 def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage:
-    """Return the links with the second leak, of whose repeated rows one is kept; a row with a copy has no lead."""
+    """Return the links with the second leak. Its repeated rows are kept once, since a row with a copy has no lead."""
     usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
     vectors = np.asarray(second.vectors)
     kept = np.sort(np.unique(vectors, axis=0, return_index=True)[1])

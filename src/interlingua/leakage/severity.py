@@ -97,7 +97,7 @@ def _lesser_reasons(audit: Audit, headline: str, found: float) -> tuple[str, ...
     reasons = [headline] if audit.leak.value >= SOME else []
     if found >= SOME:
         reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
-    # The headline figure is 0 where one identity is more frequent than identities are recognized.
+    # The headline figure is 0 if always naming the most frequent identity is right at least as often.
     if audit.identities is not None and audit.identities.equal_error_rate.upper < ERROR_RATE:
         rate = audit.identities.equal_error_rate.value
         reasons.append(f"identities are verified with an equal error rate of {rate:.0%}")
