@@ -85,6 +85,15 @@ def test_the_vectors_of_the_texts_are_written_with_ids_and_payload(old: Store, n
     assert not new.exists()
 
 
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_every_form_of_text_is_recognized(kind: pa.DataType) -> None:
+    values = pa.array(["a text", " ", None]).cast(kind)
+    vectors = np.ones((3, 4), np.float32)
+    records = Records(pa.array([1, 2, 3]), vectors, pa.table({"text": values}))
+    embedder().check_column(records.payload.schema if records.payload is not None else None, "rows")
+    assert embedder().has_text(records).tolist() == [True, False, False]
+
+
 def test_texts_that_are_stored_as_categories_are_embedded(new: Store, tmp_path: Path) -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(4 * N, np.float32)), 4)
     values = pa.array([*texts(N - 1), None]).dictionary_encode()

@@ -137,8 +137,8 @@ class TextEmbedder:
         if records.payload is None:
             raise InputError(f"The rows have no column {self.text_column!r}.")
         column = self._column(records.payload)
-        # Functions on texts take no categories.
-        return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        # Not every form of text has the functions on texts: categories and views have none.
+        return column.cast(pa.large_string())
 
     def _column(self, payload: pa.Table) -> pa.Array:
         """Return the texts of a payload, null where a document has no text under the key."""
