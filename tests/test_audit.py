@@ -19,7 +19,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
 from interlingua.identification import Candidate
-from interlingua.leakage._predictions import attacked_rows
+from interlingua.leakage._predictions import attacked_rows, read_words
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
@@ -356,7 +356,7 @@ def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> 
 def test_a_failed_fit_with_a_truth_is_measured_all_the_same(world: World) -> None:
     result = world.audit(world.fit(right=False), truth=GroundTruth(vectors=world.known[:N]))
     assert result.leak.basis == "measured"
-    said = "all fits that translated these 1,200 vectors failed"
+    said = "By their own verdicts, all fits failed. So this attack did not work"
     assert said in conclusion(result)
     assert said in conclusion(replace(result, foreign=(True,)))
 
@@ -635,6 +635,18 @@ def test_rows_without_a_true_text_are_left_out_of_what_is_measured(world: World)
     assert said.startswith(f"The true text of {N // 5} rows of {N:,} is empty; the measured figures of words leave")
 
 
+def test_a_subsample_without_a_true_text_is_estimated(world: World) -> None:
+    texts = [text if row < 25 else "" for row, text in enumerate(world.texts[:N])]
+    translated = world.known[:N]
+    decoder = world.corpus.fit_decoder()
+    measured, estimated = (
+        read_words(decoder, translated[rows], texts[rows], 0) for rows in (slice(0, 100), slice(100, 200))
+    )
+    assert measured[2] == "measured"
+    assert estimated == read_words(decoder, translated[100:200], None, 0)
+    assert estimated[2] == "estimated"
+
+
 def test_repeated_rows_of_a_second_leak_are_linked_as_one(world: World) -> None:
     twice = SecondLeak(
         [world.fit()], np.repeat(world.vectors[:600], 2, axis=0), np.repeat(world.texts[:600], 2).tolist()
@@ -716,8 +728,12 @@ def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Pat
     assert result.to_dict()["omitted"] == [said]
     few = world.audit(second=SecondLeak([world.fit()], world.vectors[:60]))
     assert few.omitted == (
-        said.replace("no fit of the second leak worked", "one of the leaks has 60 rows and 100 are needed"),
+        said.replace(
+            "no fit of the second leak worked", "the second leak has, without repeated rows, 60 rows and 100 are needed"
+        ),
     )
+    repeated = world.audit(second=SecondLeak([world.fit()], np.repeat(world.vectors[:60], 4, axis=0)))
+    assert repeated.omitted == few.omitted
     failed = world.audit(
         world.fit(right=False), defenses="quick", records=KnownRecords(world.known[:100]), second=second
     )

@@ -158,7 +158,7 @@ def test_true_vectors_in_another_order_are_said_of_every_fit(world: World, forei
     said = result.unordered["vectors"]
     assert said.startswith("The true vectors are probably in another order than the audited ones. The matrix")
     check_estimate_stands(result, said, tmp_path)
-    unlike = replace(far(result), leak=Leak(0.0, "share of rows re-identified", "measured"))
+    unlike = replace(far(result), leak=Leak(0.0, "share of rows re-identified", "measured", N))
     assert doubt(unlike) == said
     check_nothing_passes(unlike, tmp_path)
     doubtful = replace(unlike, verdicts=("doubtful",))
@@ -274,7 +274,7 @@ def test_little_that_was_measured_of_an_attack_that_did_not_work_is_no_low_sever
     unlike = replace(little, retrieval=far(measured).retrieval)
     alignment = replace(little.alignment, verdict=replace(little.alignment.verdict, status=Status.FAILED))
     failed = replace(little, alignment=alignment, verdicts=("failed",))
-    for result, why in ((unlike, "nearest public text is 0.27"), (failed, "The fits failed. So this attack")):
+    for result, why in ((unlike, "nearest public text is 0.27"), (failed, "all fits failed. So this attack")):
         assert severity(result).level == "not shown"
         assert why in conclusion(result)
         assert "does not show that the vectors cannot be read" in conclusion(result)
@@ -315,7 +315,7 @@ def test_what_was_measured_of_labels_or_vectors_does_not_hide_an_estimate_of_wor
     assert result.label_findings.measured is not None
     assert result.label_findings.measured.translated.top1.value < 0.6
     assert result.leak == Leak(
-        result.words.leak_rate.value, "share of documents with a correct word at p ≥ 0.5", "estimated"
+        result.words.leak_rate.value, "share of documents with a correct word at p ≥ 0.5", "estimated", N
     )
     assert severity(result).level == "high"
     # True texts take the place of the estimate.
@@ -368,6 +368,16 @@ def test_members_and_identities_decide_a_medium_severity(world: World) -> None:
     )
     none = replace(low.membership, found={0.01: Interval(0.02, 0.01, 0.03), 0.001: None})
     assert severity(replace(low, membership=none)).level == "low"
+    # Members count as much where the headline figure is in doubt; the figure itself does not.
+    for leak in (0.0, 0.01):
+        doubtful = replace(low, leak=replace(low.leak, value=leak), unordered={"texts": "The true texts are mixed up."})
+        assert doubt(doubtful) == "The true texts are mixed up."
+        assert severity(replace(doubtful, membership=few)).level == "medium"
+        assert severity(replace(doubtful, membership=few)).reasons == (
+            "at least 3% of the members are found at 1% false alarms",
+            f"the headline figure is {leak:.1%}, which cannot be relied on and does not count",
+        )
+        assert severity(replace(doubtful, membership=none)).level == "not shown"
 
 
 def test_identities_that_are_found_and_not_verified_are_said(world: World) -> None:
@@ -412,7 +422,7 @@ def test_identities_of_one_row_each_in_another_order_are_said(world: World, fore
 
 
 def test_the_annex_says_what_the_headline_figure_is_of(world: World, estimated: Audit) -> None:
-    result = replace(estimated, leak=Leak(0.93, "share of rows re-identified", "measured"))
+    result = replace(estimated, leak=Leak(0.93, "share of rows re-identified", "measured", N))
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     sure = sections["How sure this is"]
     assert "The headline figure is measured against the true contents" in sure
@@ -423,11 +433,49 @@ def test_the_annex_says_what_the_headline_figure_is_of(world: World, estimated: 
     assert "estimated without" in owasp_paragraph(estimated, PROVENANCE)
 
 
+def test_the_citation_counts_the_rows_of_the_headline_figure_and_says_what_is_in_doubt(world: World) -> None:
+    public, gallery, known = identities(world, of_each=1)
+    some = [row if position < N // 2 else () for position, row in enumerate(known)]
+    truth = GroundTruth(labels=some, vectors=world.known[:N])
+    result = audit([world.fit()], world.vectors, public, labels=gallery, truth=truth)
+    assert result.identities is not None
+    assert result.identities.probes == N // 2
+    assert result.leak.rows == (N // 2 if result.leak.what.startswith("the identity") else N)
+    assert f"Measured on {result.leak.rows:,} rows, the" in owasp_paragraph(result, PROVENANCE)
+    near = replace(result.retrieval, nearest=result.retrieval.control)
+    weak = replace(result, retrieval=near)
+    assert partial_doubt(weak).endswith("So this attack did not work as it should, and another one can read more.")
+    assert owasp_paragraph(weak, PROVENANCE).endswith(partial_doubt(weak))
+
+
+def test_a_figure_of_labels_is_of_the_rows_with_a_label(world: World) -> None:
+    names = ("first", "second")
+    labels = Labels(names, world.known[:2])
+    known = [(names[row % 2],) if row < 100 else () for row in range(N)]
+    measured = world.audit(labels=labels, truth=GroundTruth(labels=known))
+    vectors = world.audit(truth=GroundTruth(vectors=world.known[:N]))
+    of_labels = headline(True, N, None, measured.retrieval, measured.label_findings, None, None)
+    assert of_labels.rows == 100
+    assert headline(True, N, None, vectors.retrieval, None, vectors.reidentified, None).rows == N
+
+
+def test_failed_fits_are_named_once_in_a_conclusion(world: World) -> None:
+    result = world.audit(world.fit(right=False), truth=GroundTruth(world.texts[:N]))
+    assert not result.has_usable_fit
+    for value in (0.01, 0.3):
+        said = conclusion(replace(result, leak=replace(result.leak, value=value)))
+        assert said.startswith(f"{N:,} of these {N:,} vectors were attacked. Measured against the true contents, the")
+        assert said.count("all fits failed") == 1
+        assert said.count("failed") == 1
+    cited = owasp_paragraph(replace(result, leak=replace(result.leak, value=0.3)), PROVENANCE)
+    assert cited.count("all fits failed") == 1
+
+
 def test_a_figure_without_a_value_is_no_headline(estimated: Audit, world: World) -> None:
     measured = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
     assert measured.words.measured is not None
     rate = replace(measured.words.measured.leak_rate, interval=Interval(float("nan")))
     words = replace(measured.words, measured=replace(measured.words.measured, leak_rate=rate))
-    found = headline(True, words, measured.retrieval, None, measured.reidentified, None)
+    found = headline(True, N, words, measured.retrieval, None, measured.reidentified, None)
     assert measured.reidentified is not None
     assert found.value == measured.reidentified.top1.value

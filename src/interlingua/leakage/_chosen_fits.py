@@ -15,7 +15,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.spaces import shared_rows
 from interlingua.leakage.inputs import PublicCorpus
 
-__all__ = ["ChosenFits", "choose_fits", "translate"]
+__all__ = ["ChosenFits", "choose_fits", "translate", "used_positions"]
 
 # Share of the rows of a fit that must be among the audited ones; the others may have been deleted since.
 _SHARED = 0.5
@@ -59,16 +59,25 @@ def choose_fits(alignments: Sequence[Alignment], rows: npt.NDArray[Any], corpus:
             "A fit with the seed and the translations of another one was left out, because the two are one fit."
         )
     foreign = tuple(_is_foreign(fit, rows, public) for fit in ranked)
-    usable = [
-        (fit, other) for fit, other in zip(ranked, foreign, strict=True) if fit.verdict.status is not Status.FAILED
-    ]
-    own = [fit for fit, other in usable if not other]
-    if own and len(own) < len(usable):
+    verdicts = [fit.verdict.status for fit in ranked]
+    used = used_positions(verdicts, foreign)
+    if len(used) < sum(verdict is not Status.FAILED for verdict in verdicts):
         omitted.append(
             "Fits that were made on other vectors or with other public vectors were not used, because a fit of these "
             "vectors worked."
         )
-    return ChosenFits(ranked, foreign, own or [fit for fit, _ in usable], tuple(omitted))
+    return ChosenFits(ranked, foreign, [ranked[position] for position in used], tuple(omitted))
+
+
+def used_positions(verdicts: Sequence[str], foreign: Sequence[bool]) -> list[int]:
+    """Return the positions of the fits that are used: those that did not fail, on the audited vectors if there are any.
+
+    Args:
+        verdicts: verdict of each fit.
+        foreign: for each fit, whether it was made on other vectors.
+    """
+    usable = [position for position, verdict in enumerate(verdicts) if verdict != Status.FAILED]
+    return [position for position in usable if not foreign[position]] or usable
 
 
 def translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:

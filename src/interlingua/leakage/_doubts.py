@@ -12,6 +12,7 @@ from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_instance
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
+from interlingua.leakage._chosen_fits import used_positions
 from interlingua.leakage._order import COMPARED, FEWEST, signs_of_another_order
 from interlingua.leakage._predictions import offered
 from interlingua.leakage.attributes import truth_matrix
@@ -288,7 +289,7 @@ def _weak_attack(audit: Audit) -> str:
 def _no_attack(audit: Audit) -> str:
     """Return why the attack did not work, or an empty text."""
     if not audit.has_usable_fit:
-        return "The fits failed."
+        return "By their own verdicts, all fits failed."
     return "" if audit.retrieval.is_near else _similarities(audit)
 
 
@@ -313,8 +314,8 @@ def used_fits(audit: Audit) -> list[tuple[str, bool]]:
     Fits on other vectors are used only if no fit on these worked, and failed ones only if all failed.
     """
     found = _marked(audit)
-    usable = [fit for fit in found if fit[0] != str(Status.FAILED)]
-    return [fit for fit in usable if not fit[1]] or usable or found
+    used = used_positions(audit.verdicts, [foreign for _, foreign in found])
+    return [found[position] for position in used] or found
 
 
 def _marked(audit: Audit) -> list[tuple[str, bool]]:

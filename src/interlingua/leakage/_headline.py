@@ -14,6 +14,7 @@ __all__ = ["headline"]
 
 def headline(
     has_usable_fit: bool,
+    rows: int,
     words: WordFindings | None,
     retrieval: RetrievalFindings,
     label_findings: LabelFindings | None,
@@ -24,35 +25,40 @@ def headline(
 
     Args:
         has_usable_fit: whether a fit of the audited vectors did not fail.
+        rows: number of rows that were attacked.
         words: the recovered words; None for a collection without texts.
         retrieval: how similar translations are to the public texts.
         label_findings: the inferred labels, if labels were given.
         reidentified: how many rows are re-identified, if their true vectors are known.
         identities: how well identities are recognized, in a collection without texts.
     """
-    measured: list[tuple[float, str]] = []
+    measured: list[tuple[float, str, int]] = []
     if identities is not None:
         shares = (identities.rank1.value, identities.rank1_control.value)
         what = _rescaled("the identity is recognized", "rows", "identity", *shares)
-        measured.append((identities.beyond_control, what))
+        measured.append((identities.beyond_control, what, identities.probes))
     if words is not None and words.measured is not None:
-        measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
+        figure = words.measured.leak_rate
+        measured.append((figure.value, figure.meaning, words.measured.documents))
     if reidentified is not None:
         what = reidentified.top1.meaning if words is not None else "share of rows re-identified"
-        measured.append((reidentified.top1.value, what))
+        measured.append((reidentified.top1.value, what, rows))
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = _rescaled("the first label is right", "documents", "label", top, prior)
-        measured.append((beyond_control(top, prior), what))
+        measured.append((beyond_control(top, prior), what, label_findings.measured.n))
     measured = [figure for figure in measured if not isnan(figure[0])]
-    most = Leak(*max(measured), "measured") if measured else None
+    most = None
+    if measured:
+        value, what, of = max(measured)
+        most = Leak(value, what, "measured", of)
     if words is None:
-        return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed")
+        return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed", rows)
     what = f"share of documents with a correct word at p ≥ {LEVEL}"
     if not has_usable_fit:
-        return most or Leak(0.0, what, "attack failed")
+        return most or Leak(0.0, what, "attack failed", rows)
     # What was measured with labels or vectors says nothing about words, so that it must not hide an estimate of them.
-    estimate = Leak(words.leak_rate.value, what, "estimated")
+    estimate = Leak(words.leak_rate.value, what, "estimated", rows)
     if most is None:
         return estimate
     counts = words.measured is None and retrieval.is_near and estimate.value > most.value

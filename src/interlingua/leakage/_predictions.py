@@ -46,7 +46,7 @@ def read_words(
     Args:
         decoder: predicts the words.
         translated: unit rows [n, d].
-        texts: the n true texts; without them the shares are estimated.
+        texts: the n true texts; without them, or if all are empty, the shares are estimated.
         seed: of the resamples and the control.
 
     Returns:
@@ -54,7 +54,7 @@ def read_words(
         ``estimated``.
     """
     predictions = predict(decoder, [translated])
-    if texts is not None:
+    if texts is not None and any(text.strip() for text in texts):
         figure = score_keywords(predictions, texts, decoder.vocabulary, seed=seed).leak_rate
         return figure.interval, figure.control or figure.interval, "measured"
     resamples = Resamples(len(translated), seed)

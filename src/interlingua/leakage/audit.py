@@ -18,7 +18,7 @@ from interlingua._align import align
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.statistics import agreement
@@ -193,14 +193,16 @@ def audit(
         omitted.append(f"Membership was not tested, because {lacking}.")
     linked = None
     if second is not None:
-        lacking = _no_links(second, translated, has_usable_fit=has_usable_fit)
+        # A row with a copy has no lead, so that repeated rows are kept once.
+        distinct = np.sort(np.unique(np.asarray(second.vectors), axis=0, return_index=True)[1])
+        lacking = _no_links(second, (len(translated), len(distinct)), has_usable_fit=has_usable_fit)
         if lacking:
             omitted.append(f"Links with the second leak were not searched for, because {lacking}.")
         else:
             doubtful = texts_doubt or order_doubt(second.vectors, second.texts, words_compared, second=True)
             if second.texts is not None and known.texts is not None and doubtful:
                 omitted.append(f"How many links are right was not measured. {doubtful}")
-            linked = _linkage(second, translated, None if doubtful else known.texts, seed)
+            linked = _linkage(second, distinct, translated, None if doubtful else known.texts, seed)
     points: tuple[RowPoint, ...] = ()
     if halvings:
         points = leak_by_rows(
@@ -232,7 +234,7 @@ def audit(
         retrieval=retrieval,
         label_findings=label_findings,
         reidentified=reidentified,
-        leak=headline(has_usable_fit, words, retrieval, label_findings, reidentified, identities),
+        leak=headline(has_usable_fit, len(picked), words, retrieval, label_findings, reidentified, identities),
         defenses=scores,
         documents=sample_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
         frequent=frequent,
@@ -323,23 +325,32 @@ def _membership(
     return membership(members, public[held], translate(), public[rest], seed=seed), "public texts"
 
 
-def _no_links(second: SecondLeak, translated: FloatArray, *, has_usable_fit: bool) -> str:
-    """Return why links with a second leak cannot be searched for, or an empty text."""
+def _no_links(second: SecondLeak, rows: tuple[int, int], *, has_usable_fit: bool) -> str:
+    """Return why links with a second leak cannot be searched for, or an empty text.
+
+    Args:
+        second: the second leak.
+        rows: number of rows that were attacked, and of distinct rows of the second leak.
+        has_usable_fit: whether a fit of the audited vectors did not fail.
+    """
     if not has_usable_fit:
         return "no fit of the vectors worked"
     if all(fit.verdict.status is Status.FAILED for fit in second.alignments):
         return "no fit of the second leak worked"
-    least = min(len(translated), len(second.vectors))
-    return "" if least >= LINKED_ROWS else f"one of the leaks has {least} rows and {LINKED_ROWS} are needed"
+    of_each = zip(rows, ("the audited collection has", "the second leak has, without repeated rows,"), strict=True)
+    few = [
+        f"{start} {count_of(number)} and {LINKED_ROWS} are needed" for number, start in of_each if number < LINKED_ROWS
+    ]
+    return " and ".join(few)
 
 
-def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage:
-    """Return the links with the second leak. Its repeated rows are kept once, since a row with a copy has no lead."""
+def _linkage(
+    second: SecondLeak, distinct: IntArray, translated: FloatArray, texts: Sequence[str] | None, seed: int
+) -> Linkage:
+    """Return the links with the rows of the second leak at the positions ``distinct``."""
     usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
-    vectors = np.asarray(second.vectors)
-    kept = np.sort(np.unique(vectors, axis=0, return_index=True)[1])
-    other = _translate_all(usable, vectors[kept])
-    pair = None if texts is None or second.texts is None else (texts, [second.texts[row] for row in kept])
+    other = _translate_all(usable, np.asarray(second.vectors)[distinct])
+    pair = None if texts is None or second.texts is None else (texts, [second.texts[row] for row in distinct])
     return linkage(translated, other, texts=pair, seed=seed)
 
 

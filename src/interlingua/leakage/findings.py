@@ -200,11 +200,13 @@ class Leak(JsonRecord):
             on, or if nothing was measured.
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
+        rows: number of rows that it is a share of.
     """
 
     value: float
     what: str
     basis: str
+    rows: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,6 +61,7 @@ def severity(audit: Audit) -> Severity:
     headline = f"the headline figure is {leak:.1%}"
     if all(foreign for _, foreign in used_fits(audit)):
         headline += ", by fits that were made on other vectors or with other public vectors"
+    ignored = [f"{headline}, which cannot be relied on and does not count"] if doubtful else []
     reasons = [headline] if leak >= MUCH and not doubtful else []
     found = _members_found(audit)
     if found >= _FOUND:
@@ -69,14 +70,13 @@ def severity(audit: Audit) -> Severity:
         reasons.append(f"{audit.linkage.right_links:,} rows are correctly linked with a second leak")
     elif audit.linkage is not None and audit.linkage.is_shown:
         reasons.append("rows can be linked with a second leak")
-    if doubtful and not reasons:
-        return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
-    if doubtful:
-        reasons.append(f"{headline}, which cannot be relied on and does not count")
     if not reasons:
-        lesser = _lesser_reasons(audit, headline, found)
+        lesser = [headline] if leak >= SOME and not doubtful else []
+        lesser += _lesser_reasons(audit, found)
         if lesser:
-            return Severity("medium", lesser)
+            return Severity("medium", (*lesser, *ignored))
+        if doubtful:
+            return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
         # The figures in doubt could only raise the severity, so they matter only where it would be low.
         if partial_doubt(audit):
             return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
@@ -89,19 +89,19 @@ def severity(audit: Audit) -> Severity:
         and _above(finding.right or finding.documents, finding.control)
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
-    return Severity("critical" if is_critical else "high", (*reasons, *personal))
+    return Severity("critical" if is_critical else "high", (*reasons, *ignored, *personal))
 
 
-def _lesser_reasons(audit: Audit, headline: str, found: float) -> tuple[str, ...]:
-    """Return the findings of a medium severity."""
-    reasons = [headline] if audit.leak.value >= SOME else []
+def _lesser_reasons(audit: Audit, found: float) -> list[str]:
+    """Return the findings of a medium severity besides the headline figure."""
+    reasons = []
     if found >= SOME:
         reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
     # The headline figure is 0 if always naming the most frequent identity is right at least as often.
     if audit.identities is not None and audit.identities.equal_error_rate.upper < ERROR_RATE:
         rate = audit.identities.equal_error_rate.value
         reasons.append(f"identities are verified with an equal error rate of {rate:.0%}")
-    return tuple(reasons)
+    return reasons
 
 
 def _of_kind(finding: KindFinding) -> str:

@@ -110,16 +110,13 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     )
     texts, contents = ("public texts", "texts") if audit.word_findings else ("public rows", "records")
     attack = attack_clause(audit, f"{public:,} {texts}")
-    if not audit.has_usable_fit:
-        attack += ". All fits failed by their own verdicts"
     if audit.leak.basis == "attack failed":
-        return f"{start}{attack}. This is no proof that other attacks fail."
-    known = audit.rows if audit.identities is None else audit.identities.probes
+        return f"{start}{attack}. All fits failed by their own verdicts. This is no proof that other attacks fail."
     if audit.word_findings is None or (audit.words.measured is None and audit.leak.basis == "measured"):
         return (
-            f"{start}{attack}. Measured on {known:,} rows, the headline figure is "
+            f"{start}{attack}. Measured on {audit.leak.rows:,} rows, the headline figure is "
             f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the {contents} nor the encoder of "
-            "the collection were used."
+            f"the collection were used. {partial_doubt(audit)}".rstrip()
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control

@@ -112,10 +112,7 @@ def conclusion(audit: Audit) -> str:
         )
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
-        return (
-            f"By their own verdicts, all fits that translated these {rows} vectors failed. {claim} "
-            f"{doubt(audit) or partial_doubt(audit) or 'This is no proof of safety.'}"
-        )
+        return f"{audit.rows:,} of these {rows} vectors were attacked. {claim} {doubt(audit) or partial_doubt(audit)}"
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
     start = (
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
