@@ -107,6 +107,18 @@ def test_hits_show_the_columns_that_are_asked_for(run: Run, place: Path) -> None
     assert "--show: no hit has a column 'title'; columns are note, text" in ran.json["error"]
 
 
+def test_the_table_has_the_first_of_many_queries(run: Run, place: Path) -> None:
+    np.save("many.npy", np.load("target.npy")[:300])
+    search = ("search", "translator", "old.parquet", "--query", "many.npy", "-k", 2)
+    ran = run(*search)
+    numbers = [int(line.split()[0]) for line in ran.out.splitlines() if line.strip()[:1].isdigit()]
+    assert numbers == [number for number in range(20) for _ in range(2)]
+    assert "The table has the first 20 of 300 queries; --json has all." in ran.err
+    whole = run(*search, "--json")
+    assert len(whole.json["hits"]) == 300
+    assert not any("The table" in note for note in whole.json["notes"])
+
+
 def test_texts_of_nominees_are_ranked_again_by_the_model(run: Run, encoder: str, planted: tuple[Rows, Rows]) -> None:
     # A translator that confuses rows nominates the right one, but not first.
     translator = load("translator")

@@ -41,8 +41,8 @@ _TEXTS, _SCORES = "Queries and hits as texts", "Scores"
 _NOMINEES, _COLUMN = 100, "text"
 # Hits with the other columns of their rows that a command holds in memory.
 _MAX_HITS = 500_000
-# Characters of a value in the table.
-_SHOWN = 70
+# Queries and characters of a value in the table.
+_QUERIES_SHOWN, _SHOWN = 20, 70
 
 
 class Space(StrEnum):
@@ -231,7 +231,9 @@ def search(
         for store, side in zip((first, second), Space, strict=True)
         if store is not None
     }
-    console.stdout().print(_table(results, sides, columns, translated=translated))
+    console.stdout().print(_table(results[:_QUERIES_SHOWN], sides, columns, translated=translated))
+    if len(results) > _QUERIES_SHOWN:
+        notes.insert(0, f"The table has the first {_QUERIES_SHOWN} of {len(results):,} queries; --json has all.")
     for line in notes:
         console.note(line)
 
