@@ -164,7 +164,7 @@ def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found
     assert severity(result) == Severity("high", ("36 rows are correctly linked with a second leak",))
     said = (
         "36 of 4,000 rows (0.9%) are linked with a second leak of another model, and 100% of these links are right; "
-        "with their ends permuted, 0.1% would be. 36% of the rows have their text in the second leak."
+        "if the same links are permuted at random, 0.1% are right. 36% of the rows have their text in the second leak."
     )
     page = " ".join(write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8").split())
     assert said in page
@@ -232,7 +232,7 @@ def test_the_annex_names_the_control_the_model_and_the_date_once(found: Audit, w
         found, "Reference"
     )
     assert "on translations without meaning, rotated at random, is" in section(world.audit(), "Reference")
-    assert f"{N:,} vectors of a model not identified were aligned" in section(found, "Reference")
+    assert f"{N:,} vectors of a model that was not identified were aligned" in section(found, "Reference")
     tested = section(found, "What was tested")
     assert tested.startswith(f"{N:,} vectors (vectors.npy), as they would be")
     assert "The audit was made on 2026-01-02. It was authorized by: R. <Owner>." in tested

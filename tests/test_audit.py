@@ -435,7 +435,7 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
     assert "translations find their true vectors no more often than by chance" in conclusion(unseen)
     assert "Check that the true vectors are in the order of the audited ones" in conclusion(unseen)
     other = conclusion(replace(unseen, foreign=(True,)))
-    assert "This contradicts the similarity of the translations to the public rows: translations find their" in other
+    assert "contradicts the similarity of the translations to the public rows: translations find their true" in other
     right = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
     assert "Check that" not in conclusion(right)
 
@@ -636,7 +636,7 @@ def test_rows_without_a_true_text_are_left_out_of_what_is_measured(world: World)
 
 
 def test_a_subsample_without_a_true_text_is_estimated(world: World) -> None:
-    texts = [text if row < 25 else "" for row, text in enumerate(world.texts[:N])]
+    texts = [text if row < 25 or row == 150 else "" for row, text in enumerate(world.texts[:N])]
     translated = world.known[:N]
     decoder = world.corpus.fit_decoder()
     measured, estimated = (
@@ -657,6 +657,11 @@ def test_repeated_rows_of_a_second_leak_are_linked_as_one(world: World) -> None:
     assert found is not None
     assert alone is not None
     assert found.rows == (N, 600)
+    # Copies in double precision may differ by rounding.
+    noise = 1e-12 * np.random.default_rng(0).standard_normal(twice.vectors.shape)
+    rounded = world.audit(second=SecondLeak([world.fit()], twice.vectors.astype(np.float64) + noise)).linkage
+    assert rounded is not None
+    assert rounded.rows == (N, 600)
     assert found.links == alone.links > 0
 
 
@@ -729,11 +734,17 @@ def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Pat
     few = world.audit(second=SecondLeak([world.fit()], world.vectors[:60]))
     assert few.omitted == (
         said.replace(
-            "no fit of the second leak worked", "the second leak has, without repeated rows, 60 rows and 100 are needed"
+            "no fit of the second leak worked",
+            "the second leak has 60 distinct rows, and at least 100 of each are needed",
         ),
     )
     repeated = world.audit(second=SecondLeak([world.fit()], np.repeat(world.vectors[:60], 4, axis=0)))
     assert repeated.omitted == few.omitted
+    attacked = world.audit(second=SecondLeak([world.fit()], world.vectors), documents=60)
+    assert attacked.omitted == (
+        "Links with the second leak were not searched for, because 60 rows of the audited collection are attacked, and "
+        "at least 100 of each are needed.",
+    )
     failed = world.audit(
         world.fit(right=False), defenses="quick", records=KnownRecords(world.known[:100]), second=second
     )

@@ -17,8 +17,9 @@ from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.findings import Audit, Leak
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
+from interlingua.leakage.kinds import KindFinding
 from interlingua.leakage.severity import severity
-from interlingua.report._statements import unchecked_reason
+from interlingua.report._statements import check_limit, unchecked_reason
 from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import conclusion, write_audit
 from test_audit import PROVENANCE, N, World
@@ -84,7 +85,7 @@ def test_true_texts_in_another_order_take_severity_and_citation_away(world: Worl
     assert said in conclusion(result)
     assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
-    assert "The figures are measured against" not in sections["How sure this is"]
+    assert "is measured against" not in sections["How sure this is"]
     assert "cannot be relied on" in sections["How sure this is"]
     assert result.linkage is not None
     assert result.linkage.measured is None
@@ -158,7 +159,7 @@ def test_true_vectors_in_another_order_are_said_of_every_fit(world: World, forei
     said = result.unordered["vectors"]
     assert said.startswith("The true vectors are probably in another order than the audited ones. The matrix")
     check_estimate_stands(result, said, tmp_path)
-    unlike = replace(far(result), leak=Leak(0.0, "share of rows re-identified", "measured", N))
+    unlike = replace(far(result), leak=Leak(0.0, "share of rows re-identified", "measured", N, "vectors"))
     assert doubt(unlike) == said
     check_nothing_passes(unlike, tmp_path)
     doubtful = replace(unlike, verdicts=("doubtful",))
@@ -166,6 +167,63 @@ def test_true_vectors_in_another_order_are_said_of_every_fit(world: World, forei
     part = world.known[:N].copy()
     part[: N // 10] = np.roll(part[: N // 10], 7, axis=0)
     assert "between 0% and 10% of the rows" in world.audit(truth=GroundTruth(vectors=part)).unordered["vectors"]
+
+
+def test_a_figure_above_chance_is_the_least_that_is_read_where_texts_are_mixed_up(world: World, tmp_path: Path) -> None:
+    part = world.texts[:N]
+    part[: N // 10] = np.roll(part[: N // 10], 7).tolist()
+    result = world.audit(truth=GroundTruth(part))
+    assert list(result.unordered) == ["texts"]
+    assert doubt(result) == ""
+    assert result.unordered["texts"] in partial_doubt(result)
+    assert severity(result).level == "high"
+    assert owasp_paragraph(result, PROVENANCE).endswith(partial_doubt(result))
+    assert check_limit(result, 0.99) == "unchecked"
+    assert check_limit(result, 0.5) == "exceeded"
+    medium = severity(replace(result, leak=replace(result.leak, value=0.05)))
+    assert (medium.level, medium.reasons[1]) == (
+        "medium", "a part of what was measured cannot be relied on and could raise the severity",
+    )  # fmt: skip
+
+
+def test_texts_in_another_order_leave_what_vectors_show(world: World) -> None:
+    shuffled = [world.texts[i] for i in np.random.default_rng(1).permutation(N)]
+    result = world.audit(truth=GroundTruth(shuffled, vectors=world.known[:N]))
+    assert result.leak.source == "vectors"
+    assert doubt(result) == ""
+    assert severity(result).level == "high"
+    cited = owasp_paragraph(result, PROVENANCE)
+    assert "the headline figure is 99" in cited
+    assert "correct word was named" not in cited
+    assert result.unordered["texts"] in cited
+
+
+# A package of word lists reads its files by functions that are deprecated.
+@pytest.mark.filterwarnings("ignore:(open|read)_text is deprecated:DeprecationWarning")
+def test_texts_in_another_order_measure_no_defense_no_curve_and_no_kind(world: World) -> None:
+    shuffled = [world.texts[i] for i in np.random.default_rng(1).permutation(N)]
+    result = world.audit(
+        truth=GroundTruth(shuffled), defenses="quick", kinds=True, halvings=1,
+        fit=lambda vectors, public, *, seed: world.fit(),
+    )  # fmt: skip
+    assert {score.decoded.basis for score in result.defenses if score.decoded} == {"estimated"}
+    assert {point.basis for point in result.points} == {"estimated"}
+    assert all(kind.right is None for kind in result.kinds)
+    assert "Words of each kind, and words read with fewer rows or with a defense, are not compared" in result.omitted[0]
+    baseline = result.defenses[0].decoded
+    assert baseline is not None
+    assert baseline.words.value > 0.8
+
+
+def test_estimates_of_translations_unlike_the_public_texts_make_no_severity_critical(world: World) -> None:
+    result = world.audit(truth=GroundTruth(vectors=world.known[:N]))
+    name = KindFinding("name", Interval(0.3, 0.28, 0.32), Interval(0.01, 0.0, 0.02), None, 10, 20)
+    result = replace(result, kinds=(name,), leak=Leak(0.9, "share of rows re-identified", "measured", N, "vectors"))
+    near, unlike = result, far(result)
+    assert severity(near).level == "critical"
+    assert severity(unlike).level == "high"
+    measured = replace(unlike, kinds=(replace(name, right=Interval(0.3, 0.28, 0.32)),))
+    assert severity(measured).level == "critical"
 
 
 def test_contents_in_another_order_leave_what_else_was_measured(world: World, tmp_path: Path) -> None:
@@ -277,7 +335,7 @@ def test_little_that_was_measured_of_an_attack_that_did_not_work_is_no_low_sever
     for result, why in ((unlike, "nearest public text is 0.27"), (failed, "all fits failed. So this attack")):
         assert severity(result).level == "not shown"
         assert why in conclusion(result)
-        assert "does not show that the vectors cannot be read" in conclusion(result)
+        assert "does not show that the vectors reveal nothing" in conclusion(result)
         assert unchecked_reason(result) == "the figure cannot be relied on"
         assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     # What was read all the same is leaked, and passes no limit that it does not exceed.
@@ -368,8 +426,14 @@ def test_members_and_identities_decide_a_medium_severity(world: World) -> None:
     none = replace(low.membership, found={0.01: Interval(0.02, 0.01, 0.03), 0.001: None})
     assert severity(replace(low, membership=none)).level == "low"
     # Members count as much where the headline figure is in doubt; the figure itself does not.
+    assert low.words.measured is not None
+    at_chance = replace(low.words.measured.leak_rate, control=low.words.measured.leak_rate.interval)
+    words = replace(low.words, measured=replace(low.words.measured, leak_rate=at_chance))
     for leak in (0.0, 0.01):
-        doubtful = replace(low, leak=replace(low.leak, value=leak), unordered={"texts": "The true texts are mixed up."})
+        doubtful = replace(
+            low, leak=replace(low.leak, value=leak), word_findings=words,
+            unordered={"texts": "The true texts are mixed up."},
+        )  # fmt: skip
         assert doubt(doubtful) == "The true texts are mixed up."
         assert severity(replace(doubtful, membership=few)).level == "medium"
         assert severity(replace(doubtful, membership=few)).reasons == (
@@ -390,7 +454,7 @@ def test_identities_that_are_found_and_not_verified_are_said(world: World) -> No
         equal_error_rate=Interval(0.5, 0.49, 0.51),
     )  # fmt: skip
     found = replace(result, identities=mixed, leak=replace(result.leak, value=0.019))
-    assert "The nearest identity is right for 2.0% of the rows, far more than by chance" in partial_doubt(found)
+    assert "The nearest identity is right for 2.0% of the rows, more than by chance" in partial_doubt(found)
     assert severity(found).level == "not shown"
     # The headline figure is 0 where one identity is more frequent than identities are recognized.
     frequent = replace(
@@ -410,18 +474,20 @@ def test_identities_of_one_row_each_in_another_order_are_said(world: World, fore
     result = audit([world.fit()], world.vectors, public, labels=gallery, truth=GroundTruth(labels=turned))
     result = replace(result, foreign=(foreign,))
     why = "the similarity of the translations to the public rows" if foreign else "the verdict of the fit"
-    assert f"This contradicts {why}: identities are recognized no more often than by chance" in doubt(result)
+    assert f"The share of identities recognized contradicts {why}: they are recognized no more often than by" in doubt(
+        result
+    )
     assert severity(result).level == "not shown"
     beside = audit(
         [world.fit()], world.vectors, public, labels=gallery,
         truth=GroundTruth(labels=turned, vectors=world.known[:N]),
     )  # fmt: skip
-    assert "identities are recognized no more often than by chance" in partial_doubt(beside)
+    assert "they are recognized no more often than by chance" in partial_doubt(beside)
     assert unchecked_reason(beside) == "a part of what was measured cannot be relied on"
 
 
 def test_the_annex_says_what_the_headline_figure_is_of(world: World, estimated: Audit) -> None:
-    result = replace(estimated, leak=Leak(0.93, "share of rows re-identified", "measured", N))
+    result = replace(estimated, leak=Leak(0.93, "share of rows re-identified", "measured", N, "vectors"))
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     sure = sections["How sure this is"]
     assert "The headline figure is measured against the true contents" in sure
@@ -435,12 +501,15 @@ def test_the_annex_says_what_the_headline_figure_is_of(world: World, estimated: 
 def test_the_citation_counts_the_rows_of_the_headline_figure_and_says_what_is_in_doubt(world: World) -> None:
     public, gallery, known = identities(world, of_each=1)
     some = [row if position < N // 2 else () for position, row in enumerate(known)]
-    truth = GroundTruth(labels=some, vectors=world.known[:N])
+    truth = GroundTruth(labels=some)
     result = audit([world.fit()], world.vectors, public, labels=gallery, truth=truth)
     assert result.identities is not None
     assert result.identities.probes == N // 2
-    assert result.leak.rows == (N // 2 if result.leak.what.startswith("the identity") else N)
-    assert f"Measured on {result.leak.rows:,} rows, the" in owasp_paragraph(result, PROVENANCE)
+    assert (result.leak.source, result.leak.rows) == ("labels", N // 2)
+    assert f"Measured on {N // 2:,} rows, the" in owasp_paragraph(result, PROVENANCE)
+    vectors = audit([world.fit()], world.vectors, public, truth=GroundTruth(vectors=world.known[:N]))
+    assert (vectors.leak.source, vectors.leak.rows) == ("vectors", N)
+    assert f"Measured on {N:,} rows, the" in owasp_paragraph(vectors, PROVENANCE)
     near = replace(result.retrieval, nearest=result.retrieval.control)
     weak = replace(result, retrieval=near)
     assert partial_doubt(weak).endswith("So this attack did not work as it should, and another one can read more.")
@@ -463,7 +532,7 @@ def test_failed_fits_are_named_once_in_a_conclusion(world: World) -> None:
     assert not result.has_usable_fit
     for value in (0.01, 0.3):
         said = conclusion(replace(result, leak=replace(result.leak, value=value)))
-        assert said.startswith(f"{N:,} of these {N:,} vectors were attacked. Measured against the true contents, the")
+        assert said.startswith(f"Measured against the true contents of {N:,} rows, the headline figure is")
         assert said.count("all fits failed") == 1
         assert said.count("failed") == 1
     cited = owasp_paragraph(replace(result, leak=replace(result.leak, value=0.3)), PROVENANCE)

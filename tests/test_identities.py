@@ -12,8 +12,10 @@ from interlingua import align
 from interlingua.core.alignment import Alignment
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
+from interlingua.evaluation import Interval
+from interlingua.leakage._doubts import doubt
 from interlingua.leakage.audit import audit
-from interlingua.leakage.findings import Audit
+from interlingua.leakage.findings import Audit, RetrievalFindings
 from interlingua.leakage.identities import identity_findings
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.report.annex import annex_sections
@@ -106,6 +108,28 @@ def test_rows_of_persons_who_are_not_enrolled_are_left_out(faces: Faces) -> None
         identity_findings(faces.known, faces.gallery[:2], ["a", "a"], faces.identities)
     with pytest.raises(InputError, match="The gallery has one identity; two or more are needed"):
         identity_findings(faces.known, faces.gallery[:1], ["a"], faces.identities)
+
+
+def test_the_identity_of_a_row_is_the_first_of_its_labels_that_is_enrolled(faces: Faces, found: Audit) -> None:
+    labels = [("guest", own) for own in faces.identities]
+    assert faces.audit(faces.fit(), truth=GroundTruth(labels=labels)).identities == found.identities
+
+
+def test_an_audit_of_rows_speaks_of_rows(faces: Faces) -> None:
+    truth = GroundTruth(labels=faces.identities, vectors=faces.known)
+    result = faces.audit(faces.fit(), truth=truth)
+    assert result.membership_controls == "public rows"
+    unlike = replace(
+        result,
+        leak=replace(result.leak, value=0.0),
+        retrieval=RetrievalFindings(Interval(0.27), Interval(0.62), Interval(0.19)),
+    )
+    said = doubt(unlike)
+    assert "nearest public row is" in said
+    assert "Fit these vectors themselves with more public rows of their kind" in said
+    sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
+    assert "deletion rules of the records" in sections["What would reduce it (Article 33(3)(d))"]
+    assert f"of {PERSONS * PICTURES:,} rows whose identity is enrolled" in sections["What can be read"]
 
 
 def test_the_report_has_identities_in_the_place_of_words(found: Audit, tmp_path: Path) -> None:

@@ -116,6 +116,29 @@ def test_rows_without_a_text_share_none(sides: Any) -> None:
     assert (found.measured.shared, found.right_links) == (0.0, 0)
 
 
+def test_the_control_of_links_permutes_the_links_themselves(sides: Any, rng: np.random.Generator) -> None:
+    # The rows with a link have one text, which is on both sides; the others share nothing.
+    first, other, _ = sides
+    second = np.concatenate([first[:300], other])
+    texts = (
+        ["common"] * 300 + [f"own {row}" for row in range(300)],
+        ["common"] * 300 + [f"other {row}" for row in range(len(other))],
+    )
+    found = linkage(noisy(first, rng), noisy(second, rng), texts=texts)
+    assert found.measured is not None
+    assert found.measured.precision.value > 0.9
+    assert found.measured.precision_control > 0.8
+    assert not found.is_shown
+
+
+def test_a_share_of_all_or_none_of_the_members_has_an_interval(sides: Any) -> None:
+    members, controls, public = sides
+    found = membership(members[:20], controls[:300], members[:20], public).found[0.01]
+    assert found is not None
+    assert found.value == 1.0
+    assert found.lower < 0.9
+
+
 def test_collections_without_shared_texts_are_not_linked(sides: Any, rng: np.random.Generator) -> None:
     first, other, _ = sides
     found = linkage(noisy(first, rng), noisy(other, rng))

@@ -166,7 +166,7 @@ def audit(
     from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity
-    from interlingua.report._statements import unchecked_reason
+    from interlingua.report._statements import check_limit, unchecked_reason
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not (authorized_by or "").strip() and not demo_data:
@@ -297,10 +297,10 @@ def audit(
                 seed=seed,
                 on_step=on_step,
             )
-        exceeded = fail_above is not None and result.leak.value > fail_above
+        limit = None if fail_above is None else check_limit(result, fail_above)
         record = {
             **result.to_dict(show=show_words),
-            "limit": {"fail_above": fail_above, "exceeded": exceeded},
+            "limit": {"fail_above": fail_above, "result": limit},
             "severity": severity(result).to_dict(),
             "conclusion": conclusion(result),
             "doubt": doubt(result),
@@ -314,25 +314,23 @@ def audit(
             from interlingua.report.annex import write_annex
 
             write_annex(annex, result, provenance)
-        log_event("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
+        log_event("audited", leak=result.leak.value, basis=result.leak.basis, limit=limit)
     if as_json:
         console.emit_json(record)
     else:
-        _print(console.stdout(), result, fail_above)
+        _print(console.stdout(), result, fail_above, limit)
         console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
-    unchecked = unchecked_reason(result)
-    inconclusive = fail_above is not None and bool(unchecked) and not exceeded
-    if inconclusive:
+    if limit == "unchecked":
         advice = doubt(result) or partial_doubt(result) or f"This is no proof of safety. Give {_MORE_TO_GIVE}."
-        console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked}. {advice}")
-    if exceeded or inconclusive:
+        console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked_reason(result)}. {advice}")
+    if limit not in (None, "kept"):
         raise typer.Exit(1)
 
 
-def _print(out: Console, result: Audit, fail_above: float | None) -> None:
+def _print(out: Console, result: Audit, fail_above: float | None, limit: str | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import verdict_list
-    from interlingua.report._statements import in_percent, links_statement, membership_note, unchecked_reason
+    from interlingua.report._statements import in_percent, links_statement, membership_note
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
@@ -367,6 +365,6 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
-    if fail_above is not None and not (unchecked_reason(result) and result.leak.value <= fail_above):
-        word = "above" if result.leak.value > fail_above else "not above"
+    if limit in ("exceeded", "kept"):
+        word = "above" if limit == "exceeded" else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")

@@ -19,7 +19,7 @@ from interlingua.core.arrays import IntArray, row_blocks
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["digest_columns", "digest_ids", "digest_matrix", "page_digest"]
+__all__ = ["digest_columns", "digest_ids", "digest_matrix", "distinct_rows", "page_digest"]
 
 _Words = npt.NDArray[np.uint64]
 
@@ -52,6 +52,12 @@ def digest_matrix(matrix: npt.NDArray[Any]) -> _Words:
     for block in row_blocks(n, max(_BLOCK_WORDS // max(words.shape[1], 1), 1)):
         sums[block] = np.einsum("ij,j->i", _mixed(words[block]), keys)
     return _finished(sums, size)
+
+
+def distinct_rows(matrix: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the positions of the rows [n, d] of numbers that are no copies of an earlier row, in ascending order."""
+    # Sorting the rows themselves takes longer.
+    return np.sort(np.unique(digest_matrix(matrix), return_index=True)[1]).astype(np.int64)
 
 
 def digest_ids(ids: pa.Array) -> IntArray:

@@ -23,7 +23,7 @@ from interlingua.core.comparison import (
     STRUCTURE_ROWS,
     Comparison,
 )
-from interlingua.core.digests import digest_matrix
+from interlingua.core.digests import distinct_rows
 from interlingua.core.errors import SpaceMismatchError, SpaceMismatchWarning
 
 __all__ = ["SpaceProfile", "check_not_foreign"]
@@ -224,8 +224,7 @@ class SpaceProfile:
     def compare(self, rows: FloatArray) -> Comparison:
         """Compare rows [n, d] with the space; their lengths do not matter."""
         units = unit_rows(np.asarray(rows, np.float32))
-        # Sorting the rows themselves takes longer than all that follows.
-        distinct = units[np.sort(np.unique(digest_matrix(units), return_index=True)[1])]
+        distinct = units[distinct_rows(units)]
         outside = self.outside(distinct)
         spectrum = mean = distortion = score = float("nan")
         if len(distinct) >= MIN_BATCH:

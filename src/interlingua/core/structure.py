@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.digests import digest_matrix
+from interlingua.core.digests import distinct_rows
 
 __all__ = ["MAX_AXES", "find_clusters", "structure_score"]
 
@@ -38,7 +38,7 @@ def find_clusters(rows: FloatArray) -> npt.NDArray[np.float32]:
     """
     rng = np.random.default_rng(0)
     units = unit_rows(np.asarray(rows, np.float32))
-    units = units[np.sort(np.unique(digest_matrix(units), return_index=True)[1])]
+    units = units[distinct_rows(units)]
     if len(units) > _FITTED_ROWS:
         units = units[rng.choice(len(units), _FITTED_ROWS, replace=False)]
     count = min(_CLUSTERS, max(len(units) // _ROWS_EACH, 1))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.arguments import check_texts, described
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix, unit_rows
-from interlingua.core.digests import digest_matrix
+from interlingua.core.digests import distinct_rows
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
@@ -106,6 +106,6 @@ def check_distinct(
     Raises:
         InputError: fewer distinct rows, or no matrix of finite numbers.
     """
-    found = len(np.unique(digest_matrix(np.asarray(check_matrix(vectors, name), np.float32))))
+    found = len(distinct_rows(np.asarray(check_matrix(vectors, name), np.float32)))
     if found < needed:
         raise InputError(f"{name}: {count_of(found, 'distinct row')}; at least {needed} are needed {reason}. {advice}")

@@ -15,8 +15,10 @@ from interlingua.core.errors import InputError
 from interlingua.core.spaces import shared_rows
 from interlingua.leakage.inputs import PublicCorpus
 
-__all__ = ["ChosenFits", "choose_fits", "translate", "used_positions"]
+__all__ = ["ON_OTHERS", "ChosenFits", "choose_fits", "translate", "used_positions"]
 
+# What is said of fits that are foreign.
+ON_OTHERS = "made on other vectors or with other public vectors"
 # Share of the rows of a fit that must be among the audited ones; the others may have been deleted since.
 _SHARED = 0.5
 # Number of rows whose translations are compared to recognize copies of a fit.
@@ -62,10 +64,7 @@ def choose_fits(alignments: Sequence[Alignment], rows: npt.NDArray[Any], corpus:
     verdicts = [fit.verdict.status for fit in ranked]
     used = used_positions(verdicts, foreign)
     if len(used) < sum(verdict is not Status.FAILED for verdict in verdicts):
-        omitted.append(
-            "Fits that were made on other vectors or with other public vectors were not used, because a fit of these "
-            "vectors worked."
-        )
+        omitted.append(f"Fits that were {ON_OTHERS} were not used, because a fit of these vectors worked.")
     return ChosenFits(ranked, foreign, [ranked[position] for position in used], tuple(omitted))
 
 

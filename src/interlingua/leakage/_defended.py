@@ -14,7 +14,7 @@ from interlingua.aligners.base import OnStep
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage._predictions import offered, read_words
+from interlingua.leakage._predictions import MIN_KNOWN, offered, read_words
 from interlingua.leakage.attributes import label_scores
 from interlingua.leakage.centering import center_by_own_mean, collection_mean
 from interlingua.leakage.defense_scores import Decoded, DefenseScore, evaluate_defense, reconstruct
@@ -56,10 +56,10 @@ class Reader:
         truth = self.truth.take(picked)
         words, control, basis = read_words(self.decoder, unit_rows(recovered), truth.texts, self.seed)
         right = most_frequent = None
-        if self.labels is not None and truth.labels is not None:
-            names = self.labels.names
+        names = () if self.labels is None else self.labels.names
+        true = offered(truth.labels or (), names)
+        if self.labels is not None and sum(map(bool, true)) >= MIN_KNOWN:
             first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
-            true = offered(truth.labels, names)
             right = resamples.mean([names[i] in row if row else np.nan for i, row in zip(first, true, strict=True)])
             counts = [sum(name in row for row in true) for name in names]
             always = names[int(np.argmax(counts))]

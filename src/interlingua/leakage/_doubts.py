@@ -24,11 +24,13 @@ from interlingua.leakage.inversion.words import Vocabulary
 __all__ = [
     "ERROR_RATE",
     "doubt",
+    "is_at_chance",
     "label_doubt",
     "order_doubt",
     "partial_doubt",
     "split_verdicts",
     "used_fits",
+    "uses_only_foreign_fits",
     "vector_doubt",
     "words_to_compare",
 ]
@@ -105,8 +107,9 @@ def label_doubt(
     """
     if labels is None or truth.labels is None or found is None or not _is_at_chance(found):
         return ""
-    known = truth.labels if isinstance(found, LabelFindings) else [row[:1] for row in truth.labels]
-    kept = offered(known, labels.names)
+    kept = offered(truth.labels, labels.names)
+    if isinstance(found, IdentityFindings):
+        kept = [row[:1] for row in kept]
     with_label = np.flatnonzero([bool(row) for row in kept])
     contents = truth_matrix([kept[row] for row in with_label], labels.names)
     if len(with_label) < FEWEST:
@@ -115,18 +118,17 @@ def label_doubt(
     if np.median(rows_of_each) < _ROWS_OF_AN_IDENTITY:
         return ""
     noun = "labels" if isinstance(found, LabelFindings) else "identities"
-    start = f"How many {noun} are right is not certain: they are right no more often than for other"
-    things = "documents" if isinstance(found, LabelFindings) else "rows"
+    start = f"How many {noun} are right is not certain: they are right no more often than by chance"
     sign = signs_of_another_order(np.asarray(vectors)[with_label], contents, noun)
     if sign:
         return (
-            f"{start} {things}, and the true {noun} may be in another order than the vectors, because {sign}. Check "
+            f"{start}, and the true {noun} may be in another order than the vectors, because {sign}. Check "
             f"that the true {noun} are in the order of the vectors."
         )
     if not works:
         return ""
     return (
-        f"{start} {things}, although similar vectors share their true {noun}. Check that the vectors of the {noun} are "
+        f"{start}, although similar vectors share their true {noun}. Check that the vectors of the {noun} are "
         "in the order of their names."
     )
 
@@ -167,9 +169,9 @@ def partial_doubt(audit: Audit) -> str:
     """Return sentences on why a part of what was measured cannot be relied on, although the headline figure can.
 
     There are five reasons: some true contents are probably in another order than the vectors, and the headline figure
-    comes from others; fewer words are right than the estimate allows; identities are found and cannot be verified;
-    members look like nonmembers; or the attack did not work and read something all the same. The text is empty without
-    such a part.
+    comes from others or is more than by chance, so that it is too low at worst; fewer words are right than the
+    estimate allows; identities are found and cannot be verified; nonmembers look more like members than the members
+    do; or the attack did not work and read something all the same. The text is empty without such a part.
     """
     if doubt(audit):
         return ""
@@ -190,7 +192,7 @@ def _found_and_not_verified(audit: Audit) -> str:
     if found is None or found.rank1.lower <= found.rank1_control.upper or found.equal_error_rate.upper <= ERROR_RATE:
         return ""
     return (
-        f"The nearest identity is right for {found.rank1.value:.1%} of the rows, far more than by chance, and yet "
+        f"The nearest identity is right for {found.rank1.value:.1%} of the rows, more than by chance, and yet "
         f"verification is no better than by chance (equal error rate {found.equal_error_rate.value:.0%}). So most of "
         "the true identities probably belong to other vectors. Check that they are in the order of the vectors."
     )
@@ -200,7 +202,7 @@ def _fewer_than_estimated(audit: Audit) -> str:
     """Return a sentence if far fewer words are right than estimated, or an empty text."""
     words = audit.word_findings
     expected = words and words.leak_rate.plausible
-    if not (words and words.measured and expected) or _no_attack(audit):
+    if not (words and words.measured and expected) or "texts" in audit.unordered or _no_attack(audit):
         return ""
     measured = words.measured.leak_rate.interval
     if measured.upper >= expected.lower:
@@ -213,16 +215,27 @@ def _fewer_than_estimated(audit: Audit) -> str:
 
 
 def _unreliable_headline(audit: Audit) -> str:
-    """Return why no measured figure that the headline could come from can be relied on, or an empty text."""
-    words, labels, unreliable = audit.word_findings, audit.label_findings, _unreliable(audit)
-    measured = {
-        "texts": words is not None and words.measured is not None,
-        "labels": audit.identities is not None or (labels is not None and labels.measured is not None),
-        "vectors": audit.reidentified is not None,
-    }
-    others = {name for name, given in measured.items() if given} - set(unreliable)
-    # The annex and its citation are about words wherever there are any.
-    return "" if others and "texts" not in unreliable else " ".join(unreliable.values())
+    """Return why the measured headline figure cannot be relied on, or an empty text.
+
+    A figure that is more than by chance is the least that can be read, even if some true contents are mixed up.
+    """
+    unreliable = _unreliable(audit)
+    if audit.leak.source not in unreliable or not is_at_chance(audit, audit.leak.source):
+        return ""
+    return " ".join(unreliable.values())
+
+
+def is_at_chance(audit: Audit, source: str) -> bool:
+    """Return whether the figures measured with true ``texts``, ``labels`` or ``vectors`` are no more than by chance."""
+    if source == "labels":
+        found = audit.identities or audit.label_findings
+        return found is not None and _is_at_chance(found)
+    measured = audit.word_findings and audit.word_findings.measured
+    figure = measured.leak_rate if source == "texts" and measured else audit.reidentified and audit.reidentified.top1
+    if not figure or figure.control is None:
+        return False
+    # NaN, as where no row has a text, is no more than by chance.
+    return not figure.interval.lower > figure.control.upper
 
 
 def _unreliable(audit: Audit) -> dict[str, str]:
@@ -236,30 +249,30 @@ def _unreliable(audit: Audit) -> dict[str, str]:
 def _contradictions(audit: Audit) -> dict[str, str]:
     """Return how figures at chance contradict the fits, as where true contents are in another order."""
     found: dict[str, str] = {}
-    words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
+    words = audit.word_findings
     works = not _no_attack(audit)
-    if words and words.measured and works:
+    if words and words.measured and works and is_at_chance(audit, "texts"):
         named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
-        at_chance = named.control is not None and named.interval.lower <= named.control.upper
-        if at_chance and expected.lower > named.interval.upper:
+        if expected.lower > named.interval.upper:
             found["texts"] = (
-                f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
-                "documents. Check that the true texts are in the order of the vectors."
+                f"The measured share of documents with a correct word contradicts the estimate of "
+                f"{words.leak_rate.value:.0%}: no more words are right than for other documents. Check that the true "
+                "texts are in the order of the vectors."
             )
     is_aligned = str(Status.ALIGNED) in [verdict for verdict, foreign in used_fits(audit) if not foreign]
     if not (is_aligned or works):
         return found
     fit = "the verdict of the fit" if is_aligned else "the similarity of the translations to the public rows"
-    if top1 and top1.control and top1.interval.lower <= top1.control.upper:
+    if is_at_chance(audit, "vectors"):
         found["vectors"] = (
-            f"This contradicts {fit}: translations find their true vectors no more often than by chance. Check that "
-            "the true vectors are in the order of the audited ones."
+            f"The share of rows re-identified contradicts {fit}: translations find their true vectors no more often "
+            "than by chance. Check that the true vectors are in the order of the audited ones."
         )
     if audit.identities is not None and _is_at_chance(audit.identities):
         found["labels"] = (
-            f"This contradicts {fit}: identities are recognized no more often than by chance. Check that the true "
-            "identities are in the order of the vectors, and the vectors of the identities in the order of their "
-            "names."
+            f"The share of identities recognized contradicts {fit}: they are recognized no more often than by chance. "
+            "Check that the true identities are in the order of the vectors, and the vectors of the identities in the "
+            "order of their names."
         )
     return found
 
@@ -270,8 +283,8 @@ def _failed_attack(audit: Audit) -> str:
     if audit.leak.value >= SOME or not why:
         return ""
     return (
-        f"{why} So this attack did not work, and its small figure does not show that the vectors cannot be read. Fit "
-        "these vectors themselves with more public texts of their kind."
+        f"{why} So this attack did not work, and its small figure does not show that the vectors reveal nothing. Fit "
+        f"these vectors themselves with more public {_contents(audit)}s of their kind."
     )
 
 
@@ -297,9 +310,15 @@ def _similarities(audit: Audit) -> str:
     """Return a sentence on how similar the translations are to the public texts."""
     near = audit.retrieval
     return (
-        f"The mean similarity of the translations to the nearest public text is {near.nearest.value:.2f}; it is "
-        f"{near.public.value:.2f} among public texts and {near.control.value:.2f} for translations rotated at random."
+        f"The mean similarity of the translations to the nearest public {_contents(audit)} is "
+        f"{near.nearest.value:.2f}; it is {near.public.value:.2f} among public {_contents(audit)}s and "
+        f"{near.control.value:.2f} for translations rotated at random."
     )
+
+
+def _contents(audit: Audit) -> str:
+    """Return what the public collection consists of."""
+    return "text" if audit.word_findings else "row"
 
 
 def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:
@@ -316,6 +335,11 @@ def used_fits(audit: Audit) -> list[tuple[str, bool]]:
     found = _marked(audit)
     used = used_positions(audit.verdicts, [foreign for _, foreign in found])
     return [found[position] for position in used] or found
+
+
+def uses_only_foreign_fits(audit: Audit) -> bool:
+    """Return whether no fit that was used was made on the audited vectors."""
+    return all(foreign for _, foreign in used_fits(audit))
 
 
 def _marked(audit: Audit) -> list[tuple[str, bool]]:

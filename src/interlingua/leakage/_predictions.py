@@ -15,8 +15,19 @@ from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, score_keywords
 
-__all__ = ["attacked_rows", "expected_leak_rate", "meaningless", "most_frequent", "offered", "predict", "read_words"]
+__all__ = [
+    "MIN_KNOWN",
+    "attacked_rows",
+    "expected_leak_rate",
+    "meaningless",
+    "most_frequent",
+    "offered",
+    "predict",
+    "read_words",
+]
 
+# With fewer known rows, intervals are too wide to say anything: that of a share of 0 among 20 rows reaches 16 %.
+MIN_KNOWN = 20
 _BLOCK = 512
 
 
@@ -46,7 +57,7 @@ def read_words(
     Args:
         decoder: predicts the words.
         translated: unit rows [n, d].
-        texts: the n true texts; without them, or if all are empty, the shares are estimated.
+        texts: the n true texts; without them, or if fewer than 20 are not empty, the shares are estimated.
         seed: of the resamples and the control.
 
     Returns:
@@ -54,7 +65,7 @@ def read_words(
         ``estimated``.
     """
     predictions = predict(decoder, [translated])
-    if texts is not None and any(text.strip() for text in texts):
+    if texts is not None and sum(bool(text.strip()) for text in texts) >= MIN_KNOWN:
         figure = score_keywords(predictions, texts, decoder.vocabulary, seed=seed).leak_rate
         return figure.interval, figure.control or figure.interval, "measured"
     resamples = Resamples(len(translated), seed)

@@ -53,6 +53,8 @@ def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:
         pairs = "without pairs" if decoder.calibrated_with == "unpaired" else "with pairs"
         cosine = f"{decoder.translation_cosine:.2f}"
         return f"a second encoder of the public text, translated {pairs} at a centered cosine of {cosine}"
+    if decoder.calibrated_with == "given":
+        return "translations whose texts the caller knows"
     own = "the vectors of the public text itself, which makes probabilities too high for translations"
     if corpus.stand_in_fit is None or corpus.stand_in_translates:
         return own

@@ -19,6 +19,7 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.digests import distinct_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.statistics import agreement
@@ -154,7 +155,7 @@ def audit(
                 f"The true text of {count_of(empty)} of {len(picked):,} is empty; the measured figures of words leave "
                 "them out."
             )
-    report({"step": "attack", "work": f"searching the nearest public {'texts' if corpus.has_texts else 'rows'}"})
+    report({"step": "attack", "work": f"searching the nearest public {_contents(corpus)}"})
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     if words is not None and not retrieval.is_near:
         words = words.without_errors()
@@ -174,12 +175,19 @@ def audit(
         "labels": label_doubt(rows, labels, truth, identities or label_findings, works=works),
         "vectors": vector_doubt(rows, truth.vectors),
     }
+    doubts = {name: sentence for name, sentence in doubts.items() if sentence}
+    trusted = truth.without(doubts)
+    if "texts" in doubts:
+        omitted.append(
+            "Words of each kind, and words read with fewer rows or with a defense, are not compared with the true "
+            "texts, which are probably in another order than the vectors."
+        )
     scores: tuple[DefenseScore, ...] = ()
     if defenses and not has_usable_fit:
         omitted.append("Defenses were not evaluated, because no fit of the vectors worked.")
     if defenses and has_usable_fit and decoder is not None:
         scores = defense_scores(
-            defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
+            defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=trusted,
             translate=lambda x: translate(alignment, x), fit_seconds=alignment.seconds, seed=seed, on_step=report,
         )  # fmt: skip
     tested, controls = None, ""
@@ -188,14 +196,16 @@ def audit(
         tested, controls = _membership(records, known, lambda: _translate_all(usable, rows), corpus, seed)
     if records is not None and tested is None:
         lacking = (
-            "no fit of the vectors worked" if not has_usable_fit else "there are too few public texts for controls"
+            "no fit of the vectors worked"
+            if not has_usable_fit
+            else f"there are too few public {_contents(corpus)} for controls"
         )
         omitted.append(f"Membership was not tested, because {lacking}.")
     linked = None
     if second is not None:
         # A row with a copy has no lead, so that repeated rows are kept once.
-        distinct = np.sort(np.unique(np.asarray(second.vectors), axis=0, return_index=True)[1])
-        lacking = _no_links(second, (len(translated), len(distinct)), has_usable_fit=has_usable_fit)
+        distinct = distinct_rows(np.asarray(second.vectors, np.float32))
+        lacking = _no_links(second, len(translated), len(distinct), has_usable_fit=has_usable_fit)
         if lacking:
             omitted.append(f"Links with the second leak were not searched for, because {lacking}.")
         else:
@@ -206,7 +216,7 @@ def audit(
     points: tuple[RowPoint, ...] = ()
     if halvings:
         points = leak_by_rows(
-            rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed,
+            rows, corpus, halvings=halvings, truth=GroundTruth(trusted.texts), decoder=decoder, fit=fit, seed=seed,
             on_step=report,
         )  # fmt: skip
         omitted.extend(points_left_out(len(rows), len(corpus.texts), halvings))
@@ -217,10 +227,13 @@ def audit(
         frequent = tuple(
             FrequentWord(word, count, shares[word]) for word, count in most_frequent(predictions, _FREQUENT)
         )
-    if kinds and decoder is not None:
+    counts_kinds = has_usable_fit or trusted.texts is not None
+    if kinds and not counts_kinds:
+        omitted.append("Kinds of words were not counted, because no fit of the vectors worked.")
+    if kinds and counts_kinds and decoder is not None:
         report({"step": "attack", "work": "counting kinds of words"})
         found_kinds = kinds_of_words(
-            predictions, null, decoder.vocabulary.words, corpus.texts, texts=known.texts, seed=seed
+            predictions, null, decoder.vocabulary.words, corpus.texts, texts=trusted.take(picked).texts, seed=seed
         )
     return Audit(
         alignment=alignment,
@@ -246,7 +259,7 @@ def audit(
         identities=identities,
         omitted=tuple(omitted),
         foreign=chosen.foreign,
-        unordered={name: sentence for name, sentence in doubts.items() if sentence},
+        unordered=doubts,
     )
 
 
@@ -279,7 +292,7 @@ def _identities(
     """Return how well rows without texts are recognized in a gallery of identities, if their identities are known."""
     if labels is None or known.labels is None:
         return None
-    own = [row[0] if row else "" for row in known.labels]
+    own = [row[0] if row else "" for row in offered(known.labels, labels.names)]
     return identity_findings(translated, labels.vectors, labels.names, own, seed=seed)
 
 
@@ -322,26 +335,28 @@ def _membership(
     held, rest = order[: len(order) // 2][:DOCUMENTS], order[len(order) // 2 :]
     if min(len(members), len(held)) < MIN_RECORDS:
         return None, ""
-    return membership(members, public[held], translate(), public[rest], seed=seed), "public texts"
+    return membership(members, public[held], translate(), public[rest], seed=seed), f"public {_contents(corpus)}"
 
 
-def _no_links(second: SecondLeak, rows: tuple[int, int], *, has_usable_fit: bool) -> str:
+def _no_links(second: SecondLeak, attacked: int, distinct: int, *, has_usable_fit: bool) -> str:
     """Return why links with a second leak cannot be searched for, or an empty text.
 
     Args:
         second: the second leak.
-        rows: number of rows that were attacked, and of distinct rows of the second leak.
+        attacked: number of rows of the audited collection that are attacked.
+        distinct: number of distinct rows of the second leak.
         has_usable_fit: whether a fit of the audited vectors did not fail.
     """
     if not has_usable_fit:
         return "no fit of the vectors worked"
     if all(fit.verdict.status is Status.FAILED for fit in second.alignments):
         return "no fit of the second leak worked"
-    of_each = zip(rows, ("the audited collection has", "the second leak has, without repeated rows,"), strict=True)
-    few = [
-        f"{start} {count_of(number)} and {LINKED_ROWS} are needed" for number, start in of_each if number < LINKED_ROWS
-    ]
-    return " and ".join(few)
+    few = []
+    if attacked < LINKED_ROWS:
+        few.append(f"{count_of(attacked)} of the audited collection {'is' if attacked == 1 else 'are'} attacked")
+    if distinct < LINKED_ROWS:
+        few.append(f"the second leak has {count_of(distinct, 'distinct row')}")
+    return f"{' and '.join(few)}, and at least {LINKED_ROWS} of each are needed" if few else ""
 
 
 def _linkage(
@@ -352,6 +367,10 @@ def _linkage(
     other = _translate_all(usable, np.asarray(second.vectors)[distinct])
     pair = None if texts is None or second.texts is None else (texts, [second.texts[row] for row in distinct])
     return linkage(translated, other, texts=pair, seed=seed)
+
+
+def _contents(corpus: PublicCorpus) -> str:
+    return "texts" if corpus.has_texts else "rows"
 
 
 def _agreement(translations: Sequence[FloatArray]) -> float | None:

@@ -48,7 +48,8 @@ class Estimate:
     Attributes:
         interval: the estimate with its bootstrap interval, which covers the sample of documents only.
         control: the same figure where there is nothing to recover.
-        error: measured errors of such estimates; None where they were not measured, as without a stand-in.
+        error: measured errors of such estimates; None where they do not apply, as for translations that are not similar
+            to the public texts, or a decoder that was calibrated on translations of the caller.
     """
 
     interval: Interval
@@ -201,12 +202,14 @@ class Leak(JsonRecord):
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
         rows: number of rows that it is a share of.
+        source: what it is measured with: true ``texts``, ``labels`` or ``vectors``; empty if it is not measured.
     """
 
     value: float
     what: str
     basis: str
     rows: int
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)

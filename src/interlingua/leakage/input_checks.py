@@ -19,7 +19,7 @@ from interlingua.leakage._checks import check_distinct
 from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage._points import MIN_ROWS as MIN_POINT
 from interlingua.leakage._points import point_sizes
-from interlingua.leakage._predictions import attacked_rows, offered
+from interlingua.leakage._predictions import MIN_KNOWN, attacked_rows, offered
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import MIN_TEXTS, held_out_rows
@@ -30,8 +30,6 @@ __all__ = ["MIN_AUDITED", "check_inputs"]
 
 # Figures are shares of rows, and translations are centered by the mean of all rows.
 MIN_AUDITED = 50
-# With fewer known rows, intervals are too wide to say anything: that of a share of 0 among 20 rows reaches 16 %.
-_MIN_KNOWN = 20
 
 
 def check_inputs(
@@ -182,11 +180,11 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], attacked: 
 def _check_known(known: Sequence[bool], attacked: IntArray, what: str, plural: str) -> int:
     """Return how many of the attacked rows have a true text or label; refuse too few."""
     found = int(sum(known[row] for row in attacked))
-    if found < _MIN_KNOWN:
+    if found < MIN_KNOWN:
         verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"
         raise InputError(
             f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found} {verbs[1]} a true {what}; at least "
-            f"{_MIN_KNOWN} are needed to measure. Attack more documents or leave the true {plural} out."
+            f"{MIN_KNOWN} are needed to measure. Attack more documents or leave the true {plural} out."
         )
     return found
 

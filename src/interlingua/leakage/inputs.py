@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -244,6 +244,10 @@ class GroundTruth:
             contents = getattr(self, name)
             if contents is not None:
                 check_one_each(len(contents), f"true {name}", n, "vectors")
+
+    def without(self, names: Iterable[str]) -> GroundTruth:
+        """Return the contents without those of these names, such as ``texts``."""
+        return replace(self, **dict.fromkeys(names))
 
     def take(self, rows: IntArray) -> GroundTruth:
         """Return the contents of the rows with these indices.

@@ -181,11 +181,12 @@ def _measure(
     right_links = np.array([bool(text.strip()) and text == end for text, end in zip(left, ends, strict=True)])
     known = {text for text in right if text.strip()}
     shared = np.array([text in known for text in left])
-    shuffled = np.random.default_rng(seed).permutation(len(ends))
-    wrong = [left[row] in known and left[row] == ends[other] for row, other in enumerate(shuffled)]
+    starts = np.flatnonzero(linked)
+    shuffled = np.random.default_rng(seed).permutation(starts)
+    wrong = [left[row] in known and left[row] == ends[other] for row, other in zip(starts, shuffled, strict=True)]
     return MeasuredLinks(
         shared=float(shared.mean()),
         precision=resamples.ratio(right_links & linked, linked),
-        precision_control=float(np.mean(wrong)),
+        precision_control=float(np.mean(wrong)) if wrong else 0.0,
         recall=resamples.ratio(right_links & linked & shared, shared),
     )

@@ -19,7 +19,7 @@ from interlingua.core.arguments import check_count
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
-from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples, interval
+from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples, interval, share_interval
 from interlingua.leakage.centering import center_by_own_mean
 
 __all__ = ["MIN_RECORDS", "RATES", "Membership", "membership", "membership_scores"]
@@ -173,7 +173,7 @@ def _found(members: FloatArray, controls: FloatArray, rate: float, seed: int) ->
         tested = members if not draw else rng.choice(members, len(members))
         threshold = np.partition(those, len(those) - exceeding - 1)[len(those) - exceeding - 1]
         shares.append(float((tested > threshold).mean()))
-    return interval(np.array(shares))
+    return share_interval(interval(np.array(shares)), len(members))
 
 
 def _blind_scores(records: npt.NDArray[np.float32], is_member: npt.NDArray[np.bool_], seed: int) -> FloatArray:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
-from interlingua.leakage._doubts import ERROR_RATE, doubt, partial_doubt, used_fits
+from interlingua.leakage._chosen_fits import ON_OTHERS
+from interlingua.leakage._doubts import ERROR_RATE, doubt, partial_doubt, uses_only_foreign_fits
 from interlingua.leakage.findings import MUCH, SOME, Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -26,8 +27,9 @@ RULES = {
     "medium": f"the headline figure is {SOME:.0%} or more, at least {SOME:.0%} of the members are found at {_RATE:.0%} "
     f"false alarms, by the lower end of the interval, or identities are verified with an equal error rate below "
     f"{ERROR_RATE:.0%}, by the upper end",
-    "low": f"the headline figure is below {SOME:.0%}",
-    "not shown": "the attack failed, which is no proof of safety, or its result cannot be relied on",
+    "low": f"the conditions of medium are not met, and the headline figure is below {SOME:.0%}",
+    "not shown": "the conditions of medium are not met, and the attack failed, which is no proof of safety, or its "
+    "result cannot be relied on",
 }
 
 
@@ -59,8 +61,8 @@ def severity(audit: Audit) -> Severity:
         return Severity("not shown", ("the attack failed",))
     leak, doubtful = audit.leak.value, bool(doubt(audit))
     headline = f"the headline figure is {leak:.1%}"
-    if all(foreign for _, foreign in used_fits(audit)):
-        headline += ", by fits that were made on other vectors or with other public vectors"
+    if uses_only_foreign_fits(audit):
+        headline += f", by fits that were {ON_OTHERS}"
     ignored = [f"{headline}, which cannot be relied on and does not count"] if doubtful else []
     reasons = [headline] if leak >= MUCH and not doubtful else []
     found = _members_found(audit)
@@ -74,6 +76,8 @@ def severity(audit: Audit) -> Severity:
         lesser = [headline] if leak >= SOME and not doubtful else []
         lesser += _lesser_reasons(audit, found)
         if lesser:
+            if partial_doubt(audit):
+                ignored.append("a part of what was measured cannot be relied on and could raise the severity")
             return Severity("medium", (*lesser, *ignored))
         if doubtful:
             return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
@@ -85,6 +89,7 @@ def severity(audit: Audit) -> Severity:
         _of_kind(finding)
         for finding in audit.kinds
         if not doubtful
+        and (finding.right is not None or (audit.has_usable_fit and audit.retrieval.is_near))
         and finding.kind in PERSONAL_KINDS
         and _above(finding.right or finding.documents, finding.control)
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from interlingua.leakage._doubts import split_verdicts, used_fits
+from interlingua.leakage._chosen_fits import ON_OTHERS
+from interlingua.leakage._doubts import split_verdicts, used_fits, uses_only_foreign_fits
 from interlingua.leakage.findings import Audit
 from interlingua.report._page import clean
 
@@ -29,8 +30,7 @@ def fits_statement(audit: Audit) -> str:
     if foreign:
         who = "They were also" if own else "The audited vectors were"
         made = "that was" if len(foreign) == 1 else "that were"
-        on_others = "made on other vectors or with other public vectors"
-        sentences.append(f"{who} translated by {_fit_count(foreign)} {made} {on_others}.")
+        sentences.append(f"{who} translated by {_fit_count(foreign)} {made} {ON_OTHERS}.")
         sentences.append(_sentence(foreign, "that fit", "those fits"))
         whose = "Its verdict is" if len(foreign) == 1 else "Their verdicts are"
         sentences.append(f"{whose} no evidence about these vectors.")
@@ -43,13 +43,12 @@ def fits_statement(audit: Audit) -> str:
 def foreign_statement(audit: Audit) -> str:
     """Return a sentence if no fit that was used was made on the audited vectors, or an empty text."""
     used = used_fits(audit)
-    if not all(foreign for _, foreign in used):
+    if not uses_only_foreign_fits(audit):
         return ""
     of_used = "" if len(used) == len(audit.verdicts) else " that was used" if len(used) == 1 else " that were used"
     fits, were, verdicts = ("fit", "was", "verdict is") if len(used) == 1 else ("fits", "were", "verdicts are")
     whose = "its" if len(used) == 1 else "their"
-    on_others = "made on other vectors or with other public vectors"
-    return f"The {fits}{of_used} {were} {on_others}, so {whose} {verdicts} no evidence about these."
+    return f"The {fits}{of_used} {were} {ON_OTHERS}, so {whose} {verdicts} no evidence about these."
 
 
 def attack_clause(audit: Audit, public: str) -> str:

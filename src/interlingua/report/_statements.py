@@ -9,7 +9,7 @@ from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 from interlingua.leakage.membership import Membership
 
-__all__ = ["control_words", "in_percent", "links_statement", "membership_note", "unchecked_reason"]
+__all__ = ["check_limit", "control_words", "in_percent", "links_statement", "membership_note", "unchecked_reason"]
 
 
 def control_words(audit: Audit) -> str:
@@ -43,7 +43,8 @@ def links_statement(found: Linkage) -> str:
         return f"No row is linked with the second leak of another model. {shared}."
     return (
         f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
-        f"links are right; with their ends permuted, {found.measured.precision_control:.1%} would be. {shared}."
+        f"links are right; if the same links are permuted at random, {found.measured.precision_control:.1%} are "
+        f"right. {shared}."
     )
 
 
@@ -64,3 +65,10 @@ def unchecked_reason(audit: Audit) -> str:
     if doubt(audit):
         return "the figure cannot be relied on"
     return "a part of what was measured cannot be relied on" if partial_doubt(audit) else ""
+
+
+def check_limit(audit: Audit, fail_above: float) -> str:
+    """Return whether a limit of the headline figure is ``exceeded``, ``unchecked`` or ``kept``, which alone passes."""
+    if audit.leak.value > fail_above:
+        return "exceeded"
+    return "unchecked" if unchecked_reason(audit) else "kept"

@@ -14,8 +14,9 @@ from pathlib import Path
 from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage._doubts import doubt, partial_doubt
+from interlingua.leakage._doubts import doubt, is_at_chance, partial_doubt
 from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
@@ -106,17 +107,18 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     rows, public = audit.leaked, audit.public
     start = (
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of a model "
-        f"{'that was probably ' + clean(audit.model.model) if audit.model and audit.identified else 'not identified'} "
+        f"that was {'probably ' + clean(audit.model.model) if audit.model and audit.identified else 'not identified'} "
     )
     texts, contents = ("public texts", "texts") if audit.word_findings else ("public rows", "records")
     attack = attack_clause(audit, f"{public:,} {texts}")
     if audit.leak.basis == "attack failed":
         return f"{start}{attack}. All fits failed by their own verdicts. This is no proof that other attacks fail."
-    if audit.word_findings is None or (audit.words.measured is None and audit.leak.basis == "measured"):
+    of_words = audit.word_findings is not None and (audit.words.measured is not None or audit.leak.basis == "estimated")
+    if not of_words or is_at_chance(audit, "texts"):
         return (
             f"{start}{attack}. Measured on {audit.leak.rows:,} rows, the headline figure is "
             f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the {contents} nor the encoder of "
-            f"the collection were used. {partial_doubt(audit)}".rstrip()
+            f"the collection was used. {partial_doubt(audit)}".rstrip()
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
@@ -125,7 +127,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     return (
         f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {in_percent(leak)} of {documents:,} documents, {basis}; the control, {control_words(audit)}, is "
-        f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were "
+        f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection was "
         f"used. {partial_doubt(audit)}".rstrip()
     )
 
@@ -155,7 +157,8 @@ def _readings(audit: Audit) -> list[str]:
     if audit.identities is not None:
         own = audit.identities
         lines.append(
-            f"The nearest of {own.identities:,} enrolled identities is right for {in_percent(own.rank1)} of the rows; "
+            f"The nearest of {own.identities:,} enrolled identities is right for {in_percent(own.rank1)} of "
+            f"{count_of(own.probes)} whose identity is enrolled; "
             f"always choosing the most frequent one gives {in_percent(own.rank1_control)}. Verification has an equal "
             f"error rate of {in_percent(own.equal_error_rate)}; on meaningless vectors it is "
             f"{in_percent(own.equal_error_rate_control)}."
@@ -163,7 +166,8 @@ def _readings(audit: Audit) -> list[str]:
     if audit.label_findings is not None and audit.label_findings.measured is not None:
         measured = audit.label_findings.measured
         lines.append(
-            f"The first inferred label is right for {in_percent(measured.translated.top1)} of the documents; always "
+            f"The first inferred label is right for {in_percent(measured.translated.top1)} of "
+            f"{count_of(measured.n, 'document')} whose label is among those to infer; always "
             f"choosing the most frequent one gives {in_percent(measured.majority.top1)}. {_label_finding(measured)}"
         )
     elif audit.label_findings is not None:
@@ -223,9 +227,9 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
         lines.append("A part of the measured figures cannot be relied on, for the reason given above.")
     elif found is None or found.measured is not None or audit.leak.basis == "measured":
         lines.append("The headline figure is measured against the true contents; intervals cover the sample of rows.")
-    if found is not None and found.measured is None and not doubt(audit):
+    if found is not None and found.measured is None and audit.has_usable_fit and not doubt(audit):
         lines.append(
-            "The figures of words are estimates whose calibration was not checked; they are probably too high."
+            "The figures of words are estimates whose errors are not known; they are probably too high."
             if error is None
             else f"The figures of words are estimates.{_range(found.leak_rate)} {error.certainty}"
         )
@@ -255,9 +259,10 @@ def _needed_rows(audit: Audit) -> list[str]:
 
 
 def _measures(audit: Audit) -> tuple[str, ...]:
+    contents = "texts" if audit.word_findings else "records"
     lines = [
-        "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the texts, and "
-        "encrypt them at rest with a key outside the store.",
+        "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the "
+        f"{contents}, and encrypt them at rest with a key outside the store.",
     ]
     tried = [(score, score.decoded) for score in audit.defenses if score.decoded is not None]
     baseline = next((decoded.words for score, decoded in tried if score.baseline), None)

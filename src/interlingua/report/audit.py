@@ -11,6 +11,7 @@ from typing import Any
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
 from interlingua.core.statistics import beyond_control
+from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import MARGIN, NEEDED
 from interlingua.leakage._doubts import doubt, partial_doubt
@@ -20,7 +21,13 @@ from interlingua.leakage.severity import severity
 from interlingua.report import _audit_figures
 from interlingua.report._fits import fits_statement, foreign_statement
 from interlingua.report._page import clean, render
-from interlingua.report._statements import control_words, links_statement, membership_note, unchecked_reason
+from interlingua.report._statements import (
+    check_limit,
+    control_words,
+    links_statement,
+    membership_note,
+    unchecked_reason,
+)
 
 __all__ = [
     "OWASP",
@@ -82,6 +89,7 @@ _RISKS = (
 )
 _WORDS_SHOWN, _LABELS_SHOWN = "words and nearest public texts", "words, labels and nearest public texts"
 _BEYOND = "(figure above - its control) / (1 - its control), at least 0"
+_ROTATED = "the control is translations rotated at random"
 _RECOGNIZED = "identities and nearest public rows"
 _LIMITS = (
     "Only the attacks named in this report were run. There are stronger ones: a network trained for one encoder, a "
@@ -112,7 +120,7 @@ def conclusion(audit: Audit) -> str:
         )
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
-        return f"{audit.rows:,} of these {rows} vectors were attacked. {claim} {doubt(audit) or partial_doubt(audit)}"
+        return f"{claim} {doubt(audit) or partial_doubt(audit)}"
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
     start = (
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
@@ -131,7 +139,10 @@ def conclusion(audit: Audit) -> str:
 
 
 def _measured(audit: Audit) -> str:
-    claim = f"Measured against the true contents, the headline figure is {audit.leak.value:.0%}: {audit.leak.what}."
+    claim = (
+        f"Measured against the true contents of {count_of(audit.leak.rows)}, the headline figure is "
+        f"{audit.leak.value:.0%}: {audit.leak.what}."
+    )
     measured = audit.word_findings and audit.word_findings.measured
     words = measured and measured.leak_rate
     if words and words.meaning != audit.leak.what:
@@ -201,6 +212,7 @@ def write_audit(
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
+    found, limit = severity(audit), None if fail_above is None else check_limit(audit, fail_above)
     shares = audit.label_findings.shares if audit.label_findings else {}
     read = _LABELS_SHOWN if audit.label_findings else _WORDS_SHOWN
     shown = read if audit.word_findings else _RECOGNIZED
@@ -209,8 +221,8 @@ def write_audit(
         ("style.css", "audit.css"),
         audit=audit,
         provenance=_printable(provenance),
-        severity=severity(audit),
-        tone=_TONES[severity(audit).level],
+        severity=found,
+        tone=_TONES[found.level],
         thing="documents" if audit.word_findings else "rows",
         with_truth=bool(audit.documents) and audit.documents[0].text is not None,
         **_pictures(audit),
@@ -223,6 +235,7 @@ def write_audit(
         shares=list(shares.items())[:_SHARES],
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
+        limit=limit,
         unchecked=unchecked_reason(audit),
         doubtful=bool(doubt(audit)),
         show=show,
@@ -259,7 +272,9 @@ def _pictures(audit: Audit) -> dict[str, Any]:
     if not audit.points:
         return pictures
     measured, estimate = audit.words.measured, audit.words.leak_rate
-    whole = measured.leak_rate.interval if measured else estimate.interval
+    # As in the points, nothing is read by estimate where no fit worked.
+    estimated = estimate.interval if audit.has_usable_fit else Interval(0.0)
+    whole = measured.leak_rate.interval if measured else estimated
     null = (measured.leak_rate.control if measured else None) or estimate.control
     # One scale, because both pictures are read beside each other.
     top = max([interval.high or interval.value for interval in (whole, *(point.leak for point in audit.points))])
@@ -335,9 +350,9 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         meaning = f"nearest of {found.identities} enrolled identities; the control always chooses the most frequent one"
         measured("Rank-1 identification", meaning, found.rank1, found.rank1_control)
         measured("Rank-1 identification, beyond the control", _BEYOND, Interval(found.beyond_control), None)
-        meaning = "error rate of verification, low means that identities are recognized; the control has no meaning"
+        meaning = f"error rate of verification, low means that identities are recognized; {_ROTATED}"
         measured("Equal error rate", meaning, found.equal_error_rate, found.equal_error_rate_control)
-        meaning = "right claims accepted at 1 % false accepts; the control has no meaning"
+        meaning = f"right claims accepted at 1 % false accepts; {_ROTATED}"
         measured("Verification", meaning, found.accepted, found.accepted_control)
     if audit.reidentified:
         top1 = audit.reidentified.top1
@@ -348,7 +363,7 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
             top1.control,
         )
     public = "public texts" if audit.word_findings else "public rows"
-    meaning = f"cosine with the nearest one; {near.public.value:.2f} among {public}; the control has no meaning"
+    meaning = f"cosine with the nearest one; {near.public.value:.2f} among {public}; {_ROTATED}"
     return [*rows, FigureRow(f"Similarity to {public}", meaning, near.nearest, control=near.control)]
 
 
