@@ -26,8 +26,8 @@ from interlingua.stores._url import StoreURL
 # Parts of the errors of embedded databases that another process has open: DuckDB, Qdrant, its Edge engine, Milvus Lite.
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
 _PID = re.compile(r"\(PID (\d+)\)")
-# A mark that names a migration; another mark tells a collection only from a later one of its name.
-MIGRATION_MARK = re.compile(r"(interlingua )?migration \S")
+# The beginning of every mark that names a migration. A comment of someone else can also begin with "migration".
+_MARK = "interlingua migration "
 
 
 class Adapter(Store):
@@ -134,8 +134,9 @@ class Adapter(Store):
         Args:
             vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
         """
+        # Another mark tells a collection only from a later one of its name.
         mark = self.creation(vector_only=vector_only)
-        return mark if mark is not None and MIGRATION_MARK.match(mark) else None
+        return mark if names_migration(mark) else None
 
     def is_migrated(self) -> bool:
         """Return whether a migration says that it wrote these vectors.
@@ -323,6 +324,20 @@ class TableAdapter(Adapter):
     @abstractmethod
     def _primary_key(self) -> tuple[str, ...]:
         """Return the columns of the primary key of the table."""
+
+
+def migration_mark(job: str) -> str:
+    """Return the mark of a collection, a vector or a column that a migration made.
+
+    Args:
+        job: ``Spec.job`` of the migration.
+    """
+    return f"{_MARK}{job}"
+
+
+def names_migration(mark: str | None) -> bool:
+    """Return whether a comment or another mark is one that `migration_mark` made."""
+    return mark is not None and mark.startswith(_MARK) and mark != _MARK
 
 
 def missing_path(url: StoreURL) -> InputError:
