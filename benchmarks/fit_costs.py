@@ -192,9 +192,9 @@ def planned_table(records: list[dict[str, Any]]) -> str:
     lines += [
         "",
         f"Plans of {len(planned)} fits, made right before them in the same process: the fits took {min(ratios):.2f} to "
-        f"{max(ratios):.2f} times as long. An estimate holds for the other work on the machine at that moment, which varied "
-        f"during these fits: the fixed piece of work took up to {max(map(change_of_speed, planned)):.1f} times as long "
-        "after a fit as before it.",
+        f"{max(ratios):.2f} times as long. An estimate holds for the other work on the machine at that moment, which "
+        f"varied: the fixed piece of work took up to {max(map(change_of_speed, planned)):.1f} times as long after a "
+        "fit as before it.",
     ]
     return "\n".join(lines)
 
