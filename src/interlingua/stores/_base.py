@@ -16,7 +16,7 @@ import pyarrow as pa
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
-from interlingua.io._checks import FILL_ONE, ID_NAMES
+from interlingua.io._checks import ID_NAMES, no_vectors
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._names import FILL_IDS, NameRule, list_names
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
@@ -185,11 +185,8 @@ class Adapter(Store):
         if not (count or nulls) and self._where is not None:
             raise InputError(f"{self.url}: no row meets the condition {self._where!r}; at least 1 row is needed.")
         if nulls and not count:
-            chosen = "" if self._where is None else f" for the condition {self._where!r}"
-            raise InputError(
-                f"{self.url}: {count_of(nulls, noun)}{chosen} and none has this vector; at least 1 with it is needed. "
-                f"{FILL_ONE}"
-            )
+            chosen = "" if self._where is None else f" that meet{'s' if nulls == 1 else ''} {self._where!r}"
+            raise no_vectors(self.url, nulls, noun=noun, which=chosen)
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed. Name a collection that has rows.")
 

@@ -380,6 +380,6 @@ class DuckStore(SharedClientStore, TableAdapter):
         if is_vector(kind):
             return int(kind.split("[")[1][:-1])
         rows = self._rows(f"select len({quoted(name)}) from {self._table} where len({quoted(name)}) > 0 limit 1")
-        if not rows:
+        if not rows:  # no row has a vector, which this check refuses
             self._check_filled(0, self._rows(f"select count(*) from {self._table} {self._where_clause()}")[0][0])
         return int(rows[0][0])
