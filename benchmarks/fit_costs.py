@@ -6,7 +6,10 @@ A case is a fit by the method ``linear`` of disjoint texts under two encoders, o
 where no encoder is as wide, and a fit on pairs of the same texts (``ridge``). ``units`` are the processor seconds of
 the fit divided by those of the work of `interlingua._costs.measure_speed` on one core, which is measured right before
 and after it in the same process: other work on the machine slows both. ``--vectors`` holds what ``encode.py`` wrote.
-Each case runs in a process of its own. Appends to benchmarks/results/fit-costs.jsonl.
+A case that is called planned writes the vectors to files, runs `interlingua.plan` on them, and then fits the same
+rows: ``planned`` is what the plan said before the fit, in seconds of wall time, as are ``seconds``. ``--only planned``
+runs these cases, which need no encoder. Each case runs in a process of its own. Appends to
+benchmarks/results/fit-costs.jsonl.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ UNPAIRED = (
     ("planted:1024", 20_000, 20_000),
     ("use:minilm", 5_000, 5_000),
 )
+PLANNED = (("beir", 2_000), ("beir", 5_000), ("planted:768", 10_000))
 PAIRED = (("beir", 5_000), ("use:wordllama", 5_000), ("planted:3072", 5_000))
 
 
@@ -70,7 +74,7 @@ def whole_spaces(spaces: str, n: int, data: Path, vectors: Path) -> tuple[FloatA
 
 
 def measure(spaces: str, n: int, m: int, method: str, data: Path, vectors: Path) -> dict[str, Any]:
-    """Fit once, and measure the speed before and after."""
+    """Fit once, and measure the speed before and after; the method ``planned`` is ``linear`` after a plan."""
     x, y = whole_spaces(spaces, n if method == "ridge" else n + m, data, vectors)
     options: dict[str, Any] = {}
     if method == "ridge":
@@ -80,6 +84,9 @@ def measure(spaces: str, n: int, m: int, method: str, data: Path, vectors: Path)
     x = x[:n]
     if (len(x), len(y)) != (n, m):
         raise SystemExit(f"{spaces} has {len(x)} and {len(y)} rows where {n} and {m} are needed")
+    planned: dict[str, Any] = {}
+    if method == "planned":
+        method, planned = "linear", {"planned": plan_fit(x, y)}
     before = measure_work()
     cpu, start = time.process_time(), time.perf_counter()
     alignment = il.align(x, y, method=method, seed=0, **options)
@@ -91,6 +98,7 @@ def measure(spaces: str, n: int, m: int, method: str, data: Path, vectors: Path)
         "rows": [n, m],
         "d": [x.shape[1], y.shape[1]],
         "status": alignment.verdict.status,
+        **planned,
         "seconds": round(seconds, 2),
         "processor_seconds": round(processor, 2),
         "speed": [before, after],
@@ -99,6 +107,18 @@ def measure(spaces: str, n: int, m: int, method: str, data: Path, vectors: Path)
         "machine": {"cores": os.cpu_count(), "processor": processor_name()},
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def plan_fit(x: FloatArray, y: FloatArray) -> dict[str, float]:
+    """Return the seconds and the bytes that a plan of these vectors in files states for an unpaired fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("source.npy", "target.npy")]
+        for path, rows in zip(paths, (x, y), strict=True):
+            np.save(path, rows)
+        costs = il.plan(*map(str, paths)).costs
+    if costs is None:
+        raise SystemExit("the plan has no fit")
+    return {"seconds": costs.fit_seconds, "failed_seconds": costs.failed_fit_seconds, "bytes": costs.fit_bytes}
 
 
 def measure_work() -> dict[str, float]:
@@ -117,6 +137,7 @@ def measure_work() -> dict[str, float]:
 def pending(done: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield key and arguments of each case that has no record."""
     cases = [(*case, "linear") for case in UNPAIRED] + [(spaces, n, n, "ridge") for spaces, n in PAIRED]
+    cases += [(spaces, n, n, "planned") for spaces, n in PLANNED]
     for spaces, n, m, method in cases:
         key = f"{spaces}, {n} and {m} rows, {method}"
         if key not in done:
@@ -124,12 +145,12 @@ def pending(done: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Return recorded costs beside those that `interlingua plan` estimates for the same machine and load."""
+    """Return recorded costs beside those that `interlingua plan` estimates for the mean load before and after a fit."""
     lines = [
         "| fit | rows a side | columns | verdict | seconds | estimate | processor seconds | memory, MB | estimate |",
         "|---|--:|--:|---|--:|--:|--:|--:|--:|",
     ]
-    for r in sorted(records, key=lambda r: (r["method"], r["rows"], r["d"])):
+    for r in sorted((r for r in records if "planned" not in r), key=lambda r: (r["method"], r["rows"], r["d"])):
         costs = estimate_fit(tuple(r["rows"]), tuple(r["d"]), mean_speed(r))
         paired = r["method"] == "ridge"
         unpaired = costs.seconds if r["status"] == "aligned" else costs.failed_seconds
@@ -146,6 +167,47 @@ def table(records: list[dict[str, Any]]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def planned_table(records: list[dict[str, Any]]) -> str:
+    """Return what plans said right before fits beside what these took, with a sentence on the range."""
+    lines = [
+        "| vectors | rows a side | columns | verdict | plan, seconds | fit, seconds | fit / plan | processor seconds |",
+        "|---|--:|--:|---|--:|--:|--:|--:|",
+    ]
+    planned = sorted((r for r in records if "planned" in r), key=lambda r: r["rows"])
+    ratios = [r["seconds"] / planned_seconds(r) for r in planned]
+    for r, ratio in zip(planned, ratios, strict=True):
+        cells = (
+            "planted" if r["spaces"].startswith("planted") else "search questions",
+            " and ".join(f"{rows:,}" for rows in dict.fromkeys(r["rows"])),
+            " to ".join(f"{d:,}" for d in r["d"]),
+            r["status"],
+            f"{planned_seconds(r):,.0f}",
+            f"{r['seconds']:,.0f}",
+            f"{ratio:.2f}",
+            f"{r['processor_seconds']:,.0f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Plans of {len(planned)} fits, made right before them in the same process: the fits took {min(ratios):.2f} to "
+        f"{max(ratios):.2f} times as long. An estimate holds for the other work on the machine at that moment, which "
+        f"varied: the fixed piece of work took up to {max(map(change_of_speed, planned)):.1f} times as long after a "
+        "fit as before it.",
+    ]
+    return "\n".join(lines)
+
+
+def planned_seconds(record: dict[str, Any]) -> float:
+    """Return the seconds that a plan stated for a fit that ended as the recorded one did."""
+    return float(record["planned"]["seconds" if record["status"] == "aligned" else "failed_seconds"])
+
+
+def change_of_speed(record: dict[str, Any]) -> float:
+    """Return how many times as long the fixed piece of work took after a fit as before it."""
+    before, after = (speed["parallel"] for speed in record["speed"])
+    return float(after / before)
 
 
 def mean_speed(record: dict[str, Any]) -> Speed:

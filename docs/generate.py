@@ -397,9 +397,14 @@ They have the spectrum of real ones and show speed and memory, and not how well 
 
 ## What a fit costs
 
-Recorded fits beside the estimates that `interlingua plan` would have made just before (`benchmarks/fit_costs.py`). It
-times a fixed piece of the same work, so other work on the machine slows both. These fits ran on
-{costs[0]["machine"]["cores"]} cores of an {costs[0]["machine"]["processor"]} with a load of
+`interlingua plan` times a fixed piece of the same work, so other work on the machine slows the estimate as well as the
+fit. These are estimates by the plan itself beside the fits that followed (`benchmarks/fit_costs.py`), in seconds on the
+clock:
+
+{c.planned_table(costs)}
+
+More recorded fits, beside what the plan would have estimated from the mean speed of the machine right before and right
+after each. All ran on {costs[0]["machine"]["cores"]} cores of an {costs[0]["machine"]["processor"]} with a load of
 {min(r["load"] for r in costs)} to {max(r["load"] for r in costs)}. A fit that finds no map searches longer:
 
 {c.table(costs)}

@@ -664,7 +664,10 @@ def test_a_model_whose_view_cannot_be_used_is_named(run: Run, case: Path, record
     error = run("audit", case / "source.npy", *without_texts, "--json").json["error"]
     assert "--view-encoder needs the public texts: give --corpus FILE" in error
     error = run(*options(case, "--encoder", "m", "--view-encoder", "m", "--json")).json["error"]
-    assert "--view-encoder m is the encoder of the vectors themselves, and would make the same vectors again" in error
+    given = (
+        "--view-encoder m is already given as the main encoder (--target-encoder, or --encoder of audit), and would "
+    )
+    assert f"{given}make the same vectors again. Name another model, or leave" in error
     assert not recorded_views
 
 

@@ -298,9 +298,7 @@ def test_rows_that_were_embedded_again_by_another_model_or_of_other_rows_are_ref
     narrow = run(*fit, write_rows(tmp_path / "narrow.jsonl", planted[1][:60, :9], list(range(N, N + 60))))
     assert re.search("--reembedded .*narrow.jsonl has width 9 and the target 16; both must be of", narrow.json["error"])
     other = run(*fit, write_rows(tmp_path / "other.jsonl", planted[1][:60], list(range(N, N + 60))))
-    assert re.search(
-        "None of the 60 ids of .*other.jsonl is also in .*, or leave --reembedded out", other.json["error"]
-    )
+    assert re.search("other.jsonl: none of the 60 ids is also in .*, or leave --reembedded out", other.json["error"])
     repeated = run(*fit, write_rows(tmp_path / "repeated.jsonl", planted[1][:60], [*range(59), 3]))
     assert re.search("repeated.jsonl has the id .3. more than once", repeated.json["error"])
     np.save(tmp_path / "wide.npy", np.random.default_rng(0).standard_normal((90, D_SOURCE)))
@@ -439,7 +437,7 @@ def test_a_column_to_show_is_not_asked_of_a_file_without_columns(
             ["fit", "{old}", "{new}", "--pairs", "pairs.npy"],
             "have none. Pair rows with the same id by --pair-by-id",
         ),
-        (["fit", "{old}", "{new}", "--pair-by-id", "--where", "id < 1"], "None of the 1 ids of .*old.v is also in"),
+        (["fit", "{old}", "{new}", "--pair-by-id", "--where", "id < 1"], "old.v: the only id is not in"),
         (
             ["fit", "{old}", "{new}", "--column", "v"],
             "--column belongs to a file; name the column or vector of a store",

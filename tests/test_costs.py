@@ -133,3 +133,24 @@ def test_the_measured_work_finds_the_nearest_rows() -> None:
     others = find.keywords["others"]  # type: ignore[attr-defined]
     expected = np.argsort(-(parts[0] @ others), axis=1)[:, : nearest.shape[1]]
     np.testing.assert_array_equal(np.sort(nearest, axis=1), np.sort(expected, axis=1))
+
+
+def test_the_plans_that_were_made_before_fits_are_in_the_docs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RESULTS.parent)
+    fit_costs = pytest.importorskip("fit_costs")
+    planned = [record for record in records() if "planned" in record]
+    assert sorted(record["rows"][0] for record in planned) == [2_000, 5_000, 10_000]
+    ratios = [f"{record['seconds'] / record['planned']['seconds']:.2f}" for record in planned]
+    table = fit_costs.planned_table(records())
+    assert [line.split(" | ")[6] for line in table.splitlines() if line.startswith("| ")][1:] == ratios
+    assert f"took {min(ratios)} to {max(ratios)} times as long" in table
+    notes = (RESULTS.parent / "notes" / "speed.md").read_text("utf-8")
+    for ratio in ratios:
+        assert f"{ratio} (" in notes or f"{ratio} times (" in notes
+    for record in planned:
+        rows, d = tuple(record["rows"]), tuple(record["d"])
+        assert record["planned"]["bytes"] == estimate_fit(rows, d, Speed(1)).memory
+        assert f"| {record['seconds']:,.0f} |" in table
+    assert len(fit_costs.table(records()).splitlines()) == 2 + len(records()) - len(planned)
+    failed = {**planned[0], "status": "failed", "planned": {"seconds": 10.0, "failed_seconds": 50.0, "bytes": 1}}
+    assert fit_costs.planned_seconds(failed) == 50

@@ -16,7 +16,9 @@ import pytest
 
 import interlingua as il
 from command_line import D_SOURCE, D_TARGET, Run
+from interlingua.aligners.usable import UsableInputs
 from interlingua.core.errors import InputError
+from interlingua.core.wording import none_of
 from interlingua.io import open_vectors
 
 ROWS = 60
@@ -37,12 +39,12 @@ EMPTY = {
 NULL = {
     "null.npy": "none of",
     "null.jsonl": EMPTY["empty.jsonl"],
-    "null.parquet": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
-    "null.csv": f"60 rows and none has a vector in column 'vector'; at least 1 with one is needed. {FILLED}",
-    "wide-null.csv": "60 rows and none has a vector in the columns 'v0' to 'v{last}'; at least 1 with one is needed. "
+    "null.parquet": f"none of the 60 rows has a vector in column 'vector'; at least one must have one. {FILLED}",
+    "null.csv": f"none of the 60 rows has a vector in column 'vector'; at least one must have one. {FILLED}",
+    "wide-null.csv": "none of the 60 rows has a vector in the columns 'v0' to 'v{last}'; at least one must have one. "
     + FILLED,
-    "null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
-    "list-null.duckdb": f"60 rows and none has this vector; at least 1 with it is needed. {FILLED}",
+    "null.duckdb": f"none of the 60 rows has a vector; at least one must have one. {FILLED}",
+    "list-null.duckdb": f"none of the 60 rows has a vector; at least one must have one. {FILLED}",
 }
 FIRST = {
     "null.npy": "60 of 60 rows hold NaN or infinity, the first is row 0. None of the rows can be used.",
@@ -152,7 +154,7 @@ def test_every_command_says_what_is_missing_in_its_other_side(
 
 def test_a_plan_refuses_a_target_without_a_usable_vector(folder: Path) -> None:
     np.save(folder / "zeros.npy", np.zeros((ROWS, D_TARGET), np.float32))
-    needed = "zeros.npy: none of the 60 rows that were read has a usable vector; TARGET needs vectors of the new model"
+    needed = "zeros.npy: none of the 60 drawn rows has a usable vector; TARGET needs vectors of the new model"
     with pytest.raises(InputError, match=needed):
         il.plan(str(folder / "source.npy"), str(folder / "zeros.npy"))
 
@@ -165,13 +167,21 @@ def test_one_usable_vector_is_too_few_and_the_rows_left_out_are_counted(
     few = "has 1 usable vector among the rows that were read; at least 50 rows with one are needed. Left out: 59 rows "
     place = f"{name}#t.vector" if name.endswith("duckdb") else name
     for command in ("identify", "plan"):
-        refused(f"{place} {few}without one. Name a column", command, source)
+        refused(f"{place} {few}without a usable vector. Name a column", command, source)
     target = make(folder / f"target-{name}", D_TARGET, filled=ROWS)
     counted = "id of" if name.endswith("duckdb") else "have 1 pair of rows that can be compared; at least 2 are needed."
     refused(counted, "evaluate", saved, source, target, "--skip-bad")
     refused("Left out", "evaluate", saved, source, target, "--skip-bad")
     refused(name, "evaluate", saved, source, target, "--skip-bad")
-    refused("source has 1 row; without pairs", "fit", source, folder / "target.npy", "--out", "out", "--skip-bad")
+    refused(
+        f"source ({source}) has 1 row; without pairs",
+        "fit",
+        source,
+        folder / "target.npy",
+        "--out",
+        "out",
+        "--skip-bad",
+    )
 
 
 @pytest.mark.parametrize("usable", [None, 1_500])
@@ -213,9 +223,11 @@ def test_vectors_that_begin_late_in_a_csv_are_found(value: str, empty: str, tmp_
 
 def test_a_requested_column_of_a_csv_without_a_value(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("id,v,e0,e1\n1,,,\n2,,,NaN\n")
-    with pytest.raises(InputError, match="2 rows and none has a vector in column 'v'; at least 1 with one is needed"):
+    with pytest.raises(InputError, match="none of the 2 rows has a vector in column 'v'; at least one must"):
         open_vectors(tmp_path / "x.csv", column="v")
-    with pytest.raises(InputError, match="2 rows and none has a vector in the columns 'e0' to 'e1'; at least 1"):
+    with pytest.raises(
+        InputError, match="none of the 2 rows has a vector in the columns 'e0' to 'e1'; at least one must"
+    ):
         open_vectors(tmp_path / "x.csv", column="e0")
     (tmp_path / "x.csv").write_text("id,text\n1,\n2,\n")
     with pytest.raises(InputError, match=r"x\.csv: no column holds vectors"):
@@ -237,3 +249,75 @@ def test_one_row_with_any_vector_is_enough_to_embed_the_texts(
     ran = run("embed", source, tmp_path / "out.parquet", "--encoder", encoder, "--journal", tmp_path / "journal")
     assert ran.code == 0, ran.err
     assert open_vectors(tmp_path / "out.parquet").n == ROWS
+
+
+@pytest.mark.parametrize("name", ["null.parquet", "null.csv", "wide-null.csv", "null.duckdb", "list-null.duckdb"])
+def test_a_single_row_without_a_vector_is_not_counted(
+    name: str, folder: Path, refused: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROWS", 1)
+    place = "" if name.endswith("duckdb") else " in the columns" if name.startswith("wide") else " in column 'vector'"
+    refused(f"the only row has no vector{place}", "identify", make(folder / name, D_SOURCE))
+
+
+def test_a_single_row_that_cannot_be_used_is_not_counted(
+    folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    np.save(folder / "one.npy", np.zeros((1, D_SOURCE), np.float32))
+    np.save(folder / "new.npy", np.zeros((1, D_TARGET), np.float32))
+    for command in ("identify", "plan"):
+        few = "one.npy: the only drawn row has no usable vector" if command == "identify" else "has 0 usable vectors"
+        refused(few, command, folder / "one.npy")
+    refused(
+        "new.npy: the only drawn row has no usable vector; TARGET", "plan", folder / "source.npy", folder / "new.npy"
+    )
+    unusable = "the only row has no vector that can be used. Name a column"
+    refused(f"one.npy: {unusable}", "fit", folder / "one.npy", folder / "new.npy", "--out", "out", "--skip-bad")
+    refused(f"one.npy: {unusable}", "evaluate", saved, folder / "one.npy", folder / "new.npy", "--skip-bad")
+    refused(
+        "the only vector cannot be translated", "migrate", saved, folder / "one.npy", folder / "o.npy", "--skip-bad"
+    )
+    with pytest.raises(InputError, match="source: the only row has no vector that can be used. Give vectors"):
+        UsableInputs.of(np.zeros((1, 3)), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, "the only id was lost"), (2_000, "none of the 2,000 ids is there")]
+)
+def test_one_row_is_put_into_words_without_a_number(count: int, expected: str) -> None:
+    assert none_of(count, "id", "is there", "was lost") == expected
+
+
+def test_a_side_with_too_few_rows_is_named_by_its_file(folder: Path, saved: Path, refused: Callable[..., None]) -> None:
+    few = {"source": (folder / "few-source.npy", D_SOURCE), "target": (folder / "few-target.npy", D_TARGET)}
+    for path, width in few.values():
+        np.save(path, 1 + np.random.default_rng(0).standard_normal((60, width)).astype(np.float32))
+    both = [path for path, _ in few.values()]
+    for side, (path, _) in few.items():
+        sides = [path if side == other else folder / f"{other}.npy" for other in few]
+        refused(f"{side} ({path}) has 60 rows; without pairs at least 100", "fit", *sides, "--out", folder / "out")
+        others = [folder / "target.npy", "--target", both[1]] if side == "target" else [folder / "target.npy"]
+        refused(
+            f"({path}) has 60 rows; without" if side == "source" else "few-target",
+            "fit",
+            sides[0],
+            *others,
+            "--out",
+            "o",
+        )
+    calibrated = f"source ({both[0]}) and target ({both[1]}) have 60 and 60 rows; at least 200"
+    refused(calibrated, "calibrate", saved, *both, "--out", folder / "out", "--allow-foreign")
+    for path, width in few.values():
+        np.save(path, np.ones((1, width), np.float32))
+    refused(f"{both[0]} and {both[1]} have 1 pair of rows", "evaluate", saved, *both)
+
+
+def test_a_side_with_too_few_rows_is_named_by_its_address(folder: Path, refused: Callable[..., None]) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    values = ", ".join(["(random() - 0.5)::float"] * D_SOURCE)
+    with duckdb.connect(str(folder / "few.duckdb")) as connection:
+        connection.execute(
+            f"create table t as select i as id, [{values}]::float[{D_SOURCE}] as v from range({ROWS}) r(i)"
+        )
+    source = f"duckdb://{folder}/few.duckdb#t.v"
+    refused(f"source ({source}) has 60 rows; without", "fit", source, folder / "target.npy", "--out", folder / "out")

@@ -102,7 +102,7 @@ def test_rows_of_persons_who_are_not_enrolled_are_left_out(faces: Faces) -> None
     names = faces.names[: PERSONS // 2]
     result = identity_findings(faces.known, faces.gallery[: PERSONS // 2], names, faces.identities)
     assert result.probes == PERSONS * PICTURES // 2
-    with pytest.raises(InputError, match="None of the 1200 rows is of one of the 2 identities of the gallery"):
+    with pytest.raises(InputError, match="none of the 1,200 rows is of one of the 2 identities of the gallery"):
         identity_findings(faces.known, faces.gallery[:2], ["a", "b"], faces.identities)
     with pytest.raises(InputError, match="The gallery names an identity twice; give one vector of each"):
         identity_findings(faces.known, faces.gallery[:2], ["a", "a"], faces.identities)

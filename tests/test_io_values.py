@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.io import create_writer, open_vectors
+from interlingua.io._json_columns import heads_of, is_json_type
 
 X = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
 Q = np.clip(np.rint(X * 40), -128, 127).astype(np.int8)
@@ -249,3 +250,12 @@ def test_a_link_without_its_file_is_not_left_out_of_a_folder(tmp_path: Path) -> 
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read \(the system reports: File name too long\). Check the path"):
         open_vectors(tmp_path / ("x" * 300 + ".npy"))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
+def test_every_form_of_text_is_a_value_of_json(kind: pa.DataType) -> None:
+    assert is_json_type(kind)
+    assert is_json_type(pa.list_(kind))
+    assert heads_of(pa.table({"x": pa.array(["a", None], pa.string()).cast(kind)}))[0] == ['"x": "a", ', '"x": null, ']

@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import interlingua as il
 from command_line import N, Rows, Run
 from interlingua.aligners.usable import UsableInputs, renumber_pairs
+from interlingua.cli.fitted import warn_of_fitted_rows
+from interlingua.cli.inputs import read_space
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.core.records import Records, to_column
 from interlingua.core.translator import load
+from interlingua.distributed.arrow import translate_batches
+from interlingua.io import open_vectors
+from interlingua.stores.reembedding import TextEmbedder
+from stores.migrations import D_IN, translator
 
 BAD = {7: 0.0, 23: np.nan, 31: np.inf, 47: 1e-30}
 
@@ -129,14 +138,16 @@ def test_a_view_and_its_target_lose_the_same_rows(planted: tuple[Rows, Rows]) ->
 def test_pairs_are_counted_with_all_rows() -> None:
     source, target = np.array([True, False, True, True]), np.array([True, True, False])
     assert renumber_pairs(np.array([[0, 1], [1, 1], [3, 0], [2, 2]]), source, target).tolist() == [[0, 1], [2, 0]]
-    with pytest.raises(InputError, match="Each of the 1 known pairs has a row without a vector that can be used"):
+    with pytest.raises(InputError, match="The only known pair has a row without a vector that can be used, so"):
         renumber_pairs(np.array([[1, 1]]), source, target)
+    with pytest.raises(InputError, match="Each of the 2 known pairs has a row without"):
+        renumber_pairs(np.array([[1, 1], [0, 2]]), source, target)
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (np.full((5, 3), np.nan), "source: none of its 5 rows has a vector that can be used; all would be left out"),
+        (np.full((5, 3), np.nan), "source: none of the 5 rows has a vector that can be used; all would be left out"),
         (np.array([["a"]]), "dtype"),
         (np.float32(3), "shape"),
         (np.ones(4, np.float32), "shape"),
@@ -285,7 +296,7 @@ def test_a_side_without_a_usable_row_is_refused(run: Run, folder: Path) -> None:
     np.save(folder / "source.npy", np.full((N, 24), np.nan, np.float32))
     ran = run("fit", folder / "source.npy", folder / "target.npy", "--out", folder / "t", "--skip-bad", "--json")
     assert ran.code == 2
-    assert "source.npy: none of its 600 rows has a vector that can be used; all would be left out" in ran.json["error"]
+    assert "source.npy: none of the 600 rows has a vector that can be used; all would be left out" in ran.json["error"]
 
 
 def test_pairs_of_an_evaluation_stay_in_step(run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
@@ -407,3 +418,25 @@ def test_pairs_by_id_of_which_none_can_be_used_are_refused_by_their_option(
     ran = run("fit", *files, "--out", folder / "t", "--json")
     assert ran.code == 2
     assert ran.json["error"].endswith("so that no known pair is left. Leave --pair-by-id out.")
+
+
+def test_drawn_rows_that_cannot_be_used_do_not_speak_for_the_whole_file(tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).standard_normal((50, 6)).astype(np.float32)
+    rows[np.random.default_rng(0).choice(50, 10, replace=False)] = 0  # those that are drawn below
+    np.save(tmp_path / "x.npy", rows)
+    file = open_vectors(tmp_path / "x.npy", skip_bad=True)
+    with pytest.raises(UnusableRowError, match="x: 10 of 10 rows are all zeros, .* Remove them and try again"):
+        read_space(file, rows=10, seed=0)
+    # A card of an earlier version, without digests: the rows are drawn again, and are not those of a fit.
+    fitted = SimpleNamespace(card={"source": {"n": 10, "fingerprint": "0" * 16}, "seed": 0})
+    assert warn_of_fitted_rows([file], fitted, lambda *_: None, ("source",)) == []  # type: ignore[arg-type]
+
+
+def test_a_batch_that_cannot_be_used_does_not_speak_for_the_others() -> None:
+    batch = pa.record_batch({"vector": to_column(np.zeros((4, D_IN), np.float32))})
+    with pytest.raises(UnusableRowError, match="column 'vector': 4 of 4 rows are all zeros"):
+        list(translate_batches([batch], translator()))
+    embedder = TextEmbedder(lambda texts: np.zeros((len(texts), 3)), "text", "zeros", 3)
+    page = Records(pa.array([1]), np.ones((1, 3), np.float32), pa.table({"text": ["a"]}))
+    with pytest.raises(UnusableRowError, match="The vectors of the encoder zeros: 1 of 1 rows are all zeros"):
+        embedder.embed(page, "things")

@@ -9,6 +9,7 @@ import pytest
 
 import interlingua
 from interlingua.core import wording
+from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of, describe_step, rough_size_of, size_of
 
 SOURCE = Path(interlingua.__file__).parent
@@ -133,3 +134,25 @@ def test_one_row_is_no_rows_and_small_sizes_are_not_zero() -> None:
 )
 def test_an_estimated_size_has_two_digits(number: float, words: str) -> None:
     assert rough_size_of(number) == words
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("source has 1 row; more are needed.", "source (a.npy) has 1 row; more are needed."),
+        ("source and target have 1 and 2 rows.", "source (a.npy) and target (b.npy) have 1 and 2 rows."),
+        ("max_rows draws 5 of the 9 rows of target; more.", "max_rows draws 5 of the 9 rows of target (b.npy); more."),
+        (
+            "Without copies, source has 1 row. source has few.",
+            "Without copies, source (a.npy) has 1 row. source has few.",
+        ),
+        ("x.target has 1 row; the sources have more.", "x.target has 1 row; the sources have more."),
+    ],
+)
+def test_a_side_is_named_by_where_it_comes_from(message: str, expected: str) -> None:
+    error = InputError(message, "Give {rows}.")
+    error.name_origins({"source": "a.npy", "target": "b.npy", "a.npy": "a.npy"})
+    assert str(error) == f"{expected} Give rows=True."
+    no_text = InputError()
+    no_text.name_origins({"source": "a.npy"})
+    assert str(no_text) == ""

@@ -13,7 +13,7 @@ from interlingua._texts_in_part import without_text
 from interlingua.core.arguments import check_count, check_on_rows, check_text, described
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, none_of
 
 if TYPE_CHECKING:
     from interlingua.core.records import Records
@@ -261,7 +261,7 @@ def check_enough(address: str, usable: int, *, read: int, count: int, nulls: int
     if usable >= MIN_ROWS:
         return
     left_out = read - usable + nulls
-    which = f" Left out: {count_of(left_out)} without one." if left_out else ""
+    which = f" Left out: {count_of(left_out)} without a usable vector." if left_out else ""
     name = "Read more rows with {rows=...}, name" if read < count else "Name"
     raise InputError(
         f"{address} has {count_of(usable, 'usable vector')} among the rows that were read; at least {MIN_ROWS} rows "
@@ -292,9 +292,10 @@ def _look_at_target(store: Store, count: int, rows: int, seed: int, on_rows: OnR
     vectors = np.concatenate(parts)
     used = vectors[usable_rows(vectors)]
     if not len(used):
+        found = none_of(len(vectors), "drawn row", "has a usable vector", "has no usable vector")
         raise InputError(
-            f"{store.url}: none of the {len(vectors):,} rows that were read has a usable vector; TARGET needs vectors "
-            "of the new model. Name a column or file that has some, or leave TARGET out."
+            f"{store.url}: {found}; TARGET needs vectors of the new model. Name a column or file that has some, or "
+            "leave TARGET out."
         )
     model = identification.identify(used).model if len(used) >= identification.MIN_ROWS else None
     return model, len(vectors) - len(used)

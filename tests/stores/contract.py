@@ -575,6 +575,7 @@ class StoreContract:
         with open_store(old) as source, open_store(replace(old, names=(*names[:1], self.beside))) as target:
             migrate(translator(), source, target, journal=tmp_path / "v", options=Options(metric="cosine"))
             assert (target.migration(vector_only=True) is not None) == self.marks_vectors  # type: ignore[attr-defined]
+            assert is_migrated(target)
 
     @pytest.mark.parametrize("stop", ["writing", "copying", "indexing", "checking", None])
     def test_a_rollback_drops_what_a_migration_made_however_far_it_came(

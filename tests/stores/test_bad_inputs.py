@@ -305,7 +305,7 @@ def table_without_ids(place: Place) -> Made:
     return place.duck(f"v float[{D_IN}]", f"select {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("1 row and none has this vector; at least 1 with it is needed. Name a column or file")
+@case("the only row has no vector. Name a column or file")
 def null_vector_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", "values (1, null)"), place.at("new.parquet"), {}
 

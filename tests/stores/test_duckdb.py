@@ -330,5 +330,5 @@ def test_lists_are_as_wide_as_the_first_that_has_values(at: At, tmp_path: Path) 
     store.close()
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         connection.execute("update t set v = []")
-    with pytest.raises(InputError, match="40 rows and none has this vector; at least 1 with it is needed. Name a col"):
+    with pytest.raises(InputError, match="none of the 40 rows has a vector; at least one must have one. Name a col"):
         at("#t.v").info()

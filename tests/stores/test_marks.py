@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,9 @@ import pytest
 import interlingua as il
 from interlingua.stores import Records, Spec, open_source, open_store
 from interlingua.stores._origin import is_migrated
-from interlingua.stores.migration import migrate
+from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.planning import Options
+from stores.marks import OTHER_COMMENTS
 from stores.migrations import D_OUT, fill, translator, unit
 
 N = 60
@@ -88,12 +91,103 @@ def test_a_vector_of_qdrant_that_a_migration_did_not_write(scheme: str, tmp_path
     assert says_so(f"{collection}.v")
 
 
+@pytest.mark.parametrize("comment", [*OTHER_COMMENTS, None])
+def test_a_description_of_someone_else_is_no_mark_in_any_store(comment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store("memory://descriptions#things") as store:
+        fill(store, pa.array(range(N)), None)
+        assert (is_migrated(store), store.migration()) == (True, "interlingua migration fill")  # type: ignore[attr-defined]
+        monkeypatch.setattr(store, "creation", lambda *, vector_only=False: comment)
+        assert (is_migrated(store), store.migration()) == (False, None)  # type: ignore[attr-defined]
+        store.drop()
+
+
+@pytest.mark.store
+def test_a_description_of_someone_else_is_no_mark_in_milvus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
+    with open_store(f"milvus://{tmp_path}/m.db#things") as store:
+        fill(store, pa.array(range(N)), None)
+        assert is_migrated(store)
+        facts = store._client.describe_collection("things")  # type: ignore[attr-defined]
+        for comment in OTHER_COMMENTS:
+            described = {**facts, "description": comment, "properties": {}}
+            monkeypatch.setattr(store._client, "describe_collection", lambda _, found=described: found)  # type: ignore[attr-defined]
+            assert not is_migrated(store), comment
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("earlier", [None, {"migration": "j"}, {"migration": "j", "vector": "v"}])
+@pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
+def test_every_vector_of_qdrant_that_a_migration_wrote_is_marked(scheme: str, earlier: Any, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+    collection = f"{scheme}://{tmp_path}/q#moved"
+    (tmp_path / "q").mkdir()
+    migrated(tmp_path, f"{collection}.v")
+    if earlier is not None:  # what an earlier version wrote
+        mark_as(collection, earlier)
+    names = ("v", "w", "x")
+    with open_store(f"{collection}.w") as store:
+        migrate_beside(store, tmp_path / "w")
+    add_native(f"{collection}.x")
+    assert [says_so(f"{collection}.{name}") for name in names] == [True, True, False]
+    assert [il.plan(f"{collection}.{name}").migrated for name in names] == [True, True, False]
+    rollback(tmp_path / "w")
+    add_native(f"{collection}.w")
+    assert [says_so(f"{collection}.{name}") for name in names] == [True, False, False]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
+def test_a_vector_that_a_migration_adds_to_a_collection_of_someone_else(scheme: str, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+    collection = f"{scheme}://{tmp_path}/q#theirs"
+    (tmp_path / "q").mkdir()
+    with open_store(f"{collection}.v") as store:
+        fill(store, pa.array(range(N)), None)
+        written = store._mark()  # type: ignore[attr-defined]
+    mark_as(collection, {})
+    with open_store(f"{collection}.w") as store:
+        migrate_beside(store, tmp_path / "w")
+        assert store.creation() is None
+    assert [says_so(f"{collection}.{name}") for name in ("v", "w")] == [False, True]
+    rollback(tmp_path / "w")
+    with open_store(f"{collection}.v") as store:
+        assert (store._mark(), written["vectors"]) == ({}, ["v"])  # type: ignore[attr-defined]
+
+
+def mark_as(collection: str, mark: dict[str, Any]) -> None:
+    """Replace what migrations have noted in a collection of Qdrant."""
+    with open_store(f"{collection}.v") as store:
+        gone = dict.fromkeys(store._mark())  # type: ignore[attr-defined]
+        store._write_mark({**gone, **mark})  # type: ignore[attr-defined]
+
+
+def migrate_beside(store: Any, journal: Path) -> None:
+    """Migrate the vector ``v`` of a collection into another one; vectors of a migration are translated back."""
+    with open_store(str(store.url).rpartition(".")[0] + ".v") as old:
+        migrate(translator(), old, store, journal=journal, options=Options(inverse=old.info().d == D_OUT))
+
+
+def add_native(address: str) -> None:
+    """Add a vector of someone else to a collection of Qdrant."""
+    spec = Spec(D_OUT, "cosine", pa.int64(), None, N, as_new_vector=True)
+    with open_store(address) as native:
+        native.create(spec)
+        native.prepare(spec, 0)
+        native.upsert(Records(pa.array(range(N)), VECTORS))
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
         ({"migration": "j"}, True),
         ({"migration": "j", "vector": "v"}, True),
         ({"migration": "j", "vector": "w"}, False),
+        ({"migration": "j", "vectors": ["w"]}, False),
+        ({"migration": "j", "vectors": ["v", "w"]}, True),
+        ({"vectors": ["v"]}, True),
+        ({"vectors": "v"}, False),
         ({"vector": "v"}, False),
         (["migration"], False),
         (None, False),
@@ -106,7 +200,8 @@ def test_marks_of_earlier_versions_and_of_others_in_a_shard(written: Any, expect
         fill(store, pa.array(range(N)), None)
         (tmp_path / "moved" / "interlingua-migration.json").write_text(json.dumps(written))
         assert store.is_migrated() == expected  # type: ignore[attr-defined]
-        assert (store.creation() == "migration j") == (written not in ({"vector": "v"}, ["migration"], None))
+        made = "migration" in written if isinstance(written, dict) else False
+        assert store.creation() == ("interlingua migration j" if made else None)
 
 
 def test_the_mark_of_a_collection_of_qdrant_without_the_name_of_a_vector(
@@ -114,6 +209,10 @@ def test_the_mark_of_a_collection_of_qdrant_without_the_name_of_a_vector(
 ) -> None:
     pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
     with open_store(f"qdrant://{tmp_path}/q#moved.v") as store:
-        for metadata, expected in (({"interlingua_migration": "j"}, True), ({"interlingua_vector": "v"}, False)):
-            monkeypatch.setattr(store, "_metadata", lambda found=metadata: found)
+        fill(store, pa.array(range(N)), None)
+    for metadata, expected in (({"interlingua_migration": "j"}, True), ({"interlingua_vector": "v"}, False)):
+        with open_store(f"qdrant://{tmp_path}/q#moved.v") as store:
+            config = store._client.get_collection("moved").config.model_copy(update={"metadata": metadata})  # type: ignore[attr-defined]
+            found = SimpleNamespace(config=config)
+            monkeypatch.setattr(store._client, "get_collection", lambda _, found=found: found)  # type: ignore[attr-defined]
             assert store.is_migrated() == expected  # type: ignore[attr-defined]

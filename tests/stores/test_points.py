@@ -141,7 +141,7 @@ def test_a_vector_that_no_point_has_is_refused(kind: str, at: At) -> None:
     partly(kind, at)
     third = at(f"{kind}#old.third")
     third.create(Spec(D_IN, "cosine", pa.uint64(), None, 60, as_new_vector=True))
-    with pytest.raises(InputError, match="60 points and none has this vector; at least 1 with it is needed"):
+    with pytest.raises(InputError, match="none of the 60 points has a vector; at least one must have one"):
         third.info()
 
 

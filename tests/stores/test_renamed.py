@@ -10,14 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import interlingua as il
 from interlingua.core.errors import InputError, InterlinguaError
-from interlingua.stores import Store, open_store
+from interlingua.stores import Store, open_source, open_store
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._origin import is_migrated
 from interlingua.stores.changes import CatchUp, catch_up
 from interlingua.stores.migration import Migration, migrate, rollback
 from interlingua.stores.planning import Options, plan
 from stores.contract import columns
+from stores.marks import OTHER_COMMENTS
 from stores.migrations import D_IN, D_OUT, fill, translator, unit
 from stores.servers import postgres as postgres
 from stores.servers import postgres_server as postgres_server
@@ -127,6 +129,29 @@ def test_a_column_says_that_a_migration_made_it_also_under_another_name(shop: Sh
     shop.execute("alter table native add primary key (id)")
     with open_store(f"{shop.address}#native.embedding") as native:
         assert not is_migrated(native)
+
+
+def test_a_table_whose_only_vector_column_is_not_named_says_that_a_migration_wrote_it(shop: Shop) -> None:
+    with open_store(f"{shop.address}#items.embedding") as old, open_store(f"{shop.address}#moved.embedding") as new:
+        migrate(translator(), old, new, journal=shop.journal, options=SMALL)
+        named = [new.creation(vector_only=vector_only) for vector_only in (False, True)]
+    with open_source(f"{shop.address}#moved") as made:
+        assert is_migrated(made)
+        assert [made.creation(vector_only=vector_only) for vector_only in (False, True)] == named
+        assert all(made.migration(vector_only=vector_only) for vector_only in (False, True))  # type: ignore[attr-defined]
+    assert il.plan(f"{shop.address}#moved").migrated
+
+
+def test_a_comment_of_someone_else_is_no_mark_of_a_migration(shop: Shop) -> None:
+    shop.execute("create table native as select id, embedding from items")
+    shop.execute("alter table native add primary key (id)")
+    for comment in OTHER_COMMENTS:
+        for what in ("table native", "column native.embedding"):
+            shop.execute(f"comment on {what} is '{comment}'")
+        for names in ("native", "native.embedding"):
+            with open_store(f"{shop.address}#{names}") as native:
+                assert not is_migrated(native), comment
+                assert native.migration() is None  # type: ignore[attr-defined]
 
 
 def test_a_rollback_of_a_table_that_was_renamed_is_refused_too(shop: Shop) -> None:

@@ -150,7 +150,7 @@ def test_a_source_of_which_nothing_would_be_left_is_refused(tmp_path: Path) -> N
     with (
         open_store(url) as old,
         open_store(f"memory://{tmp_path.name}#new") as new,
-        pytest.raises(InputError, match="none of its 60 vectors can be translated"),
+        pytest.raises(InputError, match="none of the 60 vectors can be translated"),
     ):
         plan(translator(), old, new, Options(skip_bad=True))
 

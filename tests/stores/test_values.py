@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import json_field
 from interlingua.stores import Records, open_store
 from interlingua.stores._documents import from_documents, same_payload
+from interlingua.stores._pgtypes import check_payload
 from interlingua.stores._values import Limits, documents_of
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
@@ -166,3 +168,13 @@ def test_run_lengths_in_a_file_are_read_as_values(tmp_path: Path) -> None:
         payload = whole(target).payload
         assert payload is not None
         assert payload["x"].to_pylist() == ["x", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
+@pytest.mark.parametrize(("values", "is_refused"), [(["a", "b\0"], True), (["a", None], False)])
+def test_a_nul_is_found_in_every_form_of_text(kind: pa.DataType, values: list[Any], is_refused: bool) -> None:
+    payload = pa.table({"x": pa.array(values, pa.string()).cast(kind)})
+    with pytest.raises(InputError, match="column 'x' of id 2 holds a NUL") if is_refused else nullcontext():
+        check_payload(payload, pa.array([1, 2]), "here")

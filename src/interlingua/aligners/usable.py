@@ -14,8 +14,17 @@ from interlingua.aligners.side_information import check_pairs, check_view_rows, 
 from interlingua.core.arrays import IntArray, as_array, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.wording import none_of
 
-__all__ = ["FIRST_ROWS", "UsableInputs", "advise_skip_bad", "left_out_steps", "renumber_pairs", "usable_space"]
+__all__ = [
+    "FIRST_ROWS",
+    "UsableInputs",
+    "advise_skip_bad",
+    "left_out_steps",
+    "none_usable",
+    "renumber_pairs",
+    "usable_space",
+]
 
 # Rows that a card and a message name.
 FIRST_ROWS = 5
@@ -103,9 +112,9 @@ def renumber_pairs(pairs: IntArray, source: _Mask, target: _Mask) -> IntArray:
     """
     kept = source[pairs[:, 0]] & target[pairs[:, 1]]
     if not kept.any():
+        each = "The only known pair" if len(pairs) == 1 else f"Each of the {len(pairs):,} known pairs"
         raise InputError(
-            f"Each of the {len(pairs)} known pairs has a row without a vector that can be used, so that no pair is "
-            "left.",
+            f"{each} has a row without a vector that can be used, so that no pair is left.",
             "Give other pairs, or leave {pairs=...} out.",
         )
     columns = zip((source, target), pairs[kept].T, strict=True)
@@ -141,10 +150,7 @@ def _select(vectors: Any, name: str, usable: _Mask) -> EmbeddingSpace:
     if usable.all():
         return as_space(vectors, name)
     if not usable.any():
-        raise InputError(
-            f"{name}: none of its {len(usable):,} rows has a vector that can be used; all would be left out. Give "
-            "vectors that are finite and not zero."
-        )
+        raise InputError(f"{name}: {none_usable(len(usable))}. Give vectors that are finite and not zero.")
     kept = np.flatnonzero(usable)
     if isinstance(vectors, EmbeddingSpace):
         ids = None if vectors.ids is None else [vectors.ids[row] for row in kept.tolist()]
@@ -153,6 +159,13 @@ def _select(vectors: Any, name: str, usable: _Mask) -> EmbeddingSpace:
         space = EmbeddingSpace(as_array(vectors, name)[kept], name=name)
     left_out = np.flatnonzero(~usable)
     return space.with_left_out(len(left_out), len(usable), left_out[:FIRST_ROWS].tolist())
+
+
+def none_usable(count: int) -> str:
+    """Return the clause for a side of which all rows, at least 1, would be left out."""
+    return none_of(
+        count, "row", "has a vector that can be used; all would be left out", "has no vector that can be used"
+    )
 
 
 def left_out_steps(spaces: Mapping[str, EmbeddingSpace]) -> list[dict[str, Any]]:

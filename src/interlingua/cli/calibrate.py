@@ -143,7 +143,7 @@ def calibrate(
             note_left_out(rows, what, row_word(of[what]))
         record("read", rows=[space.n for space in spaces], left_out=sum(rows["rows"] for rows in left_out.values()))
         inputs.check_different([(str(f.path), space.vectors) for f, space in zip(files, spaces, strict=True)])
-        with console.working("Measuring scores", record):
+        with inputs.naming_sides(files), console.working("Measuring scores", record):
             made = translator.fit_calibration(
                 *(space.vectors for space in spaces),
                 queries=(asked[0], asked[1]),

@@ -251,8 +251,8 @@ def name_encoders(encoders: Sequence[str], target: str | None, taken: Collection
         title = encoder_title(encoder)
         if encoder == target:
             raise InputError(
-                f"--view-encoder {title} is the encoder of the vectors themselves, and would make the same vectors "
-                "again. Name another model, or leave --view-encoder out."
+                f"--view-encoder {title} is already given as the main encoder (--target-encoder, or --encoder of "
+                "audit), and would make the same vectors again. Name another model, or leave --view-encoder out."
             )
         if encoder in named.values():
             raise InputError(f"--view-encoder {title} was given twice; give each encoder once.")

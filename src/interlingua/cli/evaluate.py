@@ -98,7 +98,7 @@ def evaluate(
     watch = console.Stopwatch()
     with inputs.closing_sides(files), open_log(log, input_files(source, target)) as record:
         shown = console.show_progress("Evaluating", record=record, transient=True)
-        with advise_skip_bad(), shown as progress:
+        with advise_skip_bad(), inputs.naming_sides(files), shown as progress:
             inputs.check_widths(files, translator)
             spaces, left_out, ids = read_pairs_of_rows(
                 files,

@@ -274,6 +274,7 @@ def fit(
             open_views(views or (), skip_bad=skip_bad) as opened_views,
             open_reembedded(reembedded, skip_bad=skip_bad, beside=files[1:]) as again,
             naming_options(view_files, asked.views),
+            inputs.naming_sides(files),
         ):
             nulls = files[0].nulls if isinstance(files[0], Collection) else 0
             sides = inputs.side_names(files)

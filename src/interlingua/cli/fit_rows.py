@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners.usable import FIRST_ROWS, renumber_pairs
+from interlingua.aligners.usable import FIRST_ROWS, none_usable, renumber_pairs
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection, check_same_order, read_same_ids
 from interlingua.cli.reembedded import Paired, read_reembedded
@@ -251,10 +251,7 @@ def find_usable(file: inputs.Side, on_rows: OnRows | None = None) -> Usable:
             on_rows("checking", done, file.n)
     found = Usable(np.concatenate(masks) if masks else np.zeros(0, bool), () if lines else tuple(first), lines)
     if not found.rows.any():
-        raise InputError(
-            f"{file.path}: none of its {count_of(len(found.rows))} has a vector that can be used; all would be left "
-            f"out. {FILL_ONE}"
-        )
+        raise InputError(f"{file.path}: {none_usable(len(found.rows))}. {FILL_ONE}")
     return found
 
 

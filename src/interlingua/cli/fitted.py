@@ -68,7 +68,7 @@ def warn_of_fitted_rows(
                 continue
             try:
                 again = read_space(file, rows=n, seed=seed, on_rows=on_rows).fingerprint()
-            except UnusableRowError:  # rows that no fit has read
+            except UnusableRowError:  # No fit has read such rows.
                 continue
             share = float(again == about.get("fingerprint"))
         if share == 0 or matches < needed:

@@ -14,6 +14,7 @@ import numpy as np
 from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.options import check_effect, check_once
 from interlingua.core.arguments import read_number
+from interlingua.core.arrays import check_matrix
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
@@ -35,6 +36,7 @@ __all__ = [
     "close_sides",
     "closing_sides",
     "drawn_rows",
+    "naming_sides",
     "open_all",
     "open_sides",
     "read_categories",
@@ -150,6 +152,16 @@ def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
         yield
     finally:
         close_sides(sides)
+
+
+@contextmanager
+def naming_sides(files: Sequence[Side]) -> Iterator[None]:
+    """Name the file or the address of a side in an error that calls it source, target or by its short name."""
+    try:
+        yield
+    except InputError as error:
+        error.name_origins(dict(zip(side_names(files), (str(file.path) for file in files), strict=False)))
+        raise
 
 
 def _open_side(address: str, names: Sequence[str | None], where: str | None, argument: str, *, skip_bad: bool) -> Side:
@@ -288,7 +300,10 @@ def read_space(
     if show is not None and with_ids:
         values = read_categories(file, show, rows=rows, seed=seed, usable=usable, option="--show")
         ids = [named_row(key, value) for key, value in zip(ids or (), values, strict=True)]
-    return EmbeddingSpace(vectors, ids=ids, name=name or title_of(file))
+    name = name or title_of(file)
+    if drawn is not None:
+        check_matrix(vectors, name, whole=False)
+    return EmbeddingSpace(vectors, ids=ids, name=name)
 
 
 def read_categories(

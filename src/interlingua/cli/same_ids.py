@@ -11,6 +11,7 @@ import numpy.typing as npt
 from interlingua.cli.collections import Collection, ids_as_text, missing_ids, repeated_id
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import none_of
 
 if TYPE_CHECKING:
     from interlingua.cli.inputs import Side
@@ -57,8 +58,9 @@ def find_same_ids(files: Sequence[Side], on_rows: OnRows, *, option: str = _PAIR
                 raise repeated_id(large, key)
             partners[key] = row
     if not partners:
+        in_both = "is also in", "is not in"
         raise InputError(
-            f"None of the {len(rows):,} ids of {small.path} is also in {large.path}, so that there are no known pairs. "
+            f"{small.path}: {none_of(len(rows), 'id', *in_both)} {large.path}, so that there are no known pairs. "
             "?id=COLUMN in an address names the column that holds the ids.",
             f"Give sides with the same ids, or leave {{{option}}} out.",
         )

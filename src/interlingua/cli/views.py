@@ -16,7 +16,7 @@ from interlingua.cli import inputs
 from interlingua.cli.collections import Collection, ids_as_text, missing_ids, read_rows_of_ids
 from interlingua.cli.options import check_effect
 from interlingua.cli.same_ids import read_ids
-from interlingua.core.arrays import usable_rows
+from interlingua.core.arrays import check_matrix, usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
@@ -159,7 +159,8 @@ def read_views(
             read[view.name] = inputs.read_space(in_order, rows=rows, seed=seed, usable=usable, on_rows=on_rows)
         else:
             drawn = inputs.drawn_rows(target, rows, seed, usable)
-            read[view.name] = EmbeddingSpace(_read_by_ids(view, target, drawn, on_rows), name=view.name)
+            vectors = check_matrix(_read_by_ids(view, target, drawn, on_rows), view.name, whole=drawn is None)
+            read[view.name] = EmbeddingSpace(vectors, name=view.name)
     return read or None
 
 

@@ -65,7 +65,10 @@ def unsupported_pairs_advice(
 
 
 def pairs_disagree(evidence: Sequence[Evidence]) -> bool:
-    """Return whether held-out pairs contradict a map: too many disagree, or their mean is nearer to mismatched pairs.
+    """Return whether the known pairs contradict a map.
+
+    They do if too many of them disagree with it, or if the similarity of the pairs that were held out is nearer to that
+    of mismatched pairs than to its threshold.
 
     Args:
         evidence: of a verdict; without pairs it has no such measurement.

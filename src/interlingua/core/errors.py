@@ -6,7 +6,7 @@ Every message says what arrived, what was needed and what to do about it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 __all__ = [
     "InputError",
@@ -51,6 +51,21 @@ class InterlinguaError(Exception):
     def rename_argument(self, name: str, other: str) -> None:
         """Write ``other`` for an argument in the remedy: the name by which a caller took the value it passed on."""
         self.remedy = _ARGUMENT.sub(lambda m: m[0].replace(name, other, 1) if m[1] == name else m[0], self.remedy)
+
+    def name_origins(self, origins: Mapping[str, str]) -> None:
+        """Say where the data of an argument come from, if the message says what the argument is or has.
+
+        Args:
+            origins: files or addresses by the names of the arguments.
+        """
+        if not (self.args and isinstance(self.args[0], str)):
+            return
+        message = self.args[0]
+        for name, origin in origins.items():
+            found = re.search(rf"(?<![\w.-]){re.escape(name)}(?=;| has | have | and )", message)
+            if found and name != origin:
+                message = f"{message[: found.end()]} ({origin}){message[found.end() :]}"
+        self.args = (message, *self.args[1:])
 
 
 class InputError(InterlinguaError, ValueError):

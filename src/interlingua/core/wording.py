@@ -20,6 +20,7 @@ __all__ = [
     "duration_of",
     "evidence_cells",
     "is_narrow",
+    "none_of",
     "rough_size_of",
     "size_of",
     "text_of",
@@ -157,6 +158,19 @@ def _training(step: Mapping[str, Any]) -> str:
 def count_of(number: int, noun: str = "row") -> str:
     """Return a number with its noun, whose plural ends in s: ``1 row``, ``1,234 rows``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def none_of(count: int, noun: str, does: str, does_not: str, *, which: str = "") -> str:
+    """Return that no row does something: ``none of the 5 rows has a vector``, ``the only row has no vector``.
+
+    Args:
+        count: number of rows.
+        noun: what they are; its plural ends in s.
+        does: what none of several does, as the predicate of one.
+        does_not: the same, denied, for the only one.
+        which: words after the noun that say which rows these are, with a space before.
+    """
+    return f"the only {noun}{which} {does_not}" if count == 1 else f"none of the {count_of(count, noun)}{which} {does}"
 
 
 def text_of(name: str) -> str:

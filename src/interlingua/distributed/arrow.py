@@ -76,7 +76,7 @@ def _translated(
         widths = translator.d_source, translator.d_target
         wanted, width = widths[::-1] if inverse else widths
         if len(rows):  # checked before padding, so that messages count the caller's rows
-            check_matrix(rows, f"column {name!r}", width=wanted)
+            check_matrix(rows, f"column {name!r}", width=wanted, whole=False)
             if not allow_foreign:
                 translator.check_space(rows, inverse=inverse)
         out = np.empty((len(rows), width), rows.dtype)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import none_of
 from interlingua.io._formats import BFLOAT16, FLOATS, INT8, UINT8
 
 # A scheme of more than one letter, which is no drive of Windows; a path keeps one of the two slashes after it.
@@ -37,6 +38,21 @@ FILL_ONE = (
 )
 # What to do about a file without rows.
 NAME_ROWS = "Name a file that has rows."
+
+
+def no_vectors(where: object, count: int, place: str = "", *, noun: str = "row", which: str = "") -> InputError:
+    """Return the error for a column, or a vector of a collection, that no row has a value in.
+
+    Args:
+        where: the file or the address.
+        count: number of rows, at least 1.
+        place: ``" in column 'x'"`` or the like, where ``where`` does not say it.
+        noun: what the rows are.
+        which: words after the noun, as for `none_of`.
+    """
+    found = none_of(count, noun, f"has a vector{place}", f"has no vector{place}", which=which)
+    needed = "" if count == 1 else "; at least one must have one"
+    return InputError(f"{where}: {found}{needed}. {FILL_ONE}")
 
 
 def missing_file(path: Path) -> InputError:

@@ -22,8 +22,7 @@ import pyarrow.csv as pv
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import to_column
-from interlingua.core.wording import count_of
-from interlingua.io._checks import FILL_ONE, NAME_ROWS, VECTOR_NAMES, AmbiguousVectorsError, check_unused
+from interlingua.io._checks import NAME_ROWS, VECTOR_NAMES, AmbiguousVectorsError, check_unused, no_vectors
 from interlingua.io._formats import Request
 from interlingua.io._json_vectors import decode_vector, is_numbers
 from interlingua.io._lines import NOT_UTF8, UNPACKING, check_head, open_lines, unpacking_error
@@ -152,12 +151,12 @@ def _layout(path: Path, row: dict[str, str], requested: str | None, n: int) -> _
         return _Layout(names, tuple(listed), ())
     if requested is not None and (requested != _VECTORS or requested in names):
         if requested in names:
-            _check_filled(path, _without_value(row, requested), n)
+            _check_any(path, _without_value(row, requested), n)
             raise InputError(f"{path}: column {requested!r} holds no vectors. {_NEEDED}")
         raise InputError(f"{path}: no column {requested!r}; the file has {', '.join(map(repr, names[:20]))}. {_NEEDED}")
     found = [f"{columns[0]!r} to {columns[-1]!r}" for columns in series.values()] + [repr(name) for name in listed]
     if not found:
-        _check_filled(path, _without_value(row), n)
+        _check_any(path, _without_value(row), n)
         raise InputError(f"{path}: no column holds vectors. {_NEEDED}")
     if len(found) > 1:
         raise AmbiguousVectorsError(
@@ -178,16 +177,14 @@ def _without_value(row: dict[str, str], requested: str | None = None) -> str:
     return next((f"column {name!r}" for name in names if not row[name]), "")
 
 
-def _check_filled(path: Path, columns: str, n: int) -> None:
+def _check_any(path: Path, columns: str, n: int) -> None:
     """Refuse columns of vectors in which no row has a value; ``columns`` is empty where there are none.
 
     Raises:
         InputError: there are such columns.
     """
     if columns:
-        raise InputError(
-            f"{path}: {count_of(n)} and none has a vector in {columns}; at least 1 with one is needed. {FILL_ONE}"
-        )
+        raise no_vectors(path, n, f" in {columns}")
 
 
 def _first_value(column: pa.Array) -> str:

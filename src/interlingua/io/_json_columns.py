@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from interlingua.core.records import is_list, is_marked_json
+from interlingua.core.records import is_list, is_marked_json, is_text
 
 
 def heads_of(others: pa.Table) -> tuple[list[str], set[str]]:
@@ -62,5 +62,4 @@ def _is_json(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return all(_is_json(kind.field(i).type) for i in range(kind.num_fields))
     scalars = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
-    texts = (pa.types.is_string, pa.types.is_large_string)
-    return any(test(kind) for test in scalars + texts)
+    return is_text(kind) or any(test(kind) for test in scalars)

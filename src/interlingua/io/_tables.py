@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, to_matrix
-from interlingua.core.wording import count_of
-from interlingua.io._checks import FILL_ONE, NAME_ROWS, check_shape, check_stored, choose_ids, choose_vectors
+from interlingua.io._checks import NAME_ROWS, check_shape, check_stored, choose_ids, choose_vectors, no_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
 
 SCALE_KEY, ORIGIN_KEY = b"interlingua.scale", b"interlingua.origin"
@@ -213,10 +212,7 @@ def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool)
         if len(widths):
             return int(widths[0].as_py())
     if read:
-        raise InputError(
-            f"{path}: {count_of(read)} and none has a vector in column {name!r}; at least 1 with one is needed. "
-            f"{FILL_ONE}"
-        )
+        raise no_vectors(path, read, f" in column {name!r}")
     raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
 
 

@@ -17,6 +17,7 @@ from interlingua.core.arguments import check_count, check_texts
 from interlingua.core.arrays import FloatArray, check_matrix
 from interlingua.core.errors import InputError
 from interlingua.core.statistics import beyond_control
+from interlingua.core.wording import none_of
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples, interval
 from interlingua.leakage._checks import check_one_each
 from interlingua.leakage._predictions import meaningless
@@ -87,7 +88,8 @@ def identity_findings(
     known = np.array([columns.get(name, -1) for name in true])
     probes = np.flatnonzero(known >= 0)
     if not len(probes):
-        raise InputError(f"None of the {len(rows)} rows is of one of the {len(names)} identities of the gallery.")
+        inside = f"of one of the {len(names)} identities of the gallery"
+        raise InputError(f"The vectors: {none_of(len(rows), 'row', f'is {inside}', f'is not {inside}')}.")
     target = known[probes]
     resamples = Resamples(len(probes), seed)
     found, null = (

@@ -16,7 +16,7 @@ import pyarrow as pa
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
-from interlingua.io._checks import FILL_ONE, ID_NAMES
+from interlingua.io._checks import ID_NAMES, no_vectors
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._names import FILL_IDS, NameRule, list_names
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
@@ -26,8 +26,8 @@ from interlingua.stores._url import StoreURL
 # Parts of the errors of embedded databases that another process has open: DuckDB, Qdrant, its Edge engine, Milvus Lite.
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
 _PID = re.compile(r"\(PID (\d+)\)")
-# A mark that names a migration; another mark tells a collection only from a later one of its name.
-MIGRATION_MARK = re.compile(r"(interlingua )?migration \S")
+# The beginning of every mark that names a migration. A comment of someone else can also begin with "migration".
+_MARK = "interlingua migration "
 
 
 class Adapter(Store):
@@ -134,8 +134,9 @@ class Adapter(Store):
         Args:
             vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
         """
+        # Another mark tells a collection only from a later one of its name.
         mark = self.creation(vector_only=vector_only)
-        return mark if mark is not None and MIGRATION_MARK.match(mark) else None
+        return mark if names_migration(mark) else None
 
     def is_migrated(self) -> bool:
         """Return whether a migration says that it wrote these vectors.
@@ -184,11 +185,8 @@ class Adapter(Store):
         if not (count or nulls) and self._where is not None:
             raise InputError(f"{self.url}: no row meets the condition {self._where!r}; at least 1 row is needed.")
         if nulls and not count:
-            chosen = "" if self._where is None else f" for the condition {self._where!r}"
-            raise InputError(
-                f"{self.url}: {count_of(nulls, noun)}{chosen} and none has this vector; at least 1 with it is needed. "
-                f"{FILL_ONE}"
-            )
+            chosen = "" if self._where is None else f" that meet{'s' if nulls == 1 else ''} {self._where!r}"
+            raise no_vectors(self.url, nulls, noun=noun, which=chosen)
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed. Name a collection that has rows.")
 
@@ -323,6 +321,20 @@ class TableAdapter(Adapter):
     @abstractmethod
     def _primary_key(self) -> tuple[str, ...]:
         """Return the columns of the primary key of the table."""
+
+
+def migration_mark(job: str) -> str:
+    """Return the mark of a collection, a vector or a column that a migration made.
+
+    Args:
+        job: ``Spec.job`` of the migration.
+    """
+    return f"{_MARK}{job}"
+
+
+def names_migration(mark: str | None) -> bool:
+    """Return whether a comment or another mark is one that `migration_mark` made."""
+    return mark is not None and mark.startswith(_MARK) and mark != _MARK
 
 
 def missing_path(url: StoreURL) -> InputError:

@@ -12,7 +12,7 @@ import numpy as np
 from interlingua.core.arrays import usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
-from interlingua.core.wording import count_of
+from interlingua.core.wording import none_of
 from interlingua.io._checks import FILL_ONE
 from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._vectors import check_vectors
@@ -115,8 +115,8 @@ def _has_usable(source: Store, options: Options) -> bool:
 
 
 def _none_usable(source: Store, info: StoreInfo) -> InputError:
-    vectors = count_of(info.count, "vector")
-    return InputError(f"{source.url}: none of its {vectors} can be translated; all would be left out. {FILL_ONE}")
+    found = none_of(info.count, "vector", "can be translated; all would be left out", "cannot be translated")
+    return InputError(f"{source.url}: {found}. {FILL_ONE}")
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class PostgresTable(TableAdapter):
         )  # fmt: skip
         if not rows:
             counted = self._one("select count(*) from {table} where {where}", where=self._filter(), read_only=True)[0]
-            self._check_filled(0, counted)
+            self._check_filled(0, counted)  # raises an error, as no row has a vector
         return int(rows[0][0])
 
     def _key(self, columns: dict[str, catalog.Column]) -> catalog.Key:

@@ -18,6 +18,7 @@ from interlingua.core import arguments as args
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, json_field
+from interlingua.core.records import is_text as holds_text
 from interlingua.core.values import exact_values
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import is_json
@@ -225,10 +226,10 @@ def _is_jsonb(value: pa.Scalar, field: pa.Field) -> bool:
 
 
 def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, where: str) -> None:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not holds_text(values.type):
         return
+    # The search has no variant for categories and views.
+    values = values.cast(pa.large_string())
     has_nul = pc.fill_null(pc.match_substring(values, "\0"), False)
     if pc.any(has_nul).as_py():
         row = ids[pc.index(has_nul, True).as_py()].as_py()

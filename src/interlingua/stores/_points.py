@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
-from interlingua.stores._base import Adapter
+from interlingua.stores._base import Adapter, migration_mark
 from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -34,6 +34,10 @@ _MIXED_NOTE = "The ids are numbers and UUIDs. Another Qdrant collection keeps bo
 # Digits of the largest id, 2**64 - 1.
 _MOST_DIGITS = 20
 _REQUEST_ROWS = 256
+# What the mark of a collection holds: the migration that made it, and the vectors that this and later ones wrote.
+_JOB, _NAMES = "migration", "vectors"
+# Earlier versions: the vector that the collection was made with.
+_NAME = "vector"
 # Ids, vectors and documents of some points.
 Parts = Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]
 # Points, and the offset of the next ones or None.
@@ -128,6 +132,40 @@ class PointStore(Adapter):
         if spec.as_new_vector and not self._vector:
             raise InputError(f"{self.url} names no vector to add; #{self._collection_noun}.vector is needed.")
 
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the mark of the migration that made the collection.
+
+        A vector has none. The mark names vectors, but goes on naming one that someone else has removed and made again.
+        """
+        mark = self._mark()
+        return None if vector_only or _JOB not in mark else migration_mark(mark[_JOB])
+
+    def is_migrated(self) -> bool:
+        """Return whether the mark of the collection names the vector as one that a migration wrote."""
+        return self._vector in self._migrated_vectors()
+
+    def _migrated_vectors(self) -> set[str]:
+        """Return the names of the vectors that migrations wrote; some may have been removed since."""
+        mark = self._mark()
+        if isinstance(mark.get(_NAMES), list):
+            return set(mark[_NAMES])
+        if _JOB not in mark:
+            return set()
+        # Earlier versions named only the vector that the collection was made with, and the first of them none.
+        return {mark[_NAME]} if _NAME in mark else {*self._vectors()}
+
+    def _mark_vector(self, job: str) -> None:
+        """Note that a migration writes the vector, which was added to an existing collection."""
+        if job:
+            self._write_mark({_NAMES: sorted({*self._migrated_vectors(), self._vector})})
+
+    def _unmark_vector(self) -> None:
+        """Note that the vector was removed."""
+        marked = self._migrated_vectors()
+        if self._vector in marked:
+            left = sorted(marked - {self._vector})
+            self._write_mark({_NAMES: left if left or _JOB in self._mark() else None})
+
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""
         point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
@@ -191,6 +229,18 @@ class PointStore(Adapter):
         """Return the parameters of the vector, or raise an `InputError` if there is no such vector."""
 
     @abstractmethod
+    def _vectors(self) -> Mapping[str, Any]:
+        """Return the parameters of all vectors of the collection, by name."""
+
+    @abstractmethod
+    def _mark(self) -> Mapping[str, Any]:
+        """Return what migrations have noted in the collection: see `new_mark`."""
+
+    @abstractmethod
+    def _write_mark(self, changed: Mapping[str, Any]) -> None:
+        """Change what migrations have noted in the collection; ``None`` removes an entry."""
+
+    @abstractmethod
     def _has_vector(self) -> Any:
         """Return the condition that a point has the vector."""
 
@@ -217,6 +267,11 @@ class PointStore(Adapter):
     @abstractmethod
     def _write(self, parts: Parts) -> None:
         """Write ids, vectors and documents part by part; only the vectors where `_fills_vector`."""
+
+
+def new_mark(job: str, vector: str) -> dict[str, Any]:
+    """Return what a migration notes in a collection that it makes: its job, and the names of the vectors it writes."""
+    return {_JOB: job, _NAMES: [vector]}
 
 
 def is_mixed(spec: Spec | None) -> bool:

@@ -16,6 +16,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
+from interlingua.stores._base import migration_mark
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
@@ -155,7 +156,7 @@ class ChromaStore(CollectionStore):
     def migration(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that the metadata of the collection names."""
         metadata = self._open().metadata or {}
-        return f"migration {metadata[_MARK]}" if _MARK in metadata else None
+        return migration_mark(metadata[_MARK]) if _MARK in metadata else None
 
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""

@@ -14,7 +14,15 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.stores._base import MIGRATION_MARK, TableAdapter, missing_path, null_ids, plain_ids, sql_literal
+from interlingua.stores._base import (
+    TableAdapter,
+    migration_mark,
+    missing_path,
+    names_migration,
+    null_ids,
+    plain_ids,
+    sql_literal,
+)
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -203,13 +211,13 @@ class DuckStore(SharedClientStore, TableAdapter):
         self._mark(f"column {self._table}.{quoted(column.name)}", spec)
 
     def _mark(self, what: str, spec: Spec) -> None:
-        self._writing.execute(f"comment on {what} is {sql_literal(f'interlingua migration {spec.job}')}")
+        self._writing.execute(f"comment on {what} is {sql_literal(migration_mark(spec.job))}")
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the comment on the table or the column, which names the migration."""
         catalog, condition = "duckdb_tables()", self._is_table
         if vector_only:
-            named = f"lower(column_name) = lower({sql_literal(str(self._column_name))})"
+            named = f"lower(column_name) = lower({sql_literal(self._column_name or self._layout().vector)})"
             catalog, condition = "duckdb_columns()", f"{condition} and {named}"
         rows = self._rows(f"select comment from {catalog} where {condition}")
         return rows[0][0] if rows else None
@@ -217,7 +225,7 @@ class DuckStore(SharedClientStore, TableAdapter):
     def is_migrated(self) -> bool:
         """Return whether the comment on the column names a migration, or that on the table, if it names no column."""
         query = f"select column_name, comment from duckdb_columns() where {self._is_table} and comment is not null"
-        marks: dict[str, str] = {name: comment for name, comment in self._rows(query) if MIGRATION_MARK.match(comment)}
+        marks: dict[str, str] = {name: comment for name, comment in self._rows(query) if names_migration(comment)}
         # A table of an earlier version has the comment on the table alone.
         return self._layout().vector in marks or self.migration() not in {None, *marks.values()}
 
@@ -372,6 +380,6 @@ class DuckStore(SharedClientStore, TableAdapter):
         if is_vector(kind):
             return int(kind.split("[")[1][:-1])
         rows = self._rows(f"select len({quoted(name)}) from {self._table} where len({quoted(name)}) > 0 limit 1")
-        if not rows:
+        if not rows:  # no row has a vector, which this check refuses
             self._check_filled(0, self._rows(f"select count(*) from {self._table} {self._where_clause()}")[0][0])
         return int(rows[0][0])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.atomic import atomic_folder, check_parent, remove_folder
+from interlingua.core.atomic import atomic_folder, check_parent, remove_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
-from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
+from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters, new_mark
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
@@ -22,7 +23,7 @@ __all__ = ["EdgeStore"]
 
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
-# File in the folder of a shard that names the migration that made it. The engine leaves files that it does not know.
+# File in the folder of a shard with what migrations note there. The engine leaves files that it does not know.
 _MARK = "interlingua-migration.json"
 
 
@@ -80,31 +81,27 @@ class EdgeStore(SharedClientStore, PointStore):
         edge, distance = self._models, getattr(self._models.Distance, DISTANCES[spec.metric])
         if spec.as_new_vector:
             self._update(edge.UpdateOperation.create_dense_vector(self._vector, spec.d, distance))
+            self._mark_vector(spec.job)
             return
         vectors = {self._vector: edge.EdgeVectorParams(spec.d, distance)}
         with atomic_folder(self._folder) as fresh:  # opening half a shard would fail
             edge.EdgeShard.create(str(fresh), edge.EdgeConfig(vectors=vectors)).close()
-            Path(fresh, _MARK).write_text(json.dumps({"migration": spec.job, "vector": self._vector}), "utf-8")
+            Path(fresh, _MARK).write_text(json.dumps(new_mark(spec.job, self._vector)), "utf-8")
 
-    def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return the migration that a file in the folder of the shard names; a vector of a shard has none."""
-        if vector_only:
-            return None
-        mark = self._mark()
-        return None if mark is None else f"migration {mark['migration']}"
-
-    def is_migrated(self) -> bool:
-        """Return whether the file in the folder of the shard names a migration, and no other vector that it wrote."""
-        mark = self._mark()
-        # Earlier versions left the name of the vector out.
-        return mark is not None and mark.get("vector", self._vector) == self._vector
-
-    def _mark(self) -> dict[str, Any] | None:
+    def _mark(self) -> Mapping[str, Any]:
+        """Return what migrations have noted in a file in the folder of the shard."""
         try:
             mark = json.loads((self._folder / _MARK).read_text("utf-8"))
         except (OSError, ValueError):
-            return None
-        return mark if isinstance(mark, dict) and "migration" in mark else None  # or a file of something else
+            return {}
+        return mark if isinstance(mark, dict) else {}  # or a file of something else
+
+    def _write_mark(self, changed: Mapping[str, Any]) -> None:
+        mark = {key: value for key, value in {**self._mark(), **changed}.items() if value is not None}
+        if mark:
+            write_text(self._folder / _MARK, json.dumps(mark))
+        else:
+            (self._folder / _MARK).unlink(missing_ok=True)
 
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""
@@ -128,6 +125,7 @@ class EdgeStore(SharedClientStore, PointStore):
                 return
             if vector_only:
                 self._update(self._models.UpdateOperation.delete_vector_name(self._vector))
+                self._unmark_vector()
             else:
                 self._client.close()
                 remove_folder(self._folder)

@@ -13,7 +13,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, AmbiguousVectorsError, choose_vectors
-from interlingua.stores._base import Adapter, plain_ids, sql_literal
+from interlingua.stores._base import Adapter, migration_mark, plain_ids, sql_literal
 from interlingua.stores._names import NameRule
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
@@ -180,7 +180,7 @@ class LanceStore(Adapter):
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that the metadata of the table names."""
         job = (self._table().schema.metadata or {}).get(_MARK)
-        return None if job is None else f"migration {job.decode('utf-8', 'replace')}"
+        return None if job is None else migration_mark(job.decode("utf-8", "replace"))
 
     def is_migrated(self) -> bool:
         """Return whether the metadata of the table names a migration, and none of another vector column does."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.neighbors import Nearest, nearest
 from interlingua.core.records import Records
-from interlingua.stores._base import Adapter
+from interlingua.stores._base import Adapter, migration_mark
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
@@ -96,7 +96,7 @@ class MemoryStore(Adapter):
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that made the vector."""
-        return f"migration {self._open()[1].job}"
+        return migration_mark(self._open()[1].job)
 
     def upsert(self, records: Records) -> None:
         """Write rows."""

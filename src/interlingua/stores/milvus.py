@@ -16,7 +16,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent, remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.stores._base import first_line
+from interlingua.stores._base import first_line, migration_mark
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_int64, check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
@@ -173,14 +173,14 @@ class MilvusStore(CollectionStore):
         if not self.url.host:
             self._remove_unfinished()
         kinds = self._milvus.DataType
-        described = f"interlingua migration {spec.job}"
+        described = migration_mark(spec.job)
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True, description=described)
         if pa.types.is_integer(spec.id_type):
             schema.add_field(spec.id_name, kinds.INT64, is_primary=True)
         else:
             schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
         schema.add_field(self._new_column, kinds.FLOAT_VECTOR, dim=spec.d)
-        # The embedded database keeps no description, and every property.
+        # The embedded database keeps properties, but no description.
         kept = {} if self.url.host else {"properties": {_MARK: described}}
         self._client.create_collection(self._name, schema=schema, **kept)
 

@@ -16,7 +16,7 @@ from interlingua.core.records import Records
 from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._base import MIGRATION_MARK
+from interlingua.stores._base import migration_mark, names_migration
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
@@ -30,8 +30,6 @@ _MOST_COLUMNS = 16_000
 # The most that hnsw.ef_search can be; for more neighbors every row is read.
 _MOST_FROM_INDEX = 1_000
 _NAME_BYTES = 63
-# Beginning of the comment on a column that a migration made.
-_MARK = "interlingua migration "
 
 
 class PostgresStore(PostgresTable):
@@ -194,7 +192,7 @@ class PostgresStore(PostgresTable):
 
     def _create(self, spec: Spec) -> None:
         comment = self._sql.SQL("comment on column {}.{} is {}").format(
-            self._table, self._sql.Identifier(self._column_name or ""), self._sql.Literal(f"{_MARK}{spec.job}")
+            self._table, self._sql.Identifier(self._column_name or ""), self._sql.Literal(migration_mark(spec.job))
         )
         with self._transaction("cannot be created"):
             self._connection.execute(self._definition(spec))
@@ -202,8 +200,7 @@ class PostgresStore(PostgresTable):
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the number of the table, or of the column in it; numbers are not used again."""
-        name = self._sql.Literal(self._column_name or "")
-        rows = self._run(catalog.CREATION, name=name)
+        rows = self._run(catalog.CREATION, name=self._sql.Literal(self._vector_name()))
         if not rows:
             return None
         number, column = rows[0]
@@ -211,9 +208,13 @@ class PostgresStore(PostgresTable):
 
     def migration(self, *, vector_only: bool = False) -> str | None:
         """Return the comment on the column if it names a migration; it stays with a column that is renamed."""
-        rows = self._run(catalog.COMMENT, name=self._sql.Literal(self._column_name or ""))
+        rows = self._run(catalog.COMMENT, name=self._sql.Literal(self._vector_name()))
         comment = rows[0][0] if rows else None
-        return comment if comment is not None and MIGRATION_MARK.match(comment) else None
+        return comment if names_migration(comment) else None
+
+    def _vector_name(self) -> str:
+        """Return the name of the vector column: that of the address, or that of the only such column."""
+        return self._column_name or self._vector(self._columns()).name
 
     def upsert(self, records: Records) -> None:
         """Copy rows into a staging table and move them over, in one transaction."""

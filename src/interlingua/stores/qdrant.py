@@ -15,7 +15,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._names import NameRule
-from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
+from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters, new_mark
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._unpickling import points_only
 from interlingua.stores._url import StoreURL
@@ -26,10 +26,8 @@ __all__ = ["QdrantStore"]
 # Names become names of folders.
 _NO_PATH = r'with none of < > : " / \ | ? *, no control characters and not only one or two dots'
 _IN_PATH = r'(?!\.{1,2}$)[^<>:"/\\|?*\x00-\x1f]'
-# Metadata of a collection that names the migration that made it.
-_MARK = "interlingua_migration"
-# Metadata with the name of the vector that it wrote, which earlier versions left out.
-_MARKED_VECTOR = "interlingua_vector"
+# Beginning of the keys, in the metadata of a collection, of what migrations note there.
+_MARK = "interlingua_"
 
 
 class QdrantStore(CollectionStore, PointStore):
@@ -96,6 +94,7 @@ class QdrantStore(CollectionStore, PointStore):
             if spec.as_new_vector:
                 dense = models.DenseVectorConfig(size=spec.d, distance=distance)
                 self._client.create_vector_name(self._name, self._vector, models.DenseVectorNameConfig(dense=dense))
+                self._mark_vector(spec.job)
                 return
             params = models.VectorParams(size=spec.d, distance=distance)
             # A graph that grows with every batch costs more than one built at the end.
@@ -103,22 +102,17 @@ class QdrantStore(CollectionStore, PointStore):
                 self._name,
                 vectors_config={self._vector: params} if self._vector else params,
                 hnsw_config=models.HnswConfigDiff(m=0),
-                metadata={_MARK: spec.job, _MARKED_VECTOR: self._vector},
+                metadata=_as_metadata(new_mark(spec.job, self._vector)),
             )
 
-    def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return the migration that the metadata of the collection names; a vector has none, nor has an old server."""
-        metadata = self._metadata()
-        return f"migration {metadata[_MARK]}" if not vector_only and _MARK in metadata else None
-
-    def is_migrated(self) -> bool:
-        """Return whether the metadata of the collection name a migration, and no other vector that it wrote."""
-        metadata = self._metadata()
-        return _MARK in metadata and metadata.get(_MARKED_VECTOR, self._vector) == self._vector
-
-    def _metadata(self) -> Mapping[str, Any]:
+    def _mark(self) -> Mapping[str, Any]:
+        """Return what migrations have noted in the metadata of the collection, which an old server does not keep."""
         with self._errors("cannot be read"):
-            return self._client.get_collection(self._name).config.metadata or {}
+            metadata = self._client.get_collection(self._name).config.metadata or {}
+        return {key.removeprefix(_MARK): value for key, value in metadata.items() if key.startswith(_MARK)}
+
+    def _write_mark(self, changed: Mapping[str, Any]) -> None:
+        self._client.update_collection(self._name, metadata=_as_metadata(changed))
 
     def finish(self) -> None:
         """Enable the graph and wait until it is built."""
@@ -136,6 +130,7 @@ class QdrantStore(CollectionStore, PointStore):
         with self._errors("cannot be dropped"), self._one_commit():
             if vector_only:
                 self._client.delete_vector_name(self._name, self._vector)
+                self._unmark_vector()
             else:
                 self._client.delete_collection(self._name)
 
@@ -223,6 +218,10 @@ class QdrantStore(CollectionStore, PointStore):
 
     def _reason(self, error: Exception) -> str:
         return f"{super()._reason(error)}. Is the server up?" if self._is_outage(error) else super()._reason(error)
+
+
+def _as_metadata(mark: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{_MARK}{key}": value for key, value in mark.items()}
 
 
 class _Uncommitted:

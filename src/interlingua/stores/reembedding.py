@@ -92,7 +92,8 @@ class TextEmbedder:
         if not len(records):
             return np.empty((0, self.d), np.float32)
         texts = self._texts(records).to_pylist()
-        rows = check_matrix(self.encode(texts), f"The vectors of the encoder {self.name}", width=self.d)
+        made = f"The vectors of the encoder {self.name}"
+        rows = check_matrix(self.encode(texts), made, width=self.d, whole=False)
         if len(rows) != len(texts):
             raise InputError(f"The encoder {self.name} made {len(rows)} vectors of {len(texts)} texts.")
         return np.asarray(rows, np.float32)
