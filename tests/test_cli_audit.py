@@ -66,7 +66,7 @@ def test_an_audit_measures_and_reports_who_authorized_it(run: Run, case: Path) -
     assert found["leak"]["basis"] == "measured"
     assert found["reidentified"]["top1"]["value"][0] > 0.9
     assert found["verdicts"] == ["aligned", "aligned"]
-    assert found["limit"] == {"fail_above": None, "result": None}
+    assert found["limit"] == {"fail_above": None, "result": None, "reason": None}
     assert set(found["labels"]["measured"]["scores"]) >= {"translated", "majority", "shuffled"}
     assert "The Owner" in (case / "audit.html").read_text("utf-8")
 

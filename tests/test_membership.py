@@ -128,7 +128,7 @@ def test_the_control_of_links_permutes_the_links_themselves(sides: Any, rng: np.
     assert found.measured is not None
     assert found.measured.precision.value > 0.9
     assert found.measured.precision_control > 0.8
-    assert not found.is_shown
+    assert not found.are_right
 
 
 def test_a_share_of_all_or_none_of_the_members_has_an_interval(sides: Any) -> None:

@@ -298,12 +298,14 @@ def audit(
                 on_step=on_step,
             )
         limit = None if fail_above is None else check_limit(result, fail_above)
+        unchecked = unchecked_reason(result, fail_above) if fail_above is not None and limit == "unchecked" else None
         record = {
             **result.to_dict(show=show_words),
-            "limit": {"fail_above": fail_above, "result": limit},
+            "limit": {"fail_above": fail_above, "result": limit, "reason": unchecked},
             "severity": severity(result).to_dict(),
             "conclusion": conclusion(result),
             "doubt": doubt(result),
+            "partial_doubt": partial_doubt(result),
             "provenance": provenance.to_dict(),
             "report": str(out),
             "seconds": watch.seconds,
@@ -320,9 +322,9 @@ def audit(
     else:
         _print(console.stdout(), result, fail_above, limit)
         console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
-    if limit == "unchecked":
+    if unchecked:
         advice = doubt(result) or partial_doubt(result) or f"This is no proof of safety. Give {_MORE_TO_GIVE}."
-        console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked_reason(result)}. {advice}")
+        console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked}. {advice}")
     if limit not in (None, "kept"):
         raise typer.Exit(1)
 

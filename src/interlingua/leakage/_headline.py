@@ -32,26 +32,28 @@ def headline(
         reidentified: how many rows are re-identified, if their true vectors are known.
         identities: how well identities are recognized, in a collection without texts.
     """
-    measured: list[tuple[float, str, int, str]] = []
+    measured: list[tuple[float, str, int, str, float]] = []
     if identities is not None:
         shares = (identities.rank1.value, identities.rank1_control.value)
         what = _rescaled("the identity is recognized", "rows", "identity", *shares)
-        measured.append((identities.beyond_control, what, identities.probes, "labels"))
+        high = beyond_control(identities.rank1.upper, identities.rank1_control.value)
+        measured.append((identities.beyond_control, what, identities.probes, "labels", high))
     if words is not None and words.measured is not None:
         figure = words.measured.leak_rate
-        measured.append((figure.value, figure.meaning, words.measured.documents, "texts"))
+        measured.append((figure.value, figure.meaning, words.measured.documents, "texts", figure.interval.upper))
     if reidentified is not None:
         what = reidentified.top1.meaning if words is not None else "share of rows re-identified"
-        measured.append((reidentified.top1.value, what, rows, "vectors"))
+        measured.append((reidentified.top1.value, what, rows, "vectors", reidentified.top1.interval.upper))
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = _rescaled("the first label is right", "documents", "label", top, prior)
-        measured.append((beyond_control(top, prior), what, label_findings.measured.n, "labels"))
+        high = beyond_control(label_findings.measured.translated.top1.upper, prior)
+        measured.append((beyond_control(top, prior), what, label_findings.measured.n, "labels", high))
     measured = [figure for figure in measured if not isnan(figure[0])]
     most = None
     if measured:
-        value, what, of, source = max(measured)
-        most = Leak(value, what, "measured", of, source)
+        value, what, of, source, high = max(measured)
+        most = Leak(value, what, "measured", of, source, high)
     if words is None:
         return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed", rows)
     what = f"share of documents with a correct word at p ≥ {LEVEL}"

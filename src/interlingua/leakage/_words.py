@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interlingua.evaluation.bootstrap import Resamples
+import numpy as np
+
+from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.leakage._predictions import expected_leak_rate
 from interlingua.leakage.calibration import ERRORS
 from interlingua.leakage.findings import Estimate, WordFindings
 from interlingua.leakage.inputs import PublicCorpus
 from interlingua.leakage.inversion import Extraction, KeywordDecoder
+from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.scores import LEVEL, score_keywords
 
 __all__ = ["word_findings"]
+
+# Public texts that the ceiling is measured on, at most.
+_HELD_OUT = 2_000
 
 
 def word_findings(
@@ -43,8 +49,16 @@ def word_findings(
         asserted=resamples.mean([bool(keywords) for keywords in asserted]),
         vocabulary=len(decoder.vocabulary.words),
         calibration=_calibration(decoder, corpus),
+        ceiling=_ceiling(decoder, corpus, seed),
         measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
     )
+
+
+def _ceiling(decoder: KeywordDecoder, corpus: PublicCorpus, seed: int) -> Interval:
+    """Return the share of held-out public texts for which a correct word is asserted from their own vectors."""
+    rows = held_out_rows(len(corpus.texts), seed)[:_HELD_OUT]
+    read = decoder.invert(np.asarray(corpus.vectors)[rows])
+    return score_keywords(read, [corpus.texts[row] for row in rows], decoder.vocabulary, seed=seed).leak_rate.interval
 
 
 def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.aligners.base import OnStep, ignore_step
-from interlingua.core.alignment import Alignment, Status
+from interlingua.core.alignment import Alignment
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.digests import distinct_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.statistics import agreement
@@ -34,7 +32,9 @@ from interlingua.leakage._doubts import label_doubt, order_doubt, vector_doubt, 
 from interlingua.leakage._headline import headline
 from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
+from interlingua.leakage._records import links_with, membership_of, translate_all, what_membership_lacks
 from interlingua.leakage._shares import SharesReported
+from interlingua.leakage._similarity import similarities
 from interlingua.leakage._words import word_findings
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.centering import collection_mean
@@ -44,24 +44,18 @@ from interlingua.leakage.findings import (
     Audit,
     FrequentWord,
     LabelFindings,
-    RetrievalFindings,
 )
 from interlingua.leakage.identities import IdentityFindings, identity_findings
 from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
-from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
+from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.scores import reidentification
 from interlingua.leakage.kinds import KindFinding, kinds_of_words
-from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
-from interlingua.leakage.linkage import Linkage, linkage
-from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
 from interlingua.leakage.row_curves import RowPoint, leak_by_rows
 
 __all__ = ["DOCUMENTS", "audit"]
 
 DOCUMENTS = 2_000
-# Cosine above which two public rows are copies, in float32.
-_COPY = 0.9999
 _FREQUENT = 12
 
 
@@ -155,8 +149,8 @@ def audit(
                 f"The true text of {count_of(empty)} of {len(picked):,} is empty; the measured figures of words leave "
                 "them out."
             )
-    report({"step": "attack", "work": f"searching the nearest public {_contents(corpus)}"})
-    retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
+    report({"step": "attack", "work": f"searching the nearest public {corpus.contents}"})
+    retrieval, retrieved = similarities(corpus, translated, rotated, resamples, seed)
     if words is not None and not retrieval.is_near:
         words = words.without_errors()
     label_findings, order, identities = None, None, None
@@ -190,29 +184,19 @@ def audit(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=trusted,
             translate=lambda x: translate(alignment, x), fit_seconds=alignment.seconds, seed=seed, on_step=report,
         )  # fmt: skip
-    tested, controls = None, ""
     report({"step": "attack", "work": "testing membership and links"})
+    tested, controls = None, ""
     if has_usable_fit:
-        tested, controls = _membership(records, known, lambda: _translate_all(usable, rows), corpus, seed)
-    if records is not None and tested is None:
-        lacking = (
-            "no fit of the vectors worked"
-            if not has_usable_fit
-            else f"there are too few public {_contents(corpus)} for controls"
-        )
-        omitted.append(f"Membership was not tested, because {lacking}.")
+        tested, controls = membership_of(records, known, lambda: translate_all(usable, rows), corpus, seed)
+    if records is not None:
+        omitted += what_membership_lacks(tested, corpus, has_usable_fit=has_usable_fit)
     linked = None
     if second is not None:
-        # A row with a copy has no lead, so that repeated rows are kept once.
-        distinct = distinct_rows(np.asarray(second.vectors, np.float32))
-        lacking = _no_links(second, len(translated), len(distinct), has_usable_fit=has_usable_fit)
-        if lacking:
-            omitted.append(f"Links with the second leak were not searched for, because {lacking}.")
-        else:
-            doubtful = texts_doubt or order_doubt(second.vectors, second.texts, words_compared, second=True)
-            if second.texts is not None and known.texts is not None and doubtful:
-                omitted.append(f"How many links are right was not measured. {doubtful}")
-            linked = _linkage(second, distinct, translated, None if doubtful else known.texts, seed)
+        doubtful = texts_doubt or order_doubt(second.vectors, second.texts, words_compared, second=True)
+        linked, lacking = links_with(
+            second, translated, known.texts, corpus, has_usable_fit=has_usable_fit, doubtful=doubtful, seed=seed
+        )
+        omitted += lacking
     points: tuple[RowPoint, ...] = ()
     if halvings:
         points = leak_by_rows(
@@ -260,30 +244,8 @@ def audit(
         omitted=tuple(omitted),
         foreign=chosen.foreign,
         unordered=doubts,
+        public_model=identify(corpus.vectors) if len(corpus.vectors) >= MIN_ROWS else None,
     )
-
-
-def _retrieval(
-    corpus: PublicCorpus, translated: FloatArray, rotated: FloatArray, resamples: Resamples, seed: int
-) -> tuple[RetrievalFindings, list[Extraction]]:
-    method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=2)
-    sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
-    retrieved, null = (
-        method.invert(translation, mean=collection_mean(translation)) for translation in (translated, rotated)
-    )
-    among_public = method.invert(corpus.vectors[sample])
-    findings = RetrievalFindings(
-        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved], share=False),
-        control=resamples.mean([e.neighbors[0].cosine for e in null], share=False),
-        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public], share=False),
-    )
-    return findings, retrieved
-
-
-def _nearest_other(extraction: Extraction) -> float:
-    """Return the cosine of a public text with the nearest other one, NaN for a copy; the nearest is the text itself."""
-    cosine = extraction.neighbors[1].cosine
-    return cosine if cosine < _COPY else float("nan")
 
 
 def _identities(
@@ -310,67 +272,6 @@ def _infer_labels(
         truth = truth_matrix([row for row in kept if row], labels.names)
         measured = infer_attributes(translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed)
     return LabelFindings(shares, measured), order
-
-
-def _translate_all(alignments: Sequence[Alignment], rows: npt.NDArray[Any]) -> FloatArray:
-    """Return the mean of the translations of all rows by all fits."""
-    return np.asarray(np.mean([unit_rows(translate(fit, rows)) for fit in alignments], axis=0), np.float32)
-
-
-def _membership(
-    records: KnownRecords | None,
-    known: GroundTruth,
-    translate: Callable[[], FloatArray],
-    corpus: PublicCorpus,
-    seed: int,
-) -> tuple[Membership | None, str]:
-    """Return the membership test of the records, or of the true vectors, and what its controls are."""
-    members = known.vectors if records is None else records.members
-    if members is None:
-        return None, ""
-    public = np.asarray(corpus.vectors)
-    order = np.random.default_rng(seed).permutation(len(public))
-    if records is not None and records.controls is not None:
-        return membership(members, records.controls, translate(), public, seed=seed), "the records that were given"
-    held, rest = order[: len(order) // 2][:DOCUMENTS], order[len(order) // 2 :]
-    if min(len(members), len(held)) < MIN_RECORDS:
-        return None, ""
-    return membership(members, public[held], translate(), public[rest], seed=seed), f"public {_contents(corpus)}"
-
-
-def _no_links(second: SecondLeak, attacked: int, distinct: int, *, has_usable_fit: bool) -> str:
-    """Return why links with a second leak cannot be searched for, or an empty text.
-
-    Args:
-        second: the second leak.
-        attacked: number of rows of the audited collection that are attacked.
-        distinct: number of distinct rows of the second leak.
-        has_usable_fit: whether a fit of the audited vectors did not fail.
-    """
-    if not has_usable_fit:
-        return "no fit of the vectors worked"
-    if all(fit.verdict.status is Status.FAILED for fit in second.alignments):
-        return "no fit of the second leak worked"
-    few = []
-    if attacked < LINKED_ROWS:
-        few.append(f"{count_of(attacked)} of the audited collection {'is' if attacked == 1 else 'are'} attacked")
-    if distinct < LINKED_ROWS:
-        few.append(f"the second leak has {count_of(distinct, 'distinct row')}")
-    return f"{' and '.join(few)}, and at least {LINKED_ROWS} of each are needed" if few else ""
-
-
-def _linkage(
-    second: SecondLeak, distinct: IntArray, translated: FloatArray, texts: Sequence[str] | None, seed: int
-) -> Linkage:
-    """Return the links with the rows of the second leak at the positions ``distinct``."""
-    usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
-    other = _translate_all(usable, np.asarray(second.vectors)[distinct])
-    pair = None if texts is None or second.texts is None else (texts, [second.texts[row] for row in distinct])
-    return linkage(translated, other, texts=pair, seed=seed)
-
-
-def _contents(corpus: PublicCorpus) -> str:
-    return "texts" if corpus.has_texts else "rows"
 
 
 def _agreement(translations: Sequence[FloatArray]) -> float | None:

@@ -94,6 +94,8 @@ class WordFindings(JsonRecord):
         asserted: share of documents with any word asserted.
         vocabulary: size of the vocabulary.
         calibration: what the probabilities were calibrated with.
+        ceiling: share of held-out public texts for which a correct word is asserted from their own vectors, the most
+            that translations of texts like them could give.
         measured: figures against the true texts, where given.
     """
 
@@ -102,6 +104,7 @@ class WordFindings(JsonRecord):
     asserted: Interval
     vocabulary: int
     calibration: str
+    ceiling: Interval
     measured: WordFigures | None
 
     def without_errors(self) -> WordFindings:
@@ -148,8 +151,8 @@ class RetrievalFindings(JsonRecord):
         the fits 0.04 to 0.54, with one exception of 0.68.
         """
         span = self.public.value - self.control.value
-        # Similarities that are not known (NaN), as where all public texts are copies, contradict no estimate.
-        return not self.nearest.value - self.control.value < NEAR * span
+        # False where a similarity is not known (NaN), as where all public texts are copies of a few.
+        return self.nearest.value - self.control.value >= NEAR * span
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ class Leak(JsonRecord):
         basis: ``measured``, ``estimated``, or ``attack failed``.
         rows: number of rows that it is a share of.
         source: what it is measured with: true ``texts``, ``labels`` or ``vectors``; empty if it is not measured.
+        high: upper end of its interval; None if it is not measured.
     """
 
     value: float
@@ -210,6 +214,7 @@ class Leak(JsonRecord):
     basis: str
     rows: int
     source: str = ""
+    high: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +226,7 @@ class Audit:
         verdicts: verdicts of all fits, the best first.
         agreement: mean centered cosine between the translations of two fits; None with one usable fit.
         model: the model that probably made the vectors; None if there are too few rows to identify it.
+        public_model: likewise the model of the public vectors.
         rows: documents that were attacked.
         leaked: rows of the audited collection.
         public: public texts or rows.
@@ -268,6 +274,7 @@ class Audit:
     omitted: tuple[str, ...] = ()
     foreign: tuple[bool, ...] = ()
     unordered: Mapping[str, str] = field(default_factory=dict)
+    public_model: Identification | None = None
 
     @property
     def words(self) -> WordFindings:
@@ -291,6 +298,12 @@ class Audit:
         return self.model is not None and self.model.model != UNKNOWN
 
     @property
+    def is_of_one_model(self) -> bool:
+        """Whether the public vectors are probably by the model that made the audited ones."""
+        found = self.public_model
+        return self.identified and found is not None and self.model is not None and found.model == self.model.model
+
+    @property
     def views(self) -> str:
         """Names of the further models whose vectors of the public texts the best fit used; empty without any."""
         return str(self.alignment.settings.get("views", ""))
@@ -306,6 +319,7 @@ class Audit:
             "agreement": self.agreement,
             "views": self.views or None,
             "model": self.model and {"name": self.model.model, "reason": self.model.reason},
+            "public_model": self.public_model and {"name": self.public_model.model, "reason": self.public_model.reason},
             "rows": self.rows,
             "leaked": self.leaked,
             "public": self.public,

@@ -239,6 +239,13 @@ def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecod
         raise InputError(
             f"{_there_are(len(corpus.texts), 'public text')}; at least {MIN_TEXTS} are needed for the keyword decoder."
         )
+    blank = [row for row, text in enumerate(corpus.texts) if not text.strip()]
+    if blank:
+        texts = f"{count_of(len(blank), 'public text')} {'is' if len(blank) == 1 else 'are'} blank"
+        raise InputError(
+            f"{texts}, the first in row {blank[0]} (counted from 0), and a decoder would learn that their vectors hold "
+            "no words. Leave these rows out, of the texts and of all their vectors."
+        )
     vocabulary = corpus.vocabulary if decoder is None else decoder.vocabulary
     if vocabulary is None:
         # Select the words as the decoder does, so that nothing is refused after the fits. They are not kept: a decoder

@@ -88,6 +88,11 @@ class PublicCorpus:
         return cls(vectors, [f"row {row}" for row in range(len(check_matrix(vectors, "the corpus")))], has_texts=False)
 
     @property
+    def contents(self) -> str:
+        """What the corpus consists of: ``texts`` or ``rows``."""
+        return "texts" if self.has_texts else "rows"
+
+    @property
     def stand_in_translates(self) -> bool:
         """Whether there is a stand-in whose own fit is aligned."""
         return self.stand_in_fit is not None and self.stand_in_fit.verdict.status is Status.ALIGNED

@@ -29,7 +29,7 @@ MIN_ROWS = 100
 PERMUTATIONS = 999
 # Nominal share of rows linked without any shared text: exact if leads and their controls have one distribution.
 FALSE_LINKS = 0.01
-# Rows count as linked up to this p-value, or from this number of right links on if links were measured.
+# Rows are linked up to this p-value, or from this number of right links on if links were measured.
 P_VALUE = 0.01
 _LINKS_SHOWN = 5
 _BLOCK = 512
@@ -40,14 +40,20 @@ _NEIGHBORS = 10
 class MeasuredLinks(JsonRecord):
     """Links against the true texts of both collections.
 
+    Texts are equal up to blanks and capitals. Rows without a text are left out.
+
     Attributes:
-        shared: share of the rows of the first collection whose text is in the second.
-        precision: share of the links between equal texts.
+        rows: number of rows of the first collection whose text is known.
+        shared: share of them whose text is in the second collection.
+        right: number of links between equal texts.
+        precision: share of the links between known texts that are between equal ones.
         precision_control: the same for the same links with their ends permuted.
         recall: share of the rows with a shared text whose link is right.
     """
 
+    rows: int
     shared: float
+    right: int
     precision: Interval
     precision_control: float
     recall: Interval
@@ -82,23 +88,22 @@ class Linkage(JsonRecord):
     @property
     def right_links(self) -> int | None:
         """Number of links that are right; None where that was not measured."""
-        if self.measured is None:
-            return None
-        return round(self.measured.precision.value * self.links) if self.links else 0
+        return None if self.measured is None else self.measured.right
+
+    @property
+    def are_right(self) -> bool:
+        """Whether five or more links are right, and more than with their ends permuted."""
+        if self.measured is None or self.measured.right < _LINKS_SHOWN:
+            return False
+        return self.measured.precision.lower > self.measured.precision_control
 
     @property
     def is_shown(self) -> bool:
-        """Whether rows are linked by more than chance.
+        """Whether rows are linked by more than chance: by the permutation test, which is conservative, or by the texts.
 
-        Where links were measured, more of them must be right than with their ends permuted. In addition, five or more
-        must be right, or the permutation test must agree. Without the true texts, that test decides alone, and it is
-        conservative.
+        True texts do not refute the test: those of one leak can be spelled differently, or be in another order.
         """
-        if self.measured is None or self.right_links is None:
-            return self.p_value <= P_VALUE
-        precision = self.measured.precision
-        are_enough = self.right_links >= _LINKS_SHOWN or (self.right_links > 0 and self.p_value <= P_VALUE)
-        return are_enough and precision.lower > self.measured.precision_control
+        return self.p_value <= P_VALUE or self.are_right
 
 
 def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, FloatArray, FloatArray]:
@@ -176,17 +181,27 @@ def _measure(
     left, right = (check_texts(side, "texts") for side in texts)
     check_one_each(len(left), "texts", len(links), "rows of the first collection")
     check_one_each(len(right), "texts", m, "rows of the second collection")
-    ends = [right[row] for row in links]
-    # Rows without a text share none.
-    right_links = np.array([bool(text.strip()) and text == end for text, end in zip(left, ends, strict=True)])
-    known = {text for text in right if text.strip()}
-    shared = np.array([text in known for text in left])
-    starts = np.flatnonzero(linked)
+    # Only rows whose own text and whose end's text are known can be right or wrong.
+    own, ends = _spellings(left), _spellings([right[row] for row in links])
+    texts_there = set(_spellings(right)) - {""}
+    has_text = np.array([bool(text) for text in own])
+    compared = has_text & np.array([bool(text) for text in ends])
+    equal = np.array([text == end for text, end in zip(own, ends, strict=True)])
+    shared = np.array([text in texts_there for text in own])
+    starts = np.flatnonzero(linked & compared)
     shuffled = np.random.default_rng(seed).permutation(starts)
-    wrong = [left[row] in known and left[row] == ends[other] for row, other in zip(starts, shuffled, strict=True)]
+    wrong = [own[row] == ends[other] for row, other in zip(starts, shuffled, strict=True)]
+    right_links = linked & compared & equal
     return MeasuredLinks(
-        shared=float(shared.mean()),
-        precision=resamples.ratio(right_links & linked, linked),
+        rows=int(has_text.sum()),
+        shared=float(shared.sum() / max(1, has_text.sum())),
+        right=int(right_links.sum()),
+        precision=resamples.ratio(right_links, linked & compared),
         precision_control=float(np.mean(wrong)) if wrong else 0.0,
-        recall=resamples.ratio(right_links & linked & shared, shared),
+        recall=resamples.ratio(right_links & shared, shared),
     )
+
+
+def _spellings(texts: Sequence[str]) -> list[str]:
+    """Return texts without the differences in blanks and capitals that a second system may have made."""
+    return [" ".join(text.split()).casefold() for text in texts]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interlingua.core.arguments import check_instance
+from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._chosen_fits import ON_OTHERS
-from interlingua.leakage._doubts import ERROR_RATE, doubt, partial_doubt, uses_only_foreign_fits
+from interlingua.leakage._doubts import ERROR_RATE, doubt, is_at_chance, partial_doubt, uses_only_foreign_fits
 from interlingua.leakage.findings import MUCH, SOME, Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS, KindFinding
 
@@ -20,16 +21,18 @@ _HIGH = (
     "false alarms, by the lower end of the interval, or rows are linked with a second leak"
 )
 RULES = {
-    "critical": f"the conditions of high ({_HIGH}), and in addition names, medical terms or e-mail addresses are read "
-    f"in {_PERSONAL:.0%} of the documents, or at least {_MANY_FOUND:.0%} of the members are found, by the lower end of "
-    "the interval",
+    "critical": f"the conditions of high ({_HIGH}), and in addition either names, medical terms or e-mail addresses "
+    f"are read in {_PERSONAL:.0%} of the documents, or at least {_MANY_FOUND:.0%} of the members are found, by the "
+    "lower end of the interval",
     "high": _HIGH,
     "medium": f"the headline figure is {SOME:.0%} or more, at least {SOME:.0%} of the members are found at {_RATE:.0%} "
-    f"false alarms, by the lower end of the interval, or identities are verified with an equal error rate below "
-    f"{ERROR_RATE:.0%}, by the upper end",
-    "low": f"the conditions of medium are not met, and the headline figure is below {SOME:.0%}",
+    f"false alarms, by the lower end of the interval, or members, labels or identities are told apart with an area "
+    f"under the ROC curve above {1 - ERROR_RATE:.2f} or an equal error rate below {ERROR_RATE:.0%}, by the nearer end "
+    "of the interval",
+    "low": f"the conditions of medium are not met, and the headline figure is below {SOME:.0%}, by the upper end of "
+    "its interval if it is measured",
     "not shown": "the conditions of medium are not met, and the attack failed, which is no proof of safety, or its "
-    "result cannot be relied on",
+    "result cannot be relied on or is too uncertain",
 }
 
 
@@ -63,17 +66,20 @@ def severity(audit: Audit) -> Severity:
     headline = f"the headline figure is {leak:.1%}"
     if uses_only_foreign_fits(audit):
         headline += f", by fits that were {ON_OTHERS}"
-    ignored = [f"{headline}, which cannot be relied on and does not count"] if doubtful else []
-    reasons = [headline] if leak >= MUCH and not doubtful else []
+    by_chance = audit.leak.basis == "measured" and is_at_chance(audit, audit.leak.source)
+    counts = not doubtful and not by_chance
+    ignored = []
+    if doubtful:
+        ignored.append(f"{headline}, which cannot be relied on and does not count")
+    elif by_chance and leak >= SOME:
+        ignored.append(f"{headline}, which is no more than by chance and does not count")
+    reasons = [headline] if leak >= MUCH and counts else []
     found = _members_found(audit)
     if found >= _FOUND:
         reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
-    if audit.linkage is not None and audit.linkage.right_links is not None and audit.linkage.is_shown:
-        reasons.append(f"{audit.linkage.right_links:,} rows are correctly linked with a second leak")
-    elif audit.linkage is not None and audit.linkage.is_shown:
-        reasons.append("rows can be linked with a second leak")
+    reasons += _links(audit)
     if not reasons:
-        lesser = [headline] if leak >= SOME and not doubtful else []
+        lesser = [headline] if leak >= SOME and counts else []
         lesser += _lesser_reasons(audit, found)
         if lesser:
             if partial_doubt(audit):
@@ -81,9 +87,14 @@ def severity(audit: Audit) -> Severity:
             return Severity("medium", (*lesser, *ignored))
         if doubtful:
             return Severity("not shown", (f"what was found cannot be relied on: {headline}",))
+        if ignored:
+            return Severity("not shown", tuple(ignored))
         # The figures in doubt could only raise the severity, so they matter only where it would be low.
         if partial_doubt(audit):
             return Severity("not shown", (f"a part of what was measured cannot be relied on, and {headline}",))
+        if audit.leak.high is not None and audit.leak.high >= SOME:
+            uncertain = f"{headline}, measured on {count_of(audit.leak.rows)}, and its interval reaches"
+            return Severity("not shown", (f"{uncertain} {audit.leak.high:.1%}",))
         return Severity("low", (headline,))
     personal = [
         _of_kind(finding)
@@ -97,12 +108,30 @@ def severity(audit: Audit) -> Severity:
     return Severity("critical" if is_critical else "high", (*reasons, *ignored, *personal))
 
 
+def _links(audit: Audit) -> list[str]:
+    """Return the finding that rows are linked with a second leak, if they are."""
+    if audit.linkage is None or not audit.linkage.is_shown:
+        return []
+    if audit.linkage.are_right:
+        return [f"{audit.linkage.right_links:,} rows are correctly linked with a second leak"]
+    return ["rows can be linked with a second leak"]
+
+
 def _lesser_reasons(audit: Audit, found: float) -> list[str]:
-    """Return the findings of a medium severity besides the headline figure."""
+    """Return the findings of a medium severity besides the headline figure.
+
+    A headline figure of labels or identities is 0 if always naming the most frequent one is right at least as often.
+    """
     reasons = []
+    tested, labels = audit.membership, audit.label_findings
     if found >= SOME:
         reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
-    # The headline figure is 0 if always naming the most frequent identity is right at least as often.
+    elif tested is not None and tested.found[_RATE] is None and tested.same_kind and tested.auc.lower > 1 - ERROR_RATE:
+        reasons.append(f"members are told from nonmembers with an area under the ROC curve of {tested.auc.value:.2f}")
+    if labels is not None and labels.measured is not None:
+        area, null = (side.macro_auc for side in (labels.measured.translated, labels.measured.shuffled))
+        if area.lower > max(null.upper, 1 - ERROR_RATE):
+            reasons.append(f"labels are recognized with a mean area under the ROC curve of {area.value:.2f}")
     if audit.identities is not None and audit.identities.equal_error_rate.upper < ERROR_RATE:
         rate = audit.identities.equal_error_rate.value
         reasons.append(f"identities are verified with an equal error rate of {rate:.0%}")

@@ -38,13 +38,26 @@ def links_statement(found: Linkage) -> str:
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
             f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test is conservative."
         )
-    shared = f"{found.measured.shared:.0%} of the rows have their text in the second leak"
+    known = found.measured.rows
+    of = "the rows" if known == found.rows[0] else f"the {count_of(known)} with a known text"
+    shared = f"{found.measured.shared:.0%} of {of} have their text in the second leak"
     if not found.links:
         return f"No row is linked with the second leak of another model. {shared}."
+    links = "links" if known == found.rows[0] else "links between known texts"
     return (
         f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
-        f"links are right; if the same links are permuted at random, {found.measured.precision_control:.1%} are "
-        f"right. {shared}."
+        f"{links} are right; if the same links are permuted at random, {found.measured.precision_control:.1%} are "
+        f"right.{_refuted(found)} {shared}."
+    )
+
+
+def _refuted(found: Linkage) -> str:
+    """Return a sentence if the permutation test finds links and the texts do not confirm it, or an empty text."""
+    if found.are_right or not found.is_shown:
+        return ""
+    return (
+        f" The permutation test finds more links than by chance (p = {found.p_value:.3f}), and the true texts do not "
+        "confirm it. Check that both sides have them in the same spelling and in the order of the vectors."
     )
 
 
@@ -58,17 +71,21 @@ def membership_note(found: Membership) -> str:
     return "" if found.same_kind else "Members and controls differ in kind, so this figure is too high."
 
 
-def unchecked_reason(audit: Audit) -> str:
+def unchecked_reason(audit: Audit, fail_above: float) -> str:
     """Return why a limit cannot be checked if the headline figure does not exceed it, or an empty text."""
     if audit.leak.basis == "attack failed":
         return "the attack failed"
     if doubt(audit):
         return "the figure cannot be relied on"
-    return "a part of what was measured cannot be relied on" if partial_doubt(audit) else ""
+    if partial_doubt(audit):
+        return "a part of what was measured cannot be relied on"
+    if audit.leak.high is not None and audit.leak.high > fail_above:
+        return f"the figure is measured on {count_of(audit.leak.rows)}, and its interval reaches {audit.leak.high:.1%}"
+    return ""
 
 
 def check_limit(audit: Audit, fail_above: float) -> str:
     """Return whether a limit of the headline figure is ``exceeded``, ``unchecked`` or ``kept``, which alone passes."""
     if audit.leak.value > fail_above:
         return "exceeded"
-    return "unchecked" if unchecked_reason(audit) else "kept"
+    return "unchecked" if unchecked_reason(audit, fail_above) else "kept"

@@ -16,7 +16,7 @@ from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
-from interlingua.leakage._doubts import doubt, is_at_chance, partial_doubt
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
@@ -49,7 +49,7 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
     """Return the sections of the annex: what, about whom, how sure, which attacker, and what would reduce it."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
-    rows, public = audit.leaked, audit.public
+    rows = audit.leaked
     found, contents = severity(audit), "texts" if audit.word_findings else "records"
     return (
         AnnexSection(
@@ -73,9 +73,7 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         AnnexSection(
             "Against which attacker",
             (
-                f"Somebody with a copy of the vectors, {public:,} public {contents} of a similar kind and an encoder "
-                f"of their own{_further_models(audit)}. The attack needs neither the {contents} of the vectors, nor "
-                "known pairs of both, nor the model.",
+                _attacker(audit),
                 model_statement(audit),
                 *_needed_rows(audit),
             ),
@@ -90,6 +88,18 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         ),
         AnnexSection("What would reduce it (Article 33(3)(d))", _measures(audit)),
         AnnexSection(f"Reference to OWASP {OWASP}", (owasp_paragraph(audit, provenance),)),
+    )
+
+
+def _attacker(audit: Audit) -> str:
+    """Return what an attacker needs, and what they do not need."""
+    contents = "texts" if audit.word_findings else "records"
+    encoder = "the model that made them" if audit.is_of_one_model else "an encoder of their own"
+    needless = "" if audit.is_of_one_model else ", nor the model"
+    return (
+        f"Somebody with a copy of the vectors, {audit.public:,} public {contents} of a similar kind and {encoder}"
+        f"{_further_models(audit)}. The attack needs neither the {contents} of the vectors nor known pairs of both"
+        f"{needless}."
     )
 
 
@@ -113,12 +123,17 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     attack = attack_clause(audit, f"{public:,} {texts}")
     if audit.leak.basis == "attack failed":
         return f"{start}{attack}. All fits failed by their own verdicts. This is no proof that other attacks fail."
-    of_words = audit.word_findings is not None and (audit.words.measured is not None or audit.leak.basis == "estimated")
-    if not of_words or is_at_chance(audit, "texts"):
+    used = (
+        f"The {contents} of the collection were not used; the public vectors are probably by its own model."
+        if audit.is_of_one_model
+        else f"Neither the {contents} nor the encoder of the collection was used."
+    )
+    found = severity(audit)
+    end = f"{used} Severity: {found.level} ({'; '.join(found.reasons)}). {partial_doubt(audit)}".rstrip()
+    if audit.word_findings is None or audit.leak.source in ("labels", "vectors"):
         return (
             f"{start}{attack}. Measured on {audit.leak.rows:,} rows, the headline figure is "
-            f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. Neither the {contents} nor the encoder of "
-            f"the collection was used. {partial_doubt(audit)}".rstrip()
+            f"{in_percent(Interval(audit.leak.value))}: {audit.leak.what}. {end}"
         )
     leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
@@ -127,8 +142,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     return (
         f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {in_percent(leak)} of {documents:,} documents, {basis}; the control, {control_words(audit)}, is "
-        f"{in_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection was "
-        f"used. {partial_doubt(audit)}".rstrip()
+        f"{in_percent(control) if control else 'missing'}. {end}"
     )
 
 

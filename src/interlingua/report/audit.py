@@ -114,18 +114,19 @@ def conclusion(audit: Audit) -> str:
     rows = f"{audit.leaked:,}"
     if not audit.has_usable_fit and audit.leak.basis == "attack failed":
         return (
-            f"The attack did not work on these {rows} vectors: no fit was better than chance. This is no proof of "
-            "safety. More vectors, public texts of the same kind, a few known pairs of text and vector, or another "
-            "method may succeed where these attacks failed."
+            f"The attack did not work on these {rows} vectors: all fits failed by their own verdicts. This is no "
+            "proof of safety. More vectors, public texts of the same kind, a few known pairs of text and vector, or "
+            "another method may succeed where these attacks failed."
         )
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
         return f"{claim} {doubt(audit) or partial_doubt(audit)}"
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
-    start = (
-        f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
-    )
-    method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
+    needed = f"needs neither the {contents} nor the model that made them", "another encoder"
+    if audit.is_of_one_model:
+        needed = f"does not need the {contents}", "the model that made them"
+    start = f"An attacker with a copy of these {rows} vectors {needed[0]}: "
+    method = f"with public {contents} of a similar kind and {needed[1]}, the vectors can be translated and {use}. "
     claim = " ".join(part for part in (claim, foreign_statement(audit), partial_doubt(audit)) if part)
     doubtful = doubt(audit)
     if doubtful:
@@ -141,12 +142,12 @@ def conclusion(audit: Audit) -> str:
 def _measured(audit: Audit) -> str:
     claim = (
         f"Measured against the true contents of {count_of(audit.leak.rows)}, the headline figure is "
-        f"{audit.leak.value:.0%}: {audit.leak.what}."
+        f"{audit.leak.value:.1%}: {audit.leak.what}."
     )
     measured = audit.word_findings and audit.word_findings.measured
     words = measured and measured.leak_rate
     if words and words.meaning != audit.leak.what:
-        claim += f" A correct word is named for {words.value:.0%} of the documents."
+        claim += f" A correct word is named for {words.value:.1%} of the documents."
     return claim
 
 
@@ -236,7 +237,7 @@ def write_audit(
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
         limit=limit,
-        unchecked=unchecked_reason(audit),
+        unchecked="" if fail_above is None else unchecked_reason(audit, fail_above),
         doubtful=bool(doubt(audit)),
         show=show,
         owasp=OWASP,

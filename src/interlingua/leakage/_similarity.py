@@ -1,0 +1,56 @@
+"""How similar translations are to the public texts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray
+from interlingua.evaluation.bootstrap import Resamples
+from interlingua.leakage._predictions import meaningless
+from interlingua.leakage.centering import collection_mean
+from interlingua.leakage.findings import RetrievalFindings
+from interlingua.leakage.inputs import PublicCorpus
+from interlingua.leakage.inversion import CorpusRetrieval, Extraction
+
+__all__ = ["are_near", "similarities"]
+
+# Centered cosine from which on two public rows are copies or nearly so. The nearest row that is no copy is looked for
+# among so many neighbors.
+_COPY, _NEIGHBORS = 0.98, 10
+
+
+def similarities(
+    corpus: PublicCorpus, translated: FloatArray, rotated: FloatArray, resamples: Resamples, seed: int
+) -> tuple[RetrievalFindings, list[Extraction]]:
+    """Return how similar translations are to the public texts, and the nearest of these for each row.
+
+    Args:
+        corpus: the public texts.
+        translated: [n, d].
+        rotated: the translations, rotated at random.
+        resamples: of the n rows.
+        seed: decides which public texts are compared with the others.
+    """
+    method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=min(_NEIGHBORS, len(corpus.texts)))
+    sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
+    retrieved, null = (
+        method.invert(translation, mean=collection_mean(translation)) for translation in (translated, rotated)
+    )
+    among_public = method.invert(corpus.vectors[sample])
+    findings = RetrievalFindings(
+        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved], share=False),
+        control=resamples.mean([e.neighbors[0].cosine for e in null], share=False),
+        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public], share=False),
+    )
+    return findings, retrieved
+
+
+def are_near(corpus: PublicCorpus, translated: FloatArray, seed: int) -> bool:
+    """Return whether translations [n, d] are nearly as similar to the public texts as these are to each other."""
+    resamples = Resamples(len(translated), seed)
+    return similarities(corpus, translated, meaningless(translated, seed), resamples, seed)[0].is_near
+
+
+def _nearest_other(extraction: Extraction) -> float:
+    """Return the cosine of a public text with the nearest other one that is no copy, NaN if all of them are copies."""
+    return next((near.cosine for near in extraction.neighbors if near.cosine < _COPY), float("nan"))
