@@ -18,7 +18,8 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
-from interlingua.identification import Candidate
+from interlingua.identification import Candidate, Identification
+from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage._predictions import attacked_rows, read_words
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
@@ -29,6 +30,7 @@ from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, Public
 from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.leakage.row_curves import RowPoint, Side
+from interlingua.leakage.severity import severity
 from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
@@ -633,6 +635,88 @@ def test_rows_without_a_true_text_are_left_out_of_what_is_measured(world: World)
     assert f"of {N - N // 5:,} documents, measured against" in owasp_paragraph(part, PROVENANCE)
     (said,) = part.omitted
     assert said.startswith(f"The true text of {N // 5} rows of {N:,} is empty; the measured figures of words leave")
+
+
+def test_blank_public_texts_are_refused(world: World) -> None:
+    texts = [text if row != 7 else " " for row, text in enumerate(world.corpus.texts)]
+    with pytest.raises(InputError, match=r"1 public text is blank, the first in row 7 \(counted from 0\), and a dec"):
+        check_inputs(world.vectors, replace(world.corpus, texts=texts))
+    with pytest.raises(InputError, match="600 public texts are blank, the first in row 0 .*Leave these rows out, of t"):
+        check_inputs(world.vectors, replace(world.corpus, texts=[*[""] * 600, *world.corpus.texts[600:]]))
+
+
+def test_public_texts_that_belong_to_other_vectors_make_a_small_figure_doubtful(world: World) -> None:
+    # Three of four texts are mixed up over the whole corpus, so that every part of it still has a signal.
+    mixed = np.arange(N)[np.arange(N) % 4 > 0]
+    texts = list(world.corpus.texts)
+    for row, other in zip(mixed, np.random.default_rng(0).permutation(mixed), strict=True):
+        texts[row] = world.corpus.texts[other]
+    corpus = replace(world.corpus, texts=texts)
+    result = audit([world.fit()], world.vectors, corpus)
+    assert result.words.ceiling.value < 0.2
+    assert world.audit().words.ceiling.value > 0.5
+    little = replace(result, leak=replace(result.leak, value=0.0))
+    assert "Even from the vectors of the public texts themselves, a correct word is named for only" in doubt(little)
+    assert doubt(little).endswith("Give more public texts, and check that each of them belongs to its vector.")
+    assert severity(little).level == "not shown"
+    some = replace(result, leak=replace(result.leak, value=0.1))
+    assert doubt(some) == ""
+    assert "this attack did not work as it should, and another one can read more" in partial_doubt(some)
+    assert partial_doubt(replace(result, leak=replace(result.leak, value=0.5))) == ""
+
+
+def test_repeated_public_texts_do_not_hide_that_translations_are_unlike_them(world: World) -> None:
+    rows = np.repeat(np.asarray(world.corpus.vectors), 2, axis=0)
+    twice = PublicCorpus(rows, np.repeat(world.corpus.texts, 2).tolist(), vocabulary=world.corpus.vocabulary)
+    once, doubled = (audit([world.fit()], world.vectors, side).retrieval for side in (world.corpus, twice))
+    assert doubled.public.value == pytest.approx(once.public.value, abs=0.02)
+    wrong = audit([world.fit(right=False)], world.vectors, twice).retrieval
+    assert not wrong.is_near
+
+
+def test_repeated_true_vectors_identify_the_row(world: World) -> None:
+    picked = np.arange(N) // 3
+    result = audit([world.fit()], world.vectors[picked], world.corpus, truth=GroundTruth(vectors=world.known[picked]))
+    assert result.reidentified is not None
+    assert result.reidentified.top1.value > 0.95
+    assert result.reidentified.top1.control is not None
+    assert result.reidentified.top1.control.value == pytest.approx(3 / N)
+
+
+def test_copies_of_records_count_once_and_public_rows_are_no_neighbors_of_themselves(world: World) -> None:
+    members, others = world.known[:200], world.known[N : N + 400]
+    once = world.audit(records=KnownRecords(members, others)).membership
+    repeated = KnownRecords(np.repeat(members, 5, axis=0), np.repeat(others, 2, axis=0))
+    assert once is not None
+    assert world.audit(records=repeated).membership == once
+    # Nonmembers that are public are not members, although they are near the public rows.
+    none = world.audit(records=KnownRecords(world.known[N + 400 : N + 700], others)).membership
+    assert none is not None
+    assert none.auc.lower < 0.5 < none.auc.upper
+    few = world.audit(records=KnownRecords(members, others[:60]))
+    assert few.omitted[-1] == (
+        "The share of members found at 1% false alarms was not measured, because there are only 60 nonmembers and at "
+        "least 100 are needed."
+    )
+    low = replace(few, leak=replace(few.leak, value=0.0, high=None))
+    assert severity(low).level == "medium"
+    assert severity(low).reasons[0].startswith("members are told from nonmembers with an area under the ROC curve")
+
+
+def test_a_public_corpus_by_the_model_of_the_vectors_is_said(world: World) -> None:
+    result = world.audit()
+    same = Identification("some-model", "", (), N, D, True, "float32")
+    assert "nor the model that made them: with public texts of a similar kind and another enc" in conclusion(result)
+    of_one = replace(result, model=same, public_model=same)
+    assert of_one.is_of_one_model
+    assert "does not need the texts: with public texts of a similar kind and the model that made t" in conclusion(
+        of_one
+    )
+    cited = owasp_paragraph(of_one, PROVENANCE)
+    assert "the public vectors are probably by its own model" in cited
+    assert "nor the encoder" not in cited
+    sections = {section.heading: " ".join(section.lines) for section in annex_sections(of_one, PROVENANCE)}
+    assert "nor the model" not in sections["Against which attacker"]
 
 
 def test_a_subsample_without_a_true_text_is_estimated(world: World) -> None:

@@ -18,7 +18,7 @@ from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.findings import Audit, Leak
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.kinds import KindFinding
-from interlingua.leakage.severity import severity
+from interlingua.leakage.severity import Severity, severity
 from interlingua.report._statements import check_limit, unchecked_reason
 from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import conclusion, write_audit
@@ -443,6 +443,49 @@ def test_members_and_identities_decide_a_medium_severity(world: World) -> None:
             f"the headline figure is {leak:.1%}, which cannot be relied on and does not count",
         )
         assert severity(replace(doubtful, membership=none)).level == "not shown"
+
+
+def test_an_uncertain_figure_is_not_low_and_passes_no_limit_within_its_interval(world: World) -> None:
+    result = world.audit(truth=GroundTruth(world.texts[:N]))
+    few = replace(result, leak=replace(result.leak, value=0.0, high=0.138, rows=24))
+    assert partial_doubt(few) == ""
+    assert severity(few) == Severity(
+        "not shown", ("the headline figure is 0.0%, measured on 24 rows, and its interval reaches 13.8%",)
+    )
+    assert check_limit(few, 0.1) == "unchecked"
+    assert unchecked_reason(few, 0.1) == "the figure is measured on 24 rows, and its interval reaches 13.8%"
+    assert check_limit(few, 0.2) == "kept"
+
+
+def test_a_figure_at_chance_is_no_severity(world: World) -> None:
+    result = world.audit(truth=GroundTruth(vectors=world.known[:N]))
+    assert result.reidentified is not None
+    top1 = replace(result.reidentified.top1, interval=Interval(0.3, 0.28, 0.32), control=Interval(0.29, 0.27, 0.31))
+    found = replace(
+        far(result), reidentified=replace(result.reidentified, top1=top1), membership=None,
+        leak=Leak(0.3, "share of rows re-identified", "measured", N, "vectors", 0.32),
+    )  # fmt: skip
+    assert doubt(found) == ""
+    assert severity(found).level == "not shown"
+    assert severity(found).reasons[0].endswith("which is no more than by chance and does not count")
+
+
+def test_labels_that_are_recognized_and_not_the_most_frequent_are_medium(world: World) -> None:
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    result = world.audit(labels=labels, truth=GroundTruth(labels=world.labels[:N]))
+    low = replace(result, leak=replace(result.leak, value=0.0, high=None))
+    assert severity(low).level == "medium"
+    assert severity(low).reasons[0].startswith("labels are recognized with a mean area under the ROC curve of")
+
+
+def test_members_and_nonmembers_of_two_kinds_pass_no_limit(world: World) -> None:
+    rng = np.random.default_rng(0)
+    others = rng.standard_normal((600, world.known.shape[1])).astype(np.float32)
+    result = world.audit(records=KnownRecords(world.known[:300], others))
+    assert result.membership is not None
+    assert not result.membership.same_kind
+    assert "Members and nonmembers differ in kind, so it is not known whether members are" in partial_doubt(result)
+    assert check_limit(result, 1.0) == "unchecked"
 
 
 def test_identities_that_are_found_and_not_verified_are_said(world: World) -> None:

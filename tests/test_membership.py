@@ -9,7 +9,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage.linkage import link_rows, linkage
 from interlingua.leakage.membership import membership, membership_scores
-from interlingua.report._statements import membership_note
+from interlingua.report._statements import links_statement, membership_note
 
 D = 48
 
@@ -114,6 +114,38 @@ def test_rows_without_a_text_share_none(sides: Any) -> None:
     assert found.links > 0
     assert found.measured is not None
     assert (found.measured.shared, found.right_links) == (0.0, 0)
+
+
+def test_links_are_measured_with_the_texts_that_are_known(sides: Any, rng: np.random.Generator) -> None:
+    first, other, _ = sides
+    second = np.concatenate([first[:300], other])
+    names = [f"Text {row}" for row in range(600)]
+    there = [*names[:300], *(f"other {row}" for row in range(len(other)))]
+    whole = linkage(noisy(first, rng), noisy(second, rng), texts=(names, there))
+    assert whole.measured is not None
+    # The texts of a half of the rows are known, and the second system has other blanks and capitals.
+    part = [name if row % 2 else "" for row, name in enumerate(names)]
+    spelled = [f" {text.upper()}" for text in there]
+    found = linkage(
+        noisy(first, np.random.default_rng(5)), noisy(second, np.random.default_rng(6)), texts=(part, spelled)
+    )
+    assert found.measured is not None
+    assert found.measured.rows == 300
+    assert found.measured.shared == 0.5
+    assert found.measured.precision.value > 0.9
+    assert "between known texts are right" in links_statement(found)
+    assert "50% of the 300 rows with a known text have their text in the second leak" in links_statement(found)
+
+
+def test_true_texts_in_another_spelling_refute_no_links(sides: Any, rng: np.random.Generator) -> None:
+    first, other, _ = sides
+    second = np.concatenate([first[:300], other])
+    texts = [f"text {row}" for row in range(600)], [f"text {row}?" for row in range(len(second))]
+    found = linkage(noisy(first, rng), noisy(second, rng), texts=texts)
+    assert found.right_links == 0
+    assert found.is_shown
+    assert not found.are_right
+    assert "the true texts do not confirm it. Check that both sides have them in the same" in links_statement(found)
 
 
 def test_the_control_of_links_permutes_the_links_themselves(sides: Any, rng: np.random.Generator) -> None:
