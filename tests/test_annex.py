@@ -199,8 +199,8 @@ def test_the_annex_says_what_the_figures_of_labels_mean(world: World) -> None:
         result, "What can"
     )
     assert re.search(
-        r"the headline figure is \d+\.\d%: the first label is right for \d+\.\d% of the documents, rescaled so that always "
-        r"choosing the most frequent label \(\d+\.\d%\) counts as 0% and always being right as 100%\.",
+        r"the headline figure is \d+\.\d%: the first label is right for \d+\.\d% of the documents, rescaled so that "
+        r"always choosing the most frequent label \(\d+\.\d%\) counts as 0% and always being right as 100%\.",
         conclusion(result),
     )
     assert result.label_findings is not None
