@@ -21,7 +21,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
-from interlingua.stores._documents import from_documents, is_json, same_payload, type_name
+from interlingua.stores._documents import JSON_COLUMN, from_documents, is_json, payload_rows, same_payload, type_name
 from interlingua.stores._origin import is_migrated
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import catch_up
@@ -288,6 +288,22 @@ class StoreContract:
         with pytest.raises(InputError, match="1 of 2 ids do not exist"):
             opened("things").fetch(records.take([3, 25]).ids)
         assert store.exists()
+
+    def test_ids_that_are_not_there_are_left_out_of_those_present(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records.rows(0, 20))
+        store = opened("things")
+        assert store.present(records.take([25, 26]).ids).ids.to_pylist() == []
+        assert store.present(records.take([3, 25]).ids).ids.to_pylist() == records.take([3]).ids.to_pylist()
+
+    def test_the_payload_of_a_row_has_the_names_of_its_columns(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        picked = records.take([17])
+        found, given = (
+            {name for name, value in payload_rows(side.payload, 1)[0].items() if value is not None}
+            for side in (opened("things").fetch(picked.ids), picked)
+        )
+        assert found in (given, set())
+        assert JSON_COLUMN not in found
 
     def test_a_search_finds_the_row_itself_first(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records)

@@ -39,6 +39,18 @@ def from_documents(documents: Sequence[dict[str, Any]]) -> pa.Table:
     return pa.table([pa.array(texts, pa.string())], schema=document_schema())
 
 
+def payload_rows(payload: pa.Table | None, rows: int) -> list[dict[str, Any]]:
+    """Return the payload of each row; that of a store of documents has their keys.
+
+    Args:
+        payload: table of the payload, or ``None``.
+        rows: number of rows, if there is no payload.
+    """
+    if payload is not None and payload.schema.names == [JSON_COLUMN]:
+        return to_documents(payload, rows, None)
+    return python_rows(payload, rows)
+
+
 def document_schema() -> pa.Schema:
     """Return the schema of a payload made of documents."""
     return pa.schema([json_field(JSON_COLUMN)])

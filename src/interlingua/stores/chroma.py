@@ -198,9 +198,10 @@ class ChromaStore(CollectionStore):
         with self._errors("cannot be read"):
             return self._client.get_collection(self._name, embedding_function=None)
 
-    def _fetch(self, collection: Any, ids: list[str]) -> Records:
+    def _fetch(self, collection: Any, ids: list[str]) -> Records | None:
         with self._errors("cannot be read"):
-            return self._records(collection.get(ids=ids, include=_INCLUDED))
+            result = collection.get(ids=ids, include=_INCLUDED)
+        return self._records(result) if result["ids"] else None
 
     def _records(self, result: dict[str, Any]) -> Records:
         documents = [dict(metadata or {}) for metadata in result["metadatas"]]

@@ -26,7 +26,7 @@ from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
-from interlingua.core.values import python_rows
+from interlingua.stores._documents import payload_rows
 from interlingua.stores._protocol import Store, StoreInfo
 from interlingua.stores.sampling import sample_rows
 
@@ -288,7 +288,7 @@ class JointSearch:
             url = str(store.url)
             ids = list(dict.fromkeys(hit.id for hits in results for hit in hits if hit.store == url))
             if ids:
-                values = python_rows(store.fetch(pa.array(ids, self._id_types[url])).payload, len(ids))
+                values = payload_rows(store.fetch(pa.array(ids, self._id_types[url])).payload, len(ids))
                 rows |= {(url, key): value for key, value in zip(ids, values, strict=True)}
         return [[replace(hit, payload=rows[hit.store, hit.id]) for hit in hits] for hits in results]
 
