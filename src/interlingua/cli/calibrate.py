@@ -180,6 +180,8 @@ def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json:
         return
     console.stdout().print(tables.CALIBRATION_TITLE)
     console.stdout().print(tables.calibration_table(translator))
-    kind = f"{'translated ' if facts['translated'] else ''}{'pairs' if facts['paired'] else 'rows without pairs'}"
     numbers = " and ".join(f"{n:,}" for n in rows)
-    console.note(f"Wrote {out}, calibrated on {numbers} {kind}, {facts['seconds']:.1f} s")
+    used = f"{numbers} {'translated ' if facts['translated'] else ''}{'pairs' if facts['paired'] else 'rows without pairs'}"
+    if facts["translated"] and not facts["paired"]:
+        used = f"{rows[0]:,} translated rows and {rows[1]:,} rows of the target, without pairs"
+    console.note(f"Wrote {out}, calibrated on {used}, {facts['seconds']:.1f} s")

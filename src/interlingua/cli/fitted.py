@@ -1,12 +1,15 @@
-"""Whether a file or collection holds the rows that a translator was fitted on."""
+"""What commands say about the fit of a translator: its verdict, and whether rows are those that it has read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.cli.inputs import SIDES, Side, read_space
+from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import UnusableRowError
@@ -14,12 +17,22 @@ from interlingua.core.errors import UnusableRowError
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["warn_of_fitted_rows"]
+__all__ = ["note_verdict", "warn_of_fitted_rows"]
 
 # Digests that must be found: any two files may have a few texts in common.
 _LEAST = 3
 # Digests from which on the number of rows is estimated.
 _COUNTED = 16
+
+
+def note_verdict(translator: Translator, directory: Path) -> None:
+    """Print a warning if the verdict on the fit of a translator is not aligned."""
+    status = (translator.card.get("verdict") or {}).get("status")
+    if status in (str(Status.DOUBTFUL), str(Status.FAILED)):
+        console.note(
+            f"Warning: the verdict on the fit of this translator is {status} (interlingua inspect "
+            f"{quote(str(directory))} has the reasons). Check some translations before you rely on them."
+        )
 
 
 def warn_of_fitted_rows(

@@ -14,6 +14,7 @@ from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import fit_title
+from interlingua.cli.fitted import note_verdict
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
     ALLOW_LOSS,
@@ -160,7 +161,9 @@ def migrate(
     else:
         check_effect({"--report": report, "--fit": fit, "--rows": rows}, "and --catch-up exclude each other.")
         choices = {"dry_run": dry_run, "delete_vanished": delete_vanished, "allow_loss": allow_loss}
-        run_catch_up(load(directory), source, target, path, options, since, log, as_json=as_json, **choices)
+        translator = load(directory)
+        note_verdict(translator, directory)
+        run_catch_up(translator, source, target, path, options, since, log, as_json=as_json, **choices)
         return
     if dry_run:
         check_effect({"--report": report}, "has no effect with --dry-run, which writes nothing; leave it out.")
@@ -184,6 +187,7 @@ def migrate(
             )
         else:
             translator = load(directory)
+            note_verdict(translator, directory)
         if dry_run:
             with console.working("Planning"):
                 made = planning.plan(translator, old, new, options)

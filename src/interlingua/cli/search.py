@@ -16,6 +16,7 @@ from interlingua.cli import console
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import open_log
+from interlingua.cli.fitted import note_verdict
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -173,6 +174,7 @@ def search(
     from interlingua.stores.rerank import rerank as rank_again
 
     translator = load(directory)
+    note_verdict(translator, directory)
     # Queries and texts of hits are embedded by one model, which is loaded once.
     queries: Any = None if query is None else read_vectors(query)
     name = rerank or encoder

@@ -121,6 +121,7 @@ def translate(
     if force and resume:
         raise InputError("--resume continues an interrupted run and --force starts over; use one of the two.")
     translator = load(directory)
+    note_verdict(translator, directory)
     with console.working("Reading"):
         file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
     _check_width(file, translator, inverse=inverse)

@@ -43,6 +43,12 @@ _WIDTH = 100
 # Colors of a measurement that passed and of one that did not, which differ for every kind of color vision.
 _PASSED, _FAILED = "#0072b2", "#d55e00"
 
+# What is said of a fit that is not aligned and has none of the causes that are looked for.
+_NO_CAUSE = (
+    "No cause was identified. More rows, a few known pairs, or vectors of the target's texts by further models (views) "
+    "can help."
+)
+
 
 def verdict_line(verdict: Mapping[str, Any]) -> str:
     """Return status, score and the number of criteria passed, on one line, and how many of these passed narrowly."""
@@ -121,7 +127,7 @@ def failure_causes(card: Mapping[str, Any]) -> list[str]:
     """Return the causes of a failed fit as sentences; empty for any other fit."""
     if card.get("diagnoses") is None:
         return []
-    return [describe_diagnosis(each) for each in card["diagnoses"]] or ["No cause was identified."]
+    return [describe_diagnosis(each) for each in card["diagnoses"]] or [_NO_CAUSE]
 
 
 def reduced_notes(reduced: Mapping[str, str]) -> list[str]:

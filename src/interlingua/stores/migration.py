@@ -219,7 +219,8 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
         elif phase == "done":
             state = "shows that this migration is finished."
             remedy = (
-                "If its target still exists, {resume} compares it once more. "
+                "Rows of the source that are new or have changed are copied by {catch_up}. If the target still exists, "
+                "{resume} compares it once more. "
                 "After a rollback, which drops the target, the migration can start again."
             )
         else:
