@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +36,7 @@ __all__ = [
     "close_sides",
     "closing_sides",
     "drawn_rows",
+    "naming_origins",
     "naming_sides",
     "open_all",
     "open_sides",
@@ -154,13 +155,18 @@ def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
         close_sides(sides)
 
 
+def naming_sides(files: Sequence[Side]) -> AbstractContextManager[None]:
+    """Name the file or the address of a side where an error marks its name: source, target, or that of a candidate."""
+    return naming_origins(dict(zip(side_names(files), (str(file.path) for file in files), strict=True)))
+
+
 @contextmanager
-def naming_sides(files: Sequence[Side]) -> Iterator[None]:
-    """Name the file or the address of a side in an error that calls it source, target or by its short name."""
+def naming_origins(origins: Mapping[str, str]) -> Iterator[None]:
+    """Name the file or the address of a side where an error marks its name, given the origins by these names."""
     try:
         yield
     except InputError as error:
-        error.name_origins(dict(zip(side_names(files), (str(file.path) for file in files), strict=False)))
+        error.name_origins(origins)
         raise
 
 
