@@ -172,7 +172,6 @@ def plan(
     from interlingua import identification
     from interlingua.core.arrays import usable_rows
     from interlingua.stores import open_source
-    from interlingua.stores._origin import is_migrated
 
     for name, value in (("source", source), ("target", target)):
         if hasattr(value, "shape") or hasattr(value, "vectors"):
@@ -187,7 +186,7 @@ def plan(
     with open_source(check_text(source, "source")) as store:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
         info, address, scheme = store.info(), str(store.url), store.url.scheme
-        migrated = is_migrated(store)
+        migrated = store.is_migrated()
         drawn = _draw_rows(store, info.count, rows, seed, on_rows)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
     vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])

@@ -83,9 +83,9 @@ def measure(
     if not rows:
         raise _none_usable(source, info)
     opening = first_page - start
-    writing = max(1.0, spec.d / 384) / target.capabilities.rows_per_second
     # Every row is read three times: surveyed, copied, and compared at the end. A text is embedded once.
-    seconds = 3 * (opening + info.count * reading) + info.count * (writing + embedding / rows)
+    seconds = 3 * (opening + info.count * reading) + info.count * embedding / rows
+    seconds += target.capabilities.writing_seconds(info.count, spec.d)
     return payload_bytes / rows, round(seconds, 1), bad
 
 

@@ -24,9 +24,10 @@ from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, made_meanwhile, plain_ids
+from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
 from interlingua.stores.memory import hits_of
@@ -163,6 +164,10 @@ class FileStore(Adapter):
             return None
         with self._path.open("rb") as file:
             return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+    def is_migrated(self) -> bool:
+        """Return whether the file names what its vectors were made of."""
+        return self.origin is not None
 
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""

@@ -16,10 +16,11 @@ from interlingua.core.records import Records
 from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._base import migration_mark, names_migration
+from interlingua.stores._capabilities import Capabilities
+from interlingua.stores._marks import migration_mark, names_migration
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._taken import taken_error
 
 __all__ = ["PostgresStore"]
