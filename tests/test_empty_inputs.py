@@ -436,3 +436,34 @@ def test_a_migration_whose_fit_refuses_a_side_names_its_store(
     sides = [path, folder / "target.npy"] if side == "source" else [folder / "source.npy", path]
     words = ["migrate", folder / "new", sides[0], folder / "out.npy", "--fit", sides[1], *dry]
     refused(message.format(side=side, path=path), *words)
+
+
+@pytest.mark.parametrize("rows", [1, 60])
+def test_a_source_without_a_text_is_refused_by_its_column(
+    rows: int, folder: Path, encoder: str, refused: Callable[..., None]
+) -> None:
+    table = {"id": list(range(rows)), "text": [" "] * rows, "vector": [[1.0, 2.0]] * rows}
+    pq.write_table(pa.table(table), folder / "old.parquet")
+    found = "the only row has no text in 'text'" if rows == 1 else "none of the 60 rows has a text in 'text'"
+    words = ["embed", folder / "old.parquet", folder / "new.parquet", "--encoder", encoder]
+    advice = "" if rows == 1 else "; all would be left out"
+    for dry in ([], ["--dry-run"]):
+        message = f"old.parquet: {found}{advice}. Name the column of the texts with --text-column"
+        refused(message, *words, "--skip-bad", "--journal", folder / "j", *dry)
+
+
+def test_files_of_which_no_row_can_be_used_in_both_are_named(
+    folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    for name, width, bad in (("a.npy", D_SOURCE, slice(0, 30)), ("b.npy", D_TARGET, slice(30, 60))):
+        rows = np.random.default_rng(0).standard_normal((60, width)).astype(np.float32)
+        rows[bad] = 0
+        np.save(folder / name, rows)
+    both = f"No row has a vector that can be used in both {folder / 'a.npy'} and {folder / 'b.npy'}; all would be"
+    refused(both, "evaluate", saved, folder / "a.npy", folder / "b.npy", "--skip-bad")
+
+
+def test_one_row_is_not_called_rows(folder: Path, saved: Path, refused: Callable[..., None]) -> None:
+    one = folder / "one.npy"
+    np.save(one, np.ones((1, D_SOURCE), np.float32))
+    refused(f"{one} has 1 row and {folder / 'target.npy'} ", "evaluate", saved, one, folder / "target.npy")

@@ -18,7 +18,7 @@ from interlingua.core.arrays import check_matrix
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
-from interlingua.core.wording import text_of
+from interlingua.core.wording import count_of, text_of
 from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
@@ -232,9 +232,9 @@ def check_widths(
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
     if paired and files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(
-            f"{files[0].path} has {files[0].n} rows and {files[1].path} {files[1].n}; row i of both must be the same "
-            "text. Pass the vectors of the same texts in the same order. If the files have ids, rows can be paired by "
-            "them: write an input as file://PATH?id=COLUMN."
+            f"{files[0].path} has {count_of(files[0].n)} and {files[1].path} {files[1].n:,}; row i of both must be the "
+            "same text. Pass the vectors of the same texts in the same order. If the files have ids, rows can be "
+            "paired by them: write an input as file://PATH?id=COLUMN."
         )
 
 

@@ -68,10 +68,7 @@ select c.relkind, pg_has_role(c.relowner, 'usage'), (select sum(pg_table_size(re
   c.relispartition
 from pg_class c where c.oid = to_regclass({table})"""
 CREATION = """
-select attrelid::bigint, attnum from pg_attribute
-where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
-COMMENT = """
-select col_description(attrelid, attnum) from pg_attribute
+select attrelid::bigint, attnum, col_description(attrelid, attnum) from pg_attribute
 where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
 EXTENSION = """
 select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"""

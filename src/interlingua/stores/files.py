@@ -19,6 +19,7 @@ from interlingua.core.atomic import check_parent, follow_link
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records, concatenated, is_marked_json, select_rows
+from interlingua.core.wording import count_of
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
@@ -199,8 +200,8 @@ class FileStore(Adapter):
             raise
         if self._writer.rows < committed:
             raise InputError(
-                f"{self._path}.partial holds {self._writer.rows} rows and the journal counts {committed}; it was "
-                "changed in the meantime. Roll back and start again."
+                f"{self._path}.partial holds {count_of(self._writer.rows)} and the journal counts {committed:,}; it "
+                "was changed in the meantime. Roll back and start again."
             )
         self._skip, self._next = self._writer.rows - committed, committed
 
