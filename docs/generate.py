@@ -398,8 +398,8 @@ They have the spectrum of real ones and show speed and memory, and not how well 
 ## What a fit costs
 
 `interlingua plan` times a fixed piece of the same work, so other work on the machine slows the estimate as well as the
-fit. These are estimates by the plan itself beside the fits that followed (`benchmarks/fit_costs.py`), in seconds on the
-clock:
+fit. These are estimates that the plan printed beside the fits that followed (`benchmarks/fit_costs.py`), in seconds of
+wall-clock time:
 
 {c.planned_table(costs)}
 

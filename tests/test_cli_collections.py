@@ -567,7 +567,7 @@ def test_only_who_asks_for_the_mark_of_a_migration_reads_it(
     def fail(_: object) -> bool:
         raise InputError("the mark cannot be read")
 
-    monkeypatch.setattr("interlingua.stores._origin.is_migrated", fail)
+    monkeypatch.setattr("interlingua.stores.duckdb.DuckStore.is_migrated", fail)
     collection = Collection(put(tmp_path / "s.duckdb", "old", planted[0], range(6)))
     with closing_sides([collection]), pytest.raises(InputError, match="the mark cannot be read"):
         collection.is_migrated()

@@ -463,7 +463,7 @@ def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: 
     assert "left out with --skip-bad" in refused.json["error"]
     dry = run("migrate", saved, store, "new.parquet", "--skip-bad", "--dry-run")
     assert "598 rows of width 24" in dry.out
-    assert "with a vector that cannot be translated: 2 rows more, left out" in dry.out
+    assert "with a vector that cannot be translated: 2 more rows, left out" in dry.out
     ran = run("migrate", saved, store, "new.parquet", "--skip-bad", "--journal", "j")
     assert ran.code == 0, ran.err
     assert "Left out: 2 rows without a usable vector; j.skipped.jsonl lists the ids" in ran.err

@@ -321,3 +321,149 @@ def test_a_side_with_too_few_rows_is_named_by_its_address(folder: Path, refused:
         )
     source = f"duckdb://{folder}/few.duckdb#t.v"
     refused(f"source ({source}) has 60 rows; without", "fit", source, folder / "target.npy", "--out", folder / "out")
+
+
+ROWS_OF_SIDES = {"few": 60, "some": 150, "narrow": 300, "flat": 300, "copies": 300, "wide": 300}
+
+
+def make_side(path: Path, kind: str, width: int) -> Path:
+    """Write rows of a side that a fit refuses: too few, too narrow, in one plane, copies, or of another model."""
+    width = {"narrow": 4, "wide": width + 1}.get(kind, width)
+    rows = 1 + np.random.default_rng(0).standard_normal((ROWS_OF_SIDES[kind], width)).astype(np.float32)
+    if kind == "flat":
+        rows[:, 3:] = 1  # a fit counts the mean as a direction too
+    elif kind == "copies":
+        rows = np.concatenate([rows[:60]] * 5)
+    np.save(path, rows)
+    return path
+
+
+LINEAR = "without pairs at least"
+REFUSED_SIDES = {
+    "few rows": ("few", [], f"{{side}} ({{path}}) has 60 rows; {LINEAR} 100 are needed"),
+    "few columns": ("narrow", [], f"{{side}} ({{path}}) has 4 columns; {LINEAR} 8 are needed"),
+    "few directions": ("flat", [], f"{{side}} ({{path}}) varies in only 4 directions; {LINEAR} 8 are needed"),
+    "copies": ("copies", [], f"Without copies of other rows, {{side}} ({{path}}) has 60 rows; {LINEAR} 100"),
+    "clusters": (
+        "few",
+        ["--method", "mini-vec2vec", "--set", "clusters=80"],
+        "{side} ({path}) has 60 rows; mini-vec2vec needs at least 80, one for each cluster",
+    ),
+    "a batch": ("some", ["--method", "adversarial"], "{side} ({path}) has 150 rows; a batch takes 256."),
+    "neural": ("few", ["--method", "adversarial"], f"{{side}} ({{path}}) has 60 rows; {LINEAR} 100"),
+}
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("name", REFUSED_SIDES)
+def test_a_fit_that_refuses_a_side_names_its_file(
+    name: str, side: str, folder: Path, refused: Callable[..., None]
+) -> None:
+    kind, options, message = REFUSED_SIDES[name]
+    if "adversarial" in options:
+        pytest.importorskip("torch")
+    path = make_side(folder / f"{kind}.npy", kind, D_SOURCE if side == "source" else D_TARGET)
+    sides = [path, folder / "target.npy"] if side == "source" else [folder / "source.npy", path]
+    refused(message.format(side=side, path=path), "fit", *sides, *options, "--out", folder / "out")
+
+
+@pytest.mark.parametrize("name", ["few rows", "few columns", "few directions"])
+@pytest.mark.parametrize("file", ["rows.npy", "source.target.npy", "columns.npy"])
+def test_a_source_that_is_refused_keeps_its_name_beside_candidates_of_any_name(
+    name: str, file: str, folder: Path, refused: Callable[..., None]
+) -> None:
+    kind, _, message = REFUSED_SIDES[name]
+    (folder / "target.npy").rename(folder / file)
+    np.save(folder / "other.npy", np.load(folder / file) + 0.5)
+    path = make_side(folder / "x.npy", kind, D_SOURCE)
+    sides = [path, folder / file, "--target", folder / "other.npy"]
+    refused(message.format(side="source", path=path), "fit", *sides, "--out", folder / "out")
+    path = make_side(folder / file, kind, D_TARGET)
+    stem = file.removesuffix(".npy")
+    expected = message.format(side=stem, path=path)
+    if kind == "flat":  # what the fit of a candidate says, which calls it target
+        expected = f"Candidate target '{stem}': target varies in only 4 directions; {LINEAR} 8 are needed"
+    elif kind == "narrow":  # two candidates must have one width
+        return
+    refused(expected, "fit", folder / "source.npy", *sides[1:], "--out", folder / "out")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "calibrate"])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_side_of_another_width_is_not_called_the_side_of_the_translator(
+    command: str, side: str, folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    width = D_SOURCE if side == "source" else D_TARGET
+    path = make_side(folder / "x.npy", "wide", width)
+    sides = [path, folder / "target.npy"] if side == "source" else [folder / "source.npy", path]
+    out = ["--out", folder / "out"] if command == "calibrate" else []
+    refused(f"{path} has width {width + 1}; this translator's {side} has {width}.", command, saved, *sides, *out)
+
+
+@pytest.mark.parametrize("paired", [[], ["--paired"]])
+def test_a_calibration_that_refuses_its_sides_names_both_files(
+    paired: list[str], folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    sides = [make_side(folder / f"{width}.npy", "few", width) for width in (D_SOURCE, D_TARGET)]
+    needed = f"source ({sides[0]}) and target ({sides[1]}) have 60 and 60 rows; at least 200 different ones"
+    refused(needed, "calibrate", saved, *sides, *paired, "--out", folder / "out", "--allow-foreign")
+
+
+@pytest.mark.parametrize("tables", [("source", "target"), ("target", "source")])
+def test_tables_that_are_called_like_the_sides_keep_their_names(
+    tables: tuple[str, str], folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    addresses = [f"duckdb://{folder}/t.duckdb#{table}.v" for table in tables]
+    with duckdb.connect(str(folder / "t.duckdb")) as connection:
+        for table, width in zip(tables, (D_SOURCE, D_TARGET + 1), strict=True):
+            values = ", ".join(["(random() - 0.5)::float"] * width)
+            rows = f"select i as id, [{values}]::float[{width}] as v from range({ROWS}) r(i)"
+            connection.execute(f"create table {table} as {rows}")
+    wide = f"{addresses[1]} has width {D_TARGET + 1}; this translator's target has {D_TARGET}."
+    refused(wide, "evaluate", saved, *addresses)
+    refused(f"source ({addresses[0]}) has 60 rows; {LINEAR} 100", "fit", *addresses, "--out", folder / "out")
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("name", ["few rows", "few columns", "few directions", "copies"])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_migration_whose_fit_refuses_a_side_names_its_store(
+    name: str, side: str, dry: list[str], folder: Path, refused: Callable[..., None]
+) -> None:
+    kind, _, message = REFUSED_SIDES[name]
+    path = make_side(folder / "x.npy", kind, D_SOURCE if side == "source" else D_TARGET)
+    sides = [path, folder / "target.npy"] if side == "source" else [folder / "source.npy", path]
+    words = ["migrate", folder / "new", sides[0], folder / "out.npy", "--fit", sides[1], *dry]
+    refused(message.format(side=side, path=path), *words)
+
+
+@pytest.mark.parametrize("rows", [1, 60])
+def test_a_source_without_a_text_is_refused_by_its_column(
+    rows: int, folder: Path, encoder: str, refused: Callable[..., None]
+) -> None:
+    table = {"id": list(range(rows)), "text": [" "] * rows, "vector": [[1.0, 2.0]] * rows}
+    pq.write_table(pa.table(table), folder / "old.parquet")
+    found = "the only row has no text in 'text'" if rows == 1 else "none of the 60 rows has a text in 'text'"
+    words = ["embed", folder / "old.parquet", folder / "new.parquet", "--encoder", encoder]
+    advice = "" if rows == 1 else "; all would be left out"
+    for dry in ([], ["--dry-run"]):
+        message = f"old.parquet: {found}{advice}. Name the column of the texts with --text-column"
+        refused(message, *words, "--skip-bad", "--journal", folder / "j", *dry)
+
+
+def test_files_of_which_no_row_can_be_used_in_both_are_named(
+    folder: Path, saved: Path, refused: Callable[..., None]
+) -> None:
+    for name, width, bad in (("a.npy", D_SOURCE, slice(0, 30)), ("b.npy", D_TARGET, slice(30, 60))):
+        rows = np.random.default_rng(0).standard_normal((60, width)).astype(np.float32)
+        rows[bad] = 0
+        np.save(folder / name, rows)
+    both = f"No row has a vector that can be used in both {folder / 'a.npy'} and {folder / 'b.npy'}; all would be"
+    refused(both, "evaluate", saved, folder / "a.npy", folder / "b.npy", "--skip-bad")
+
+
+def test_one_row_is_not_called_rows(folder: Path, saved: Path, refused: Callable[..., None]) -> None:
+    one = folder / "one.npy"
+    np.save(one, np.ones((1, D_SOURCE), np.float32))
+    refused(f"{one} has 1 row and {folder / 'target.npy'} ", "evaluate", saved, one, folder / "target.npy")

@@ -23,6 +23,7 @@ from interlingua._plan import Costs
 from interlingua.core.errors import InputError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.identification import Fingerprint
+from interlingua.stores import planning
 
 DEMO = Path(__file__).parents[1] / "demo" / "data"
 
@@ -268,7 +269,7 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
         failed_views_fit_seconds=132.7,
         paired_fit_seconds=9.6,
         fit_bytes=552_000_000,
-        migrate_seconds=1.0,
+        migrate_seconds=0.1,
         disk_bytes=4 * 256 * 5_000,
     )
     few = il.plan(str(write(tmp_path / "few.parquet", old_rows(300) @ turn)))
@@ -491,9 +492,93 @@ def test_a_target_of_one_row_is_no_fit_to_run(tmp_path: Path) -> None:
     np.save(new, old_rows(1))
     made = il.plan(str(old), str(new))
     assert (made.route, made.commands) == ("unpaired", ())
-    (few,) = (reason for reason in made.reasons if "different vector." in reason)
-    assert "about 1 different vector. Recorded unpaired fits without views on 1,000 rows a side or fewer fail" in few
-    assert "fewer than 100 is refused" in few
+    assert any(
+        "smaller side has about 1 different vector. An unpaired fit on fewer than 100" in r for r in made.reasons
+    )
+    assert any("new.npy has 1 row; 4,398 of similar content" in reason for reason in made.reasons)
+
+
+def turned(path: Path, n: int) -> str:
+    """Write rows of a model that nobody knows."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    np.save(path, old_rows(n) @ turn)
+    return str(path)
+
+
+@pytest.mark.parametrize("sides", [(60, None), (60, 600), (600, 60)])
+def test_a_fit_that_would_be_refused_is_not_planned(run: Run, tmp_path: Path, sides: tuple[int, int | None]) -> None:
+    source = turned(tmp_path / "old.npy", sides[0])
+    target = None if sides[1] is None else str(tmp_path / "new.npy")
+    if target is not None:
+        np.save(target, np.load(DEMO / "target.npy")[: sides[1]].astype(np.float32))
+    made = il.plan(source, target)
+    assert (made.route, made.commands, made.costs, made.searches) == ("unpaired", (), None, None)
+    assert (made.moved_rows, made.expected_top1, made.needed_rows) == (0, None, 4_398)
+    assert made.reasons[:2] == (
+        "The collection holds no texts, and its model is not known.",
+        "The smaller side has about 60 different vectors. An unpaired fit on fewer than 100 is refused, so more rows "
+        "or known pairs are needed.",
+    )
+    printed = run("plan", source, *([] if target is None else [target])).out
+    for words in ("command", "evaluation", "interlingua ", "to translate", "views", "Before you switch"):
+        assert words not in printed, printed
+
+
+@pytest.mark.parametrize("rows", [60, 600, 1_500])
+@pytest.mark.parametrize("with_texts", [False, True])
+def test_the_note_on_few_rows_belongs_to_the_unpaired_fit(tmp_path: Path, rows: int, with_texts: bool) -> None:
+    texts = {"text": [f"A description of package number {i} in some words" for i in range(rows)]} if with_texts else {}
+    made = il.plan(str(write(tmp_path / "old.parquet", old_rows(rows), **texts)))
+    if not with_texts and made.route == "unpaired":
+        pytest.skip("the model is not recognized in so few rows")
+    assert made.route == ("re-embed" if with_texts else "public pairs")
+    offers = [i for i, reason in enumerate(made.reasons) if "an unpaired fit is possible: " in reason]
+    notes = [i for i, reason in enumerate(made.reasons) if "more rows or known pairs are needed" in reason]
+    assert len(offers) == (rows >= 100)
+    assert notes == ([offers[0] + 1] if rows == 600 else [])
+
+
+def test_a_plan_and_a_dry_run_write_at_the_same_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from interlingua.stores import open_source
+    from interlingua.stores._capabilities import Capabilities
+    from stores.migrations import D_IN, translator, unit
+
+    rate = Capabilities("none", ("int",), rows_per_second=1_000)
+    assert [rate.writing_seconds(2_000, d) for d in (3, 384, 768)] == [2.0, 2.0, 4.0]
+    new, source = tmp_path / "new.npy", turned(tmp_path / "old.npy", 5_000)
+    np.save(new, np.load(DEMO / "target.npy")[:600, :200].astype(np.float32))
+    monkeypatch.setattr(_costs, "measure_speed", lambda: Speed(0.1))
+    monkeypatch.setattr(Capabilities, "writing_seconds", lambda _, rows, d: 1e6 * rows + d)
+    costs = il.plan(source, str(new)).costs
+    assert costs is not None
+    assert costs.migrate_seconds == pytest.approx(5e9 + 200, abs=1)
+    np.save(tmp_path / "x.npy", unit(50, D_IN, 0))
+    with open_source(str(tmp_path / "x.npy")) as old, open_source(str(tmp_path / "y.npy")) as written:
+        made = planning.plan(translator(), old, written, planning.Options())
+    assert made.seconds == pytest.approx(5e7 + made.d_out, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("unusable", "said"),
+    [(1, "1 of the 600 rows that were read has no"), (2, "2 of the 600 rows that were read have")],
+)
+def test_one_row_without_a_vector_has_none(tmp_path: Path, unusable: int, said: str) -> None:
+    rows, new = old_rows(600), np.load(DEMO / "target.npy")[:600].astype(np.float32)
+    rows[:unusable], new[:unusable] = 0, 0
+    np.save(tmp_path / "old.npy", rows)
+    np.save(tmp_path / "new.npy", new)
+    made = il.plan(str(tmp_path / "old.npy"), str(tmp_path / "new.npy"))
+    assert any(reason.startswith(said) for reason in made.reasons)
+    has = "has" if unusable == 1 else "have"
+    of_target = f"{unusable} of the rows of {tmp_path / 'new.npy'} that were read {has} no vector"
+    assert any(reason.startswith(of_target) for reason in made.reasons)
+
+
+def test_a_target_that_is_a_file_cannot_catch_up(tmp_path: Path) -> None:
+    texts = [f"A description of package number {i}" if i < 1_200 else None for i in range(2_000)]
+    for rows, name in ((600, "TARGET"), (2_000, "NATIVE")):
+        made = il.plan(str(write(tmp_path / "old.parquet", old_rows(rows), text=texts[:rows])))
+        assert any(f"meanwhile, unless {name} is a file or a FAISS index." in reason for reason in made.reasons)
 
 
 def test_a_plan_is_printed_in_lines_in_python_too(run: Run, tmp_path: Path) -> None:

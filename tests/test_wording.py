@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import pickle
 from pathlib import Path
 
 import pytest
 
 import interlingua
 from interlingua.core import wording
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.wording import count_of, describe_step, rough_size_of, size_of
 
 SOURCE = Path(interlingua.__file__).parent
@@ -136,23 +137,22 @@ def test_an_estimated_size_has_two_digits(number: float, words: str) -> None:
     assert rough_size_of(number) == words
 
 
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("source has 1 row; more are needed.", "source (a.npy) has 1 row; more are needed."),
-        ("source and target have 1 and 2 rows.", "source (a.npy) and target (b.npy) have 1 and 2 rows."),
-        ("max_rows draws 5 of the 9 rows of target; more.", "max_rows draws 5 of the 9 rows of target (b.npy); more."),
-        (
-            "Without copies, source has 1 row. source has few.",
-            "Without copies, source (a.npy) has 1 row. source has few.",
-        ),
-        ("x.target has 1 row; the sources have more.", "x.target has 1 row; the sources have more."),
-    ],
-)
-def test_a_side_is_named_by_where_it_comes_from(message: str, expected: str) -> None:
-    error = InputError(message, "Give {rows}.")
-    error.name_origins({"source": "a.npy", "target": "b.npy", "a.npy": "a.npy"})
-    assert str(error) == f"{expected} Give rows=True."
+def test_only_marked_sides_are_named_by_where_they_come_from() -> None:
+    source, target = named_side("source"), named_side("target")
+    error = InputError(f"{source} and {target} have 1 and 2 rows; a target has more.", "Give {rows}.")
+    assert str(error) == "source and target have 1 and 2 rows; a target has more. Give rows=True."
+    assert error.args == ("source and target have 1 and 2 rows; a target has more.",)
+    error = pickle.loads(pickle.dumps(error))
+    error.put_in_front("Candidate 'source has few': ")
+    error.name_origins({"source": "target.npy", "target": "b.npy", "rows": "rows.npy"})
+    expected = "source (target.npy) and target (b.npy) have 1 and 2 rows; a target has more. Give rows=True."
+    assert str(error) == f"Candidate 'source has few': {expected}"
+    unmarked = InputError("this translator's source has 12; source has 4 rows.")
+    unmarked.name_origins({"source": "a.npy"})
+    assert str(unmarked) == "this translator's source has 12; source has 4 rows."
+    same = InputError(f"{named_side('a.npy')} has 4 rows.")
+    same.name_origins({"a.npy": "a.npy"})
+    assert str(same) == "a.npy has 4 rows."
     no_text = InputError()
     no_text.name_origins({"source": "a.npy"})
     assert str(no_text) == ""

@@ -13,11 +13,11 @@ from interlingua._texts_in_part import without_text
 from interlingua.core.arguments import check_count, check_on_rows, check_text, described
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of, none_of
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.records import Records
-    from interlingua.stores import Store
+    from interlingua.stores import Capabilities, Store
 
 __all__ = ["CollectionPlan", "Costs", "plan"]
 
@@ -27,8 +27,6 @@ _PAGE_ROWS = 4_096
 _TEXT_LENGTH, _TEXT_VARIETY = 20, 0.5
 # Rows that are translated in a second on two cores, at widths of 768 and 384 (speed-translate.json).
 _TRANSLATED_PER_SECOND = 110_000
-# Rows that a store whose rate is not known writes in a second.
-_WRITTEN_PER_SECOND = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,8 @@ class Costs:
         failed_views_fit_seconds: the same with views of the target, which turn the second search on for more sizes.
         paired_fit_seconds: of a fit on 5,000 pairs of public texts, without the time to embed them.
         fit_bytes: memory of the unpaired fit.
-        migrate_seconds: of translating and writing the rows that have to be translated.
+        migrate_seconds: of translating the rows that have to be translated and of writing them, into a store of the
+            kind that holds them.
         disk_bytes: of the new vectors, an index not included; ``None`` while their width is not known.
     """
 
@@ -87,15 +86,15 @@ class CollectionPlan:
             ``"re-embed in part"`` where only some rows have a text, fit on these rows as pairs, and translate the
             others; fit on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``.
         reasons: sentences that explain the route.
-        commands: the next commands, in order.
+        commands: the next commands, in order; none where the rows are too few for a fit.
         needed_rows: vectors by the new model that the route needs: of every text of the collection that there is, of
             public texts, or of other texts of similar content.
         moved_rows: rows that the commands translate and write, 0 for a route that translates none. It is less than
             ``rows`` where a store selects the rows without a text.
         expected_top1: range of top-1 in recorded fits of as many rows; ``None`` where there are none.
         searches: how translated or newly embedded documents of this route ranked in recorded searches; ``None`` for a
-            collection that has to be separated first.
-        costs: of a route with a fit; ``None`` for the others, which are not estimated.
+            collection that has to be separated first, and without commands.
+        costs: of a route with a fit; ``None`` for the others, which are not estimated, and without commands.
     """
 
     source: str
@@ -172,7 +171,6 @@ def plan(
     from interlingua import identification
     from interlingua.core.arrays import usable_rows
     from interlingua.stores import open_source
-    from interlingua.stores._origin import is_migrated
 
     for name, value in (("source", source), ("target", target)):
         if hasattr(value, "shape") or hasattr(value, "vectors"):
@@ -186,8 +184,8 @@ def plan(
     check_on_rows(on_rows)
     with open_source(check_text(source, "source")) as store:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
-        info, address, scheme = store.info(), str(store.url), store.url.scheme
-        migrated = is_migrated(store)
+        info, address, scheme, capabilities = store.info(), str(store.url), store.url.scheme, store.capabilities
+        migrated = store.is_migrated()
         drawn = _draw_rows(store, info.count, rows, seed, on_rows)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
     vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])
@@ -238,8 +236,10 @@ def plan(
     chosen = choose_route(
         facts, target, target_where, available, target_unusable=target_unusable, rest=rest, width=width
     )
-    is_fit = chosen["route"] in ("public pairs", "unpaired", "re-embed in part")
-    costs = _estimate_costs(info.count, available, info.d, width, chosen["moved_rows"]) if is_fit else None
+    is_fit = bool(chosen["commands"]) and chosen["route"] in ("public pairs", "unpaired", "re-embed in part")
+    costs = None
+    if is_fit:
+        costs = _estimate_costs(info.count, available, info.d, width, chosen["moved_rows"], writer=capabilities)
     return CollectionPlan(**facts, **chosen, costs=costs)
 
 
@@ -286,16 +286,16 @@ def _look_at_target(store: Store, count: int, rows: int, seed: int, on_rows: OnR
         InputError: none of the rows that were read has a vector that can be used.
     """
     from interlingua import identification
+    from interlingua.aligners.usable import none_drawn
     from interlingua.core.arrays import usable_rows
 
     parts = [np.asarray(part.vectors, np.float32) for part in _draw_rows(store, count, rows, seed, on_rows)]
     vectors = np.concatenate(parts)
     used = vectors[usable_rows(vectors)]
     if not len(used):
-        found = none_of(len(vectors), "drawn row", "has a usable vector", "has no usable vector")
         raise InputError(
-            f"{store.url}: {found}; TARGET needs vectors of the new model. Name a column or file that has some, or "
-            "leave TARGET out."
+            f"{store.url}: {none_drawn(len(vectors))}; TARGET needs vectors of the new model. Name a column or file "
+            "that has some, or leave TARGET out."
         )
     model = identification.identify(used).model if len(used) >= identification.MIN_ROWS else None
     return model, len(vectors) - len(used)
@@ -324,7 +324,9 @@ def _find_text_columns(sample: list[Records]) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _estimate_costs(rows: int, available: int | None, d: int, width: int | None, moved: int) -> Costs:
+def _estimate_costs(
+    rows: int, available: int | None, d: int, width: int | None, moved: int, *, writer: Capabilities
+) -> Costs:
     """Return the costs of fits and of a migration.
 
     Args:
@@ -333,6 +335,7 @@ def _estimate_costs(rows: int, available: int | None, d: int, width: int | None,
         d: width of the collection.
         width: of the new vectors, if it is known; otherwise that of the collection is assumed.
         moved: number of rows to translate and write.
+        writer: what the store can do that they are written to; one of the kind of the source is assumed.
     """
     from interlingua._costs import estimate_fit, measure_speed
 
@@ -344,6 +347,6 @@ def _estimate_costs(rows: int, available: int | None, d: int, width: int | None,
         failed_views_fit_seconds=round(fit.failed_views_seconds, 1),
         paired_fit_seconds=round(fit.paired_seconds, 1),
         fit_bytes=fit.memory,
-        migrate_seconds=round(moved / _TRANSLATED_PER_SECOND + moved / _WRITTEN_PER_SECOND, 1),
+        migrate_seconds=round(moved / _TRANSLATED_PER_SECOND + writer.writing_seconds(moved, widths[1]), 1),
         disk_bytes=None if width is None else 4 * width * moved,
     )

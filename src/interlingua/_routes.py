@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, Literal
 
-from interlingua._texts_in_part import FEWEST_TEXTS, PartlyWithTexts, without_text_note
+from interlingua._texts_in_part import FEWEST_TEXTS, PartlyWithTexts, row_options, without_text_note
 from interlingua.aligners.base import MIN_ROWS
+from interlingua.core.wording import count_of
 from interlingua.stores._url import parse_url
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "choose_route",
     "few_rows_note",
     "public_pairs_command",
-    "row_options",
 ]
 
 Route = Literal["separate", "re-embed", "re-embed in part", "public pairs", "unpaired"]
@@ -146,6 +146,8 @@ def choose_route(
     fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
     few = few_rows_note(fewest)
+    # A fit without pairs on so few rows is refused, so that there is nothing to run.
+    refused = fewest < MIN_ROWS
     route: Route
     commands: tuple[str, ...]
     mixed = (
@@ -165,11 +167,11 @@ def choose_route(
         reasons = [
             f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
             "translated vectors are only an approximation.",
-            mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
+            *([mixed] if mixed else _alternative("If the new model cannot be run on them", fit, fewest)),
             "In these commands, TARGET is the address of a new file, collection, column or named vector. The first one "
             "embeds a few texts and says how long all of them take. Once TARGET is filled, search it in place of the "
-            "old vectors, with queries that the new model embedded. The same command "
-            "with --catch-up embeds rows that arrived meanwhile.",
+            "old vectors, with queries that the new model embedded. The same command with --catch-up embeds rows that "
+            "arrived meanwhile, unless TARGET is a file or a FAISS index.",
         ]
         if new_model == "NEW_MODEL":
             reasons.append(_NEW_MODEL)
@@ -215,8 +217,11 @@ def choose_route(
             f"and with {_new_model_named(facts['target_model'])}, and fit on these pairs. No text of the collection is "
             "needed."
             f"{f' {_NEW_MODEL}' if new_model == 'NEW_MODEL' else ''} TEXTS.txt has one text per line.",
-            f"Without public texts, an unpaired fit is possible: {fit}",
+            *_alternative("Without public texts", fit, fewest),
         ]
+    elif refused:
+        route, commands = "unpaired", ()
+        reasons = ["The collection holds no texts, and its model is not known.", few]
     elif target is None:
         embedded = f"--target-encoder {new_model} --texts TEXTS.txt --view-encoder VIEW_MODEL"
         unpaired = f"interlingua fit {source}{chosen_rows}{usable_only} {embedded} --out translator --report fit.html"
@@ -233,7 +238,9 @@ def choose_route(
             "The collection holds no texts, and its model is not known. Align it with vectors of other texts that the "
             "new model embedded."
         ]
-    if route in ("unpaired", "public pairs"):
+    if route == "unpaired" and few and not refused:
+        reasons.append(few)
+    if commands and route in ("unpaired", "public pairs"):
         reasons.append(
             "The collection can also stay as it is: `interlingua search` translates queries of the new model into its "
             "space, and the export sentence-transformers makes a model that embeds such queries."
@@ -259,15 +266,15 @@ def choose_route(
     if facts["migrated"]:
         reasons.insert(0, MIGRATED_NOTE)
     if facts["unusable"]:
-        read = facts["sampled"] + facts["unusable"]
+        of = f"the {facts['sampled'] + facts['unusable']:,} rows that were read"
         reasons.append(
-            f"{facts['unusable']:,} of the {read:,} rows that were read have no vector, or one of zeros or NaN. Such "
-            "rows are refused, or left out where that is asked for (`skip_bad`), as in these commands."
+            f"{_without_vector(facts['unusable'], of)}. Such rows are refused, or left out where that is asked for "
+            f"(`skip_bad`){', as in these commands' if commands else ''}."
         )
     if target_unusable:
         reasons.append(
-            f"{target_unusable:,} of the rows of {target} that were read have no vector, or one of zeros or NaN. A fit "
-            "leaves them out where that is asked for (`skip_bad`)."
+            f"{_without_vector(target_unusable, f'the rows of {target} that were read')}. A fit leaves such rows out "
+            "where that is asked for (`skip_bad`)."
         )
     if facts["target_model"] not in (None, "unknown"):
         same = facts["target_model"] == facts["model"]
@@ -275,21 +282,17 @@ def choose_route(
         reasons.append(f"The vectors of {target} were probably made by {facts['target_model']}{also}.")
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
-    if few and route not in ("separate", "re-embed in part"):
-        reasons.append(few)
-    if route == "unpaired" and fewest < MIN_ROWS:
-        commands = ()
-    searches = _SEARCHES.get(route)
+    searches = _SEARCHES.get(route) if commands else None
     if searches is not None:
         reasons.append(_compare_with_the_old_model(route, searches, searchable=not facts["unusable"]))
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "re-embed in part":
         needed = with_text
-    moved = 0 if route in ("separate", "re-embed") else facts["rows"]
+    moved = facts["rows"] if commands and route not in ("separate", "re-embed") else 0
     if route == "re-embed in part" and rest is not None:
         moved -= with_text
     if route == "unpaired" and available is not None and available < needed:
-        reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
+        reasons.append(f"{target} has {count_of(available)}; {needed:,} of similar content are better.")
     return {
         "route": route,
         "reasons": tuple(reasons),
@@ -305,12 +308,26 @@ def few_rows_note(fewest: int) -> str:
     """Return what an unpaired fit does with so few different rows of the smaller side, or an empty string."""
     if fewest > _FAILED_ROWS:
         return ""
-    refused = f", and one with fewer than {MIN_ROWS} is refused" if fewest < MIN_ROWS else ""
+    few = f"The smaller side has about {count_of(fewest, 'different vector')}. "
+    if fewest < MIN_ROWS:
+        return f"{few}An unpaired fit on fewer than {MIN_ROWS} is refused, so more rows or known pairs are needed."
     return (
-        f"The smaller side has about {fewest:,} different {'vector' if fewest == 1 else 'vectors'}. Recorded unpaired "
-        f"fits without views on {_FAILED_ROWS:,} rows a side or fewer fail{refused}, so more rows or known pairs are "
-        "needed, or views: vectors of the target's texts by further models (`interlingua fit --view-encoder MODEL`)."
+        f"{few}Recorded unpaired fits without views on {_FAILED_ROWS:,} rows a side or fewer fail, so more rows or "
+        "known pairs are needed, or views: vectors of the target's texts by further models (`interlingua fit "
+        "--view-encoder MODEL`)."
     )
+
+
+def _alternative(condition: str, fit: str, fewest: int) -> list[str]:
+    """Return the sentences that offer an unpaired fit on so many different rows; none where it would be refused."""
+    if fewest < MIN_ROWS:
+        return []
+    return list(filter(None, (f"{condition}, an unpaired fit is possible: {fit}", few_rows_note(fewest))))
+
+
+def _without_vector(count: int, of: str) -> str:
+    """Return the clause that so many of some rows cannot be used."""
+    return f"{count:,} of {of} {'has' if count == 1 else 'have'} no vector, or one of zeros or NaN"
 
 
 def _compare_with_the_old_model(route: Route, searches: RecordedSearches, *, searchable: bool) -> str:
@@ -345,11 +362,6 @@ def _name_rows(facts: dict[str, Any]) -> str:
 
 def _new_model_named(model: str | None) -> str:
     return "the new model" if model in {None, "unknown"} else f"{model}, the model of TARGET"
-
-
-def row_options(where: str | None, option: str = "--where") -> str:
-    """Return the option that selects rows by a condition, with a space before it; empty without a condition."""
-    return "" if where is None else f" {option} {quote(where)}"
 
 
 def public_pairs_command(

@@ -7,7 +7,7 @@ from shlex import quote
 
 from interlingua.aligners.base import pairs_enough_alone
 
-__all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "without_text", "without_text_note"]
+__all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "row_options", "without_text", "without_text_note"]
 
 # With fewer texts than an unpaired fit needs rows, the collection is treated as one without texts.
 FEWEST_TEXTS = 100
@@ -58,14 +58,14 @@ class PartlyWithTexts:
         Args:
             searches: commands that compare the old model with a search of the old vectors by translated queries.
         """
-        source, rows = quote(self.source), self._option(self.where)
+        source, rows = quote(self.source), row_options(self.where)
         embed = f"interlingua embed {source} {_NATIVE}{rows} --encoder {self.new_model}"
         embed += f" --text-column {quote(self.column)} --skip-bad"
         bad = " --skip-bad" if self.leave_out == " --skip-bad" else ""
         chosen = self.where
         if self.rest is not None:
             chosen = self.rest if self.where is None else f"({self.where}) AND ({self.rest})"
-        migrate = f"interlingua migrate translator {source} {_REST}{self._option(chosen)}{self.leave_out}"
+        migrate = f"interlingua migrate translator {source} {_REST}{row_options(chosen)}{self.leave_out}"
         search = f"interlingua search translator {_REST} {_NATIVE} --translated --query NEW_QUERIES.npy"
         return (
             f"{embed} --dry-run",
@@ -101,15 +101,17 @@ class PartlyWithTexts:
             f"{rest:,}. {fit}",
             f"In these commands, {_NATIVE} and {_REST} are addresses of two new collections. {selection} "
             "`embed --dry-run` embeds a few texts and says how long all of them take. Its option --catch-up embeds "
-            "texts that arrived meanwhile.",
+            f"texts that arrived meanwhile, unless {_NATIVE} is a file or a FAISS index.",
             "Search the two collections as the last command does, which matches their scores by samples of both, and "
             "not in one table. The cosines of a query with vectors of the new model and with translations are on "
             "different scales, so that in one table either kind can take more than its share of the hits. "
             f"{_RECORDED} Where a hit must be right, rank again by the texts that are there (`search --rerank`).",
         ]
 
-    def _option(self, condition: str | None) -> str:
-        return "" if condition is None else f" --where {quote(condition)}"
+
+def row_options(where: str | None, option: str = "--where") -> str:
+    """Return the option that selects rows by a condition, with a space before it; empty without a condition."""
+    return "" if where is None else f" {option} {quote(where)}"
 
 
 def without_text(scheme: str, column: str) -> str | None:

@@ -22,7 +22,6 @@ from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
 from interlingua.stores._documents import JSON_COLUMN, from_documents, is_json, payload_rows, same_payload, type_name
-from interlingua.stores._origin import is_migrated
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import catch_up
 from interlingua.stores.migration import migrate, rollback
@@ -581,7 +580,7 @@ class StoreContract:
         with opened("things") as target:
             records = self.replaced(tmp_path, target, tmp_path / "j", stop=None)
         with open_source(url("things")) as made:
-            assert is_migrated(made) == self.marks
+            assert made.is_migrated() == self.marks
             assert len(self.whole(made)) == 40
             if not made.capabilities.adds_vectors:
                 return
@@ -590,8 +589,23 @@ class StoreContract:
             old = replace(plain.url, names=tuple(filter(None, names)))
         with open_store(old) as source, open_store(replace(old, names=(*names[:1], self.beside))) as target:
             migrate(translator(), source, target, journal=tmp_path / "v", options=Options(metric="cosine"))
-            assert (target.migration(vector_only=True) is not None) == self.marks_vectors  # type: ignore[attr-defined]
-            assert is_migrated(target)
+            assert (target.migration(vector_only=True) is not None) == self.marks_vectors
+            assert target.is_migrated()
+
+    def test_what_no_migration_wrote_does_not_say_so(self, opened: Open, url: Callable[[str], str]) -> None:
+        kinds = opened("probe").capabilities
+        records = self.rows(kinds.ids[0], kinds.payload)
+        target = opened("things")
+        spec = self.spec(records, job="")
+        target.create(spec)
+        target.prepare(spec, 0)
+        target.upsert(records)
+        target.finish()
+        assert not target.is_migrated()
+        assert target.migration() is None
+        target.close()
+        with open_source(url("things")) as made:
+            assert not made.is_migrated()
 
     @pytest.mark.parametrize("stop", ["writing", "copying", "indexing", "checking", None])
     def test_a_rollback_drops_what_a_migration_made_however_far_it_came(

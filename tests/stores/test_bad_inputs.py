@@ -538,11 +538,21 @@ def journal_is_something_else(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}
 
 
+def journal_of_format(place: Place, number: int) -> None:
+    journal = MigrationJournal(place.folder / "mine.sqlite", create=True)
+    journal.note(format=number)
+    journal.close()
+
+
+@case(f"another format than {FORMAT}")
+def journal_of_an_older_version(place: Place) -> Made:
+    journal_of_format(place, 8)  # whose marks are others
+    return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
+
+
 @case(f"another format than {FORMAT}")
 def journal_of_a_newer_version(place: Place) -> Made:
-    journal = MigrationJournal(place.folder / "mine.sqlite", create=True)
-    journal.note(format=FORMAT + 1)
-    journal.close()
+    journal_of_format(place, FORMAT + 1)
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
 
 

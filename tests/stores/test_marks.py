@@ -12,7 +12,6 @@ import pytest
 
 import interlingua as il
 from interlingua.stores import Records, Spec, open_source, open_store
-from interlingua.stores._origin import is_migrated
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.marks import OTHER_COMMENTS
@@ -31,7 +30,7 @@ def migrated(folder: Path, address: str) -> None:
 
 def says_so(address: str) -> bool:
     with open_source(address) as store:
-        return is_migrated(store)
+        return store.is_migrated()
 
 
 def test_a_column_of_duckdb_that_a_migration_did_not_write(tmp_path: Path) -> None:
@@ -51,10 +50,9 @@ def test_a_column_of_duckdb_that_a_migration_did_not_write(tmp_path: Path) -> No
     assert [il.plan(f"{table}.{name}").migrated for name in ("V", "native")] == [True, False]
     execute("alter table moved rename column v to first")
     assert [says_so(f"{table}.{name}") for name in ("FIRST", "native")] == [True, False]
-    execute("comment on column moved.first is null")  # as earlier versions made it
-    assert [says_so(f"{table}.{name}") for name in ("first", "native")] == [True, True]
-    execute("comment on table moved is 'rows of someone'")
-    assert [says_so(f"{table}.{name}") for name in ("first", "native")] == [False, False]
+    execute("alter table moved drop column first")
+    assert not says_so(f"{table}.native")
+    assert not il.plan(f"{table}.native").migrated
 
 
 def test_a_column_of_lancedb_that_a_migration_did_not_write(tmp_path: Path) -> None:
@@ -68,10 +66,8 @@ def test_a_column_of_lancedb_that_a_migration_did_not_write(tmp_path: Path) -> N
     assert [says_so(f"{table}.{name}") for name in ("v", "native")] == [True, False]
     opened.alter_columns({"path": "v", "rename": "first"})
     assert [says_so(f"{table}.{name}") for name in ("first", "native")] == [True, False]
-    # As earlier versions made it: the mark is in the metadata of the table alone.
-    plain = pa.schema([pa.field("id", pa.int64()), native], opened.schema.metadata)
-    lancedb.connect(str(tmp_path / "l")).create_table("earlier", schema=plain)
-    assert says_so(f"lancedb://{tmp_path}/l#earlier.native")
+    opened.drop_columns(["first"])
+    assert not says_so(f"{table}.native")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -95,9 +91,9 @@ def test_a_vector_of_qdrant_that_a_migration_did_not_write(scheme: str, tmp_path
 def test_a_description_of_someone_else_is_no_mark_in_any_store(comment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store("memory://descriptions#things") as store:
         fill(store, pa.array(range(N)), None)
-        assert (is_migrated(store), store.migration()) == (True, "interlingua migration fill")  # type: ignore[attr-defined]
+        assert (store.is_migrated(), store.migration()) == (True, "interlingua migration fill")
         monkeypatch.setattr(store, "creation", lambda *, vector_only=False: comment)
-        assert (is_migrated(store), store.migration()) == (False, None)  # type: ignore[attr-defined]
+        assert (store.is_migrated(), store.migration()) == (False, None)
         store.drop()
 
 
@@ -106,25 +102,22 @@ def test_a_description_of_someone_else_is_no_mark_in_milvus(tmp_path: Path, monk
     pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
     with open_store(f"milvus://{tmp_path}/m.db#things") as store:
         fill(store, pa.array(range(N)), None)
-        assert is_migrated(store)
+        assert store.is_migrated()
         facts = store._client.describe_collection("things")  # type: ignore[attr-defined]
         for comment in OTHER_COMMENTS:
             described = {**facts, "description": comment, "properties": {}}
             monkeypatch.setattr(store._client, "describe_collection", lambda _, found=described: found)  # type: ignore[attr-defined]
-            assert not is_migrated(store), comment
+            assert not store.is_migrated(), comment
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("earlier", [None, {"migration": "j"}, {"migration": "j", "vector": "v"}])
 @pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
-def test_every_vector_of_qdrant_that_a_migration_wrote_is_marked(scheme: str, earlier: Any, tmp_path: Path) -> None:
+def test_every_vector_of_qdrant_that_a_migration_wrote_is_marked(scheme: str, tmp_path: Path) -> None:
     pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
     pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
     collection = f"{scheme}://{tmp_path}/q#moved"
     (tmp_path / "q").mkdir()
     migrated(tmp_path, f"{collection}.v")
-    if earlier is not None:  # what an earlier version wrote
-        mark_as(collection, earlier)
     names = ("v", "w", "x")
     with open_store(f"{collection}.w") as store:
         migrate_beside(store, tmp_path / "w")
@@ -181,9 +174,7 @@ def add_native(address: str) -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ({"migration": "j"}, True),
-        ({"migration": "j", "vector": "v"}, True),
-        ({"migration": "j", "vector": "w"}, False),
+        ({"migration": "j"}, False),
         ({"migration": "j", "vectors": ["w"]}, False),
         ({"migration": "j", "vectors": ["v", "w"]}, True),
         ({"vectors": ["v"]}, True),
@@ -193,26 +184,51 @@ def add_native(address: str) -> None:
         (None, False),
     ],
 )
-def test_marks_of_earlier_versions_and_of_others_in_a_shard(written: Any, expected: bool, tmp_path: Path) -> None:
+def test_only_vectors_that_the_mark_of_a_shard_lists_are_migrated(written: Any, expected: bool, tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
     shard = f"qdrant-edge://{tmp_path}#moved.v"
     with open_store(shard) as store:
         fill(store, pa.array(range(N)), None)
         (tmp_path / "moved" / "interlingua-migration.json").write_text(json.dumps(written))
-        assert store.is_migrated() == expected  # type: ignore[attr-defined]
+        assert store.is_migrated() == expected
         made = "migration" in written if isinstance(written, dict) else False
         assert store.creation() == ("interlingua migration j" if made else None)
 
 
-def test_the_mark_of_a_collection_of_qdrant_without_the_name_of_a_vector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_collection_of_qdrant_whose_mark_lists_no_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
     with open_store(f"qdrant://{tmp_path}/q#moved.v") as store:
         fill(store, pa.array(range(N)), None)
-    for metadata, expected in (({"interlingua_migration": "j"}, True), ({"interlingua_vector": "v"}, False)):
+    for metadata in ({"interlingua_migration": "j"}, {"interlingua_vectors": "v"}):
         with open_store(f"qdrant://{tmp_path}/q#moved.v") as store:
             config = store._client.get_collection("moved").config.model_copy(update={"metadata": metadata})  # type: ignore[attr-defined]
             found = SimpleNamespace(config=config)
             monkeypatch.setattr(store._client, "get_collection", lambda _, found=found: found)  # type: ignore[attr-defined]
-            assert store.is_migrated() == expected  # type: ignore[attr-defined]
+            assert not store.is_migrated()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
+def test_a_vector_of_qdrant_is_no_longer_listed_when_it_is_removed(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+    collection = f"{scheme}://{tmp_path}/q#moved"
+    (tmp_path / "q").mkdir()
+    migrated(tmp_path, f"{collection}.v")
+    with open_store(f"{collection}.w") as store:
+        migrate_beside(store, tmp_path / "w")
+
+        def fail(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        owner, name = (store._client, "delete_vector_name") if scheme == "qdrant" else (store, "_update")  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, fail)
+            with pytest.raises(KeyboardInterrupt):
+                store.drop(vector_only=True)
+        assert (store.exists(), store.is_migrated()) == (True, False)
+        store.drop(vector_only=True)
+        assert not store.exists()
+    assert says_so(f"{collection}.v")

@@ -456,7 +456,7 @@ def test_a_lost_row_is_found(
 ) -> None:
     honest = MemoryStore.upsert
     monkeypatch.setattr(MemoryStore, "upsert", lambda self, records: honest(self, records.rows(1)))
-    with pytest.raises(InterlinguaError, match="holds 519 rows and 530 were written"):
+    with pytest.raises(InterlinguaError, match="holds 519 rows; written: 530"):
         migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
 
 

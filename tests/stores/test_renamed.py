@@ -14,7 +14,6 @@ import interlingua as il
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import Store, open_source, open_store
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._origin import is_migrated
 from interlingua.stores.changes import CatchUp, catch_up
 from interlingua.stores.migration import Migration, migrate, rollback
 from interlingua.stores.planning import Options, plan
@@ -121,14 +120,14 @@ def test_a_rollback_after_the_switch_is_refused_and_leaves_the_journal(shop: Sho
 def test_a_column_says_that_a_migration_made_it_also_under_another_name(shop: Shop) -> None:
     shop.migrate()
     with shop.stores("embedding", "embedding_new") as stores:
-        assert is_migrated(stores[1])
+        assert stores[1].is_migrated()
     shop.rename(*RENAMED)
     with shop.stores("embedding_old", "embedding") as stores:
-        assert is_migrated(stores[1])
+        assert stores[1].is_migrated()
     shop.execute("create table native as select id, embedding from items")
     shop.execute("alter table native add primary key (id)")
     with open_store(f"{shop.address}#native.embedding") as native:
-        assert not is_migrated(native)
+        assert not native.is_migrated()
 
 
 def test_a_table_whose_only_vector_column_is_not_named_says_that_a_migration_wrote_it(shop: Shop) -> None:
@@ -136,9 +135,9 @@ def test_a_table_whose_only_vector_column_is_not_named_says_that_a_migration_wro
         migrate(translator(), old, new, journal=shop.journal, options=SMALL)
         named = [new.creation(vector_only=vector_only) for vector_only in (False, True)]
     with open_source(f"{shop.address}#moved") as made:
-        assert is_migrated(made)
+        assert made.is_migrated()
         assert [made.creation(vector_only=vector_only) for vector_only in (False, True)] == named
-        assert all(made.migration(vector_only=vector_only) for vector_only in (False, True))  # type: ignore[attr-defined]
+        assert all(made.migration(vector_only=vector_only) for vector_only in (False, True))
     assert il.plan(f"{shop.address}#moved").migrated
 
 
@@ -150,8 +149,8 @@ def test_a_comment_of_someone_else_is_no_mark_of_a_migration(shop: Shop) -> None
             shop.execute(f"comment on {what} is '{comment}'")
         for names in ("native", "native.embedding"):
             with open_store(f"{shop.address}#{names}") as native:
-                assert not is_migrated(native), comment
-                assert native.migration() is None  # type: ignore[attr-defined]
+                assert not native.is_migrated(), comment
+                assert native.migration() is None
 
 
 def test_a_rollback_of_a_table_that_was_renamed_is_refused_too(shop: Shop) -> None:

@@ -23,7 +23,7 @@ from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import check_callable
 from interlingua.core.arrays import FloatArray, IntArray, read_only
 from interlingua.core.callbacks import OnStep
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.maps import VectorMap
 from interlingua.core.progress import Timed
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -180,14 +180,29 @@ class Problem:
         """Both samples as centered unit rows."""
         return Frame.of(self.rows[0]), Frame.of(self.rows[1])
 
-    def insufficient_rows_reason(self, *, target: str = "target") -> str | None:
+    def insufficient_rows_reason(self, *, source: str = "source", target: str = "target") -> str | None:
         """Return why the sampled rows are too few or too narrow without pairs, or None.
 
         Args:
+            source: name of the source in the reason.
             target: name of the target in the reason.
         """
-        reasons = map(insufficient_rows_reason, ("source", target), self.rows, (self.source.n, self.target.n))
+        reasons = map(insufficient_rows_reason, (source, target), self.rows, (self.source.n, self.target.n))
         return next(filter(None, reasons), None)
+
+    def check_rows(self, advice: str, *, target: str = "target") -> None:
+        """Refuse sampled rows that are too few or too narrow without pairs.
+
+        Args:
+            advice: what to do, for the message.
+            target: name of the target in the message.
+
+        Raises:
+            InputError: a side has too few rows or columns.
+        """
+        reason = self.insufficient_rows_reason(source=named_side("source"), target=named_side(target))
+        if reason is not None:
+            raise InputError(f"{reason} {advice}")
 
     def with_known(self, known: tuple[FloatArray, FloatArray] | None) -> Problem:
         """Return the same problem with other known pairs, given as rows [p, d_source] and [p, d_target].

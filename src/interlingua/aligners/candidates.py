@@ -197,9 +197,7 @@ def _problems(
     """
     problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
     for name, problem in problems.items():
-        reason = problem.insufficient_rows_reason(target=name)
-        if reason:
-            raise InputError(f"{reason} Give more of them, or leave this candidate out.")
+        problem.check_rows("Give more of them, or leave this candidate out.", target=name)
     return problems
 
 
@@ -215,7 +213,8 @@ def _fit_each(linear: Linear, problems: Mapping[str, Problem], seed: int, on_ste
         try:
             fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
         except InputError as error:
-            raise InputError(f"Candidate target {name!r}: {error}") from error
+            error.put_in_front(f"Candidate target {name!r}: ")
+            raise
         trials.append(_Trial(name, problem, replace(fit, verdict=correct_for_tries(fit.verdict, len(problems)))))
     return trials
 

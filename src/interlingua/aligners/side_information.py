@@ -260,8 +260,8 @@ def check_view_rows(label: str, rows: int, of_target: int) -> None:
     """
     if rows != of_target:
         raise InputError(
-            f"{label} has {rows} rows and the target {of_target}; a view has one row for each target row, in the "
-            "same order."
+            f"{label} has {count_of(rows)} and the target {of_target:,}; a view has one row for each target row, in "
+            "the same order."
         )
 
 

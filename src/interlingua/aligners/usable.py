@@ -21,6 +21,7 @@ __all__ = [
     "UsableInputs",
     "advise_skip_bad",
     "left_out_steps",
+    "none_drawn",
     "none_usable",
     "renumber_pairs",
     "usable_space",
@@ -166,6 +167,11 @@ def none_usable(count: int) -> str:
     return none_of(
         count, "row", "has a vector that can be used; all would be left out", "has no vector that can be used"
     )
+
+
+def none_drawn(count: int) -> str:
+    """Return the clause for rows that were drawn, at least 1, of which none can be used; others may be."""
+    return none_of(count, "drawn row", "has a usable vector", "has no usable vector")
 
 
 def left_out_steps(spaces: Mapping[str, EmbeddingSpace]) -> list[dict[str, Any]]:

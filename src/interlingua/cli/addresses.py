@@ -14,6 +14,7 @@ from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.inputs import closing_sides, read_categories, read_space
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
@@ -87,7 +88,9 @@ def read_vectors(
     check_effect(named, "belongs to a file; name the column or vector of a store in its address.")
     with _opened(address) as collection:
         if collection.nulls:
-            console.note(f"{address}: {collection.nulls:,} more rows have no vector and are left out")
+            verbs = ("has", "is") if collection.nulls == 1 else ("have", "are")
+            more = f"{count_of(collection.nulls, 'more row')} {verbs[0]} no vector and {verbs[1]} left out"
+            console.note(f"{address}: {more}")
         return read_space(collection).vectors
 
 

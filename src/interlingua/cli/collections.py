@@ -78,9 +78,7 @@ class Collection:
 
     def is_migrated(self) -> bool:
         """Return whether the collection says that a migration wrote its vectors."""
-        from interlingua.stores._origin import is_migrated
-
-        return is_migrated(self._store)
+        return self._store.is_migrated()
 
     def batches(self) -> Iterator[Records]:
         """Yield all rows, in an order that does not change."""

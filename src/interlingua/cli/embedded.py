@@ -15,7 +15,7 @@ from interlingua.cli import console, inputs
 from interlingua.cli.encoders import read_public_texts
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import usable_rows
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.progress import Timed
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def _check_sizes(spaces: Sequence[EmbeddingSpace], method: str) -> None:
     if method not in _NEED_ROWS:
         return
     for side, space in zip(inputs.SIDES, spaces, strict=False):
-        reason = insufficient_rows_reason(side, space.vectors)
+        reason = insufficient_rows_reason(named_side(side), space.vectors)
         if reason:
             raise InputError(f"{reason} Give more of them; no text was embedded.")
 

@@ -202,9 +202,11 @@ def note_rows(used: Mapping[str, Mapping[str, Any]], files: Mapping[str, inputs.
             unused = counts["of"] - counts["rows"]
             if counts.get("by_id"):
                 not_used = f", of which {counts['rows']:,} are used; the others are left out or not drawn"
-                console.note(f"{side}: {counts['of']:,} ids are on both sides{not_used if unused else ''}")
+                be = "is" if counts["of"] == 1 else "are"
+                console.note(f"{side}: {count_of(counts['of'], 'id')} {be} on both sides{not_used if unused else ''}")
             else:
-                console.note(f"{side}: {unused:,} of {counts['of']:,} name a row that is left out, and are not used")
+                what = "names a row that is left out, and is" if unused == 1 else "name a row that is left out, and are"
+                console.note(f"{side}: {unused:,} of {counts['of']:,} {what} not used")
             continue
         left_out = counts.get("left_out")
         if left_out is not None:
@@ -329,7 +331,8 @@ def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: OnRows) -> npt.NDA
             )
     usable = found[0].rows & found[1].rows
     if not usable.any():
-        raise InputError(f"No row has vectors that can be used in both files; all would be left out. {FILL_ONE}")
+        both = f"{files[0].path} and {files[1].path}"
+        raise InputError(f"No row has a vector that can be used in both {both}; all would be left out. {FILL_ONE}")
     return usable
 
 

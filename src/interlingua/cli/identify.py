@@ -52,7 +52,8 @@ def identify(
     """
     from interlingua import identification
     from interlingua._plan import check_enough
-    from interlingua._routes import MIGRATED_NOTE, REDUCED_NOTE, public_pairs_command, row_options
+    from interlingua._routes import MIGRATED_NOTE, REDUCED_NOTE, public_pairs_command
+    from interlingua._texts_in_part import row_options
 
     with open_log(log, input_files(source)) as record:
         collection = Collection(source, where, skip_bad=True)
@@ -87,7 +88,8 @@ def identify(
         shown = ", ".join(map(str, parts["ids"][:_SHOWN_IDS]))
         unseen = collection.n - len(usable.rows)
         all_rows = f"--rows {collection.n} reads all rows, into memory."
-        rest = f" The other {unseen:,} rows were not looked at. {all_rows}" if unseen else ""
+        others = "other row was" if unseen == 1 else f"other {unseen:,} rows were"
+        rest = f" The {others} not looked at. {all_rows}" if unseen else ""
         more = " and more, which --json lists" if parts["rows"] > _SHOWN_IDS else ""
         out.print(
             f"These are probably vectors of two models: about {parts['rows']:,} of the {len(vectors):,} rows that were "
@@ -103,7 +105,8 @@ def identify(
     if reduced and parts is None:
         out.print(REDUCED_NOTE, soft_wrap=True)
     out.print(
-        f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {_GRIDS[result.grid]}"
+        f"{count_of(result.rows)}, width {result.d}, {'unit' if result.unit else 'varied'} length, "
+        f"{_GRIDS[result.grid]}"
     )
     if result.candidates:
         if parts is not None:
@@ -118,7 +121,9 @@ def identify(
         out.print(table)
         out.print("1 is a perfect match. The score is the average of the columns mean and spread.")
     if command is not None:
-        out.print("Who can run this model needs no vectors of similar texts. Fit on public texts under both models:")
+        out.print(
+            "If you can run this model, you need no vectors of similar texts. Fit on public texts under both models:"
+        )
         out.print(f"  {command}", soft_wrap=True)
 
 

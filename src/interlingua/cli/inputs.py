@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from interlingua.core.arrays import check_matrix
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
-from interlingua.core.wording import text_of
+from interlingua.core.wording import count_of, text_of
 from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "close_sides",
     "closing_sides",
     "drawn_rows",
+    "naming_origins",
     "naming_sides",
     "open_all",
     "open_sides",
@@ -154,13 +155,18 @@ def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
         close_sides(sides)
 
 
+def naming_sides(files: Sequence[Side]) -> AbstractContextManager[None]:
+    """Name the file or the address of a side where an error marks its name: source, target, or that of a candidate."""
+    return naming_origins(dict(zip(side_names(files), (str(file.path) for file in files), strict=True)))
+
+
 @contextmanager
-def naming_sides(files: Sequence[Side]) -> Iterator[None]:
-    """Name the file or the address of a side in an error that calls it source, target or by its short name."""
+def naming_origins(origins: Mapping[str, str]) -> Iterator[None]:
+    """Name the file or the address of a side where an error marks its name, given the origins by these names."""
     try:
         yield
     except InputError as error:
-        error.name_origins(dict(zip(side_names(files), (str(file.path) for file in files), strict=False)))
+        error.name_origins(origins)
         raise
 
 
@@ -226,9 +232,9 @@ def check_widths(
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
     if paired and files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(
-            f"{files[0].path} has {files[0].n} rows and {files[1].path} {files[1].n}; row i of both must be the same "
-            "text. Pass the vectors of the same texts in the same order. If the files have ids, rows can be paired by "
-            "them: write an input as file://PATH?id=COLUMN."
+            f"{files[0].path} has {count_of(files[0].n)} and {files[1].path} {files[1].n:,}; row i of both must be the "
+            "same text. Pass the vectors of the same texts in the same order. If the files have ids, rows can be "
+            "paired by them: write an input as file://PATH?id=COLUMN."
         )
 
 

@@ -251,7 +251,8 @@ def _fit(
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
     inputs.check_different([(str(space.name), space.vectors) for space in spaces])
-    with console.show_progress(fit_title(*spaces), record=record) as on_step:
+    origins = {side: str(store.url) for side, (store, _) in zip(inputs.SIDES, samples, strict=True)}
+    with inputs.naming_origins(origins), console.show_progress(fit_title(*spaces), record=record) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
     if not as_json:

@@ -21,7 +21,8 @@ def _describe_origin(origin: Mapping[str, str]) -> str:
     model, collection = origin.get("model"), origin["collection"]
     if "text" in origin:
         return f"the texts in column {origin['text']} of {collection}, embedded by {model}"
-    names = f"the vectors {origin['vector']} of {collection}" if "vector" in origin else f"the vectors of {collection}"
+    column = f" in column {origin['vector']!r}" if "vector" in origin else ""
+    names = f"the vectors{column} of {collection}"
     models = [f"{word} model {name}" for word, name in (("from", origin.get("from_model")), ("to", model)) if name]
     return ", translated ".join([names, *([" ".join(models)] if models else [])])
 
@@ -47,10 +48,10 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     if plan.nulls:
         left_out = options.skip_null or options.skip_bad
         reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
-        out.print(f"without a vector: {count_of(plan.nulls)} more, {reason}", soft_wrap=True)
+        out.print(f"without a vector: {count_of(plan.nulls, 'more row')}, {reason}", soft_wrap=True)
     if plan.bad:
         what = "without a text" if "text" in plan.origin else "with a vector that cannot be translated"
-        out.print(f"{what}: {count_of(plan.bad)} more, left out", soft_wrap=True)
+        out.print(f"{what}: {count_of(plan.bad, 'more row')}, left out", soft_wrap=True)
     if plan.triggers:
         reason = options.triggers or "refused without --triggers fire or skip"
         out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)

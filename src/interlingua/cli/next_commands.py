@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
-from interlingua._routes import row_options
+from interlingua._texts_in_part import row_options
 from interlingua.cli import console
 from interlingua.cli.collections import file_of
 from interlingua.io import EXTENSIONS

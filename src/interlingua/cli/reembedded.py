@@ -196,4 +196,5 @@ def _note_added(paired: Paired) -> None:
         count = f"{added:,} of {total:,}"
         bad = ", or they have no vector that can be used" if paired.left_out else ""
         why = f". The others are not used: their ids are not among the rows that the fit reads of the source{bad}."
-    console.note(f"target: {count} rows of {paired.path} are added; each is a known pair{why}")
+    rows = f"{count} row of {paired.path} is" if total == 1 else f"{count} rows of {paired.path} are"
+    console.note(f"target: {rows} added; each is a known pair{why}")

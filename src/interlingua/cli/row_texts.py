@@ -14,6 +14,7 @@ from interlingua.core.arguments import shown
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
+from interlingua.core.wording import count_of
 
 __all__ = ["check_text_column", "find_texts", "read_row_texts"]
 
@@ -80,9 +81,9 @@ def read_row_texts(
         if isinstance(target, Collection):
             name = f"the id {shown(next(read_ids(target, row)))}"
         raise InputError(
-            f"{target.path}: {len(missing):,} of the {len(texts):,} rows that are read have no text in column "
-            f"{column!r}, the first is {name}. Name the column of the texts with --text-column, or leave such rows out "
-            "with --skip-bad."
+            f"{target.path}: {len(missing):,} of the {count_of(len(texts))} that are read "
+            f"{'has' if len(missing) == 1 else 'have'} no text in column {column!r}, the first is {name}. Name the "
+            "column of the texts with --text-column, or leave such rows out with --skip-bad."
         )
     return texts
 

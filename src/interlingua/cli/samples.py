@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlingua.aligners.usable import FIRST_ROWS
+from interlingua.aligners.usable import FIRST_ROWS, none_drawn
 from interlingua.cli import inputs
 from interlingua.cli.fit_rows import Usable
 from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
-from interlingua.core.wording import none_of
 from interlingua.io._checks import FILL_ONE
 
 if TYPE_CHECKING:
@@ -48,8 +47,7 @@ def read_usable_sample(
     masks = [usable_rows(page.vectors) for page in pages]
     usable = np.concatenate(masks)
     if not usable.any():
-        found = none_of(len(usable), "drawn row", "has a usable vector", "has no usable vector")
-        raise InputError(f"{collection.path}: {found}. {FILL_ONE}")
+        raise InputError(f"{collection.path}: {none_drawn(len(usable))}. {FILL_ONE}")
     ids = [value for page in pages for value in page.ids.to_pylist()]
     vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
     space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])

@@ -229,8 +229,8 @@ def _in_order(view: View, target: inputs.Side) -> VectorFile | None:
         return None
     if of_view.n != of_target.n:
         raise InputError(
-            f"--view {view.address} has {of_view.n} rows and TARGET {of_target.n}; one row for each row of TARGET is "
-            "needed, in the same order or with the same ids."
+            f"--view {view.address} has {count_of(of_view.n)} and TARGET {of_target.n:,}; one row for each row of "
+            "TARGET is needed, in the same order or with the same ids."
         )
     return of_view
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_choice, check_flag, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
@@ -270,8 +270,8 @@ def check_and_calibrate(
             raise InputError(f"{name} queries have {count_of(len(side))}; at least {MIN_ROWS} are needed, or None.")
     if check_flag(paired, "paired") and len(sides[0]) != len(sides[1]):
         raise InputError(
-            f"source has {count_of(len(sides[0]))} and target {len(sides[1]):,}; row i of both must be the same text. "
-            "Without pairs, leave paired out."
+            f"{named_side('source')} has {count_of(len(sides[0]))} and {named_side('target')} {len(sides[1]):,}; row i "
+            "of both must be the same text. Without pairs, leave paired out."
         )
     if known is not None and translated:
         if asked[0] is not None:
@@ -284,8 +284,8 @@ def check_and_calibrate(
         calibration = ScoreCalibration.fit(maps, *sides, paired=paired, queries=(asked[0], asked[1]))
     if calibration is None:
         raise InputError(
-            f"source and target have {len(sides[0])} and {len(sides[1])} rows; at least {MIN_ROWS} different ones on "
-            "each side are needed for a calibration of scores. Give more rows."
+            f"{named_side('source')} and {named_side('target')} have {len(sides[0]):,} and {count_of(len(sides[1]))}; "
+            f"at least {MIN_ROWS} different ones on each side are needed for a calibration of scores. Give more rows."
         )
     return calibration
 

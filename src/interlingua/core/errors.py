@@ -18,9 +18,17 @@ __all__ = [
     "SpaceMismatchWarning",
     "TrainingError",
     "UnusableRowError",
+    "named_side",
 ]
 
 _ARGUMENT = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
+# Around the name of a side in a message: a control character, which no name or text of a message has.
+_SIDE = "\x1f"
+
+
+def named_side(name: str) -> str:
+    """Return the name of a side for the message of an error, marked as a place that `name_origins` can complete."""
+    return f"{_SIDE}{name}{_SIDE}"
 
 
 class InterlinguaError(Exception):
@@ -32,8 +40,9 @@ class InterlinguaError(Exception):
     """
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message.replace(_SIDE, ""))
         self.remedy = remedy
+        self._marked = message
 
     def __str__(self) -> str:
         """Return the message with its remedy, arguments as Python writes them."""
@@ -52,20 +61,24 @@ class InterlinguaError(Exception):
         """Write ``other`` for an argument in the remedy: the name by which a caller took the value it passed on."""
         self.remedy = _ARGUMENT.sub(lambda m: m[0].replace(name, other, 1) if m[1] == name else m[0], self.remedy)
 
+    def put_in_front(self, words: str) -> None:
+        """Begin the message with other words, such as the name of the input that it is about."""
+        self._marked = f"{words}{self._marked}"
+        self.args = (self._marked.replace(_SIDE, ""), *self.args[1:])
+
     def name_origins(self, origins: Mapping[str, str]) -> None:
-        """Say where the data of an argument come from, if the message says what the argument is or has.
+        """Say where the data of a side come from, at the places that the message marks by `named_side`.
 
         Args:
-            origins: files or addresses by the names of the arguments.
+            origins: files or addresses by the names of the sides.
         """
-        if not (self.args and isinstance(self.args[0], str)):
+        if _SIDE not in self._marked:
             return
-        message = self.args[0]
+        message = self._marked
         for name, origin in origins.items():
-            found = re.search(rf"(?<![\w.-]){re.escape(name)}(?=;| has | have | and )", message)
-            if found and name != origin:
-                message = f"{message[: found.end()]} ({origin}){message[found.end() :]}"
-        self.args = (message, *self.args[1:])
+            message = message.replace(named_side(name), name if name == origin else f"{name} ({origin})")
+        self._marked = message
+        self.args = (message.replace(_SIDE, ""), *self.args[1:])
 
 
 class InputError(InterlinguaError, ValueError):

@@ -167,7 +167,7 @@ def none_of(count: int, noun: str, does: str, does_not: str, *, which: str = "")
         count: number of rows.
         noun: what they are; its plural ends in s.
         does: what none of several does, as the predicate of one.
-        does_not: the same, denied, for the only one.
+        does_not: the negated predicate, for a single row.
         which: words after the noun that say which rows these are, with a space before.
     """
     return f"the only {noun}{which} {does_not}" if count == 1 else f"none of the {count_of(count, noun)}{which} {does}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_count, check_on_rows, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.callbacks import OnRows
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.summaries import table_html
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval, Resamples, interval, share_interval
@@ -266,8 +266,8 @@ def evaluate(
     n = len(source)
     if len(target) != n:
         raise InputError(
-            f"source has {count_of(n)} and target {len(target):,}; evaluation needs paired rows, row i of both being "
-            "the same text. Pass the vectors of the same texts in the same order."
+            f"{named_side('source')} has {count_of(n)} and {named_side('target')} {len(target):,}; evaluation needs "
+            "paired rows, row i of both being the same text. Pass the vectors of the same texts in the same order."
         )
     if others is not None:
         others = check_matrix(getattr(others, "vectors", others), "others", width=source.shape[1])

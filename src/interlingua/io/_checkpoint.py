@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from interlingua.core.atomic import naming, write_text
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.wording import count_of
 
 _CHECKPOINT = "checkpoint.json"
 _LOCK = "lock"
@@ -80,7 +81,7 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
                 _check_unchanged(folder, old.settings, fresh.settings)
                 return old
             raise OutputExistsError(
-                f"{folder} holds {old.rows} rows of an interrupted run.",
+                f"{folder} holds {count_of(old.rows)} of an interrupted run.",
                 "Go on with {resume}, or start over with {force}.",
             )
         shutil.rmtree(folder)

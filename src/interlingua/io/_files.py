@@ -18,6 +18,7 @@ from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
+from interlingua.core.wording import count_of
 from interlingua.io._checks import check_scale, list_parquet, missing_file
 from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
 from interlingua.io._piped import copy_pipe, is_pipe
@@ -207,7 +208,7 @@ class VectorFile:
             yield Records(ids, vectors, payload, row)
             row += len(vectors)
         if row != stop:
-            raise InputError(f"{self.path}: {row} rows could be read and {stop} were announced; it is truncated.")
+            raise InputError(f"{self.path}: it is truncated: {count_of(stop)} announced, {row:,} readable.")
 
     def _floating(self, stored: AnyArray) -> FloatArray:
         if self.scale is None:

@@ -36,6 +36,7 @@ from interlingua.core.arguments import (
 from interlingua.core.atomic import check_regular, check_writable, follow_link, naming, sync_folder
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.core.wording import count_of
 from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync
 from interlingua.io._checks import check_output, check_scale
 from interlingua.io._files import VectorFile
@@ -136,7 +137,8 @@ class VectorWriter:
         if self.rows == 0 or (self._n is not None and self.rows != self._n):
             needed = "at least 1" if self._n is None else str(self._n)
             raise InputError(
-                f"{self.path}: {self.rows} rows were written and {needed} are needed; it was not finished."
+                f"{self.path}: {count_of(self.rows)} {'was' if self.rows == 1 else 'were'} written and {needed} are "
+                "needed; it was not finished."
             )
         self.checkpoint()
         self._close_streams()

@@ -167,9 +167,7 @@ class Adversarial:
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is set.
         """
         settings = self.resolve_settings()
-        reason = problem.insufficient_rows_reason()
-        if reason:
-            raise InputError(f"{reason} Give more of them, or known pairs with the method procrustes.")
+        problem.check_rows("Give more of them, or known pairs with the method procrustes.")
         if problem.known is not None and self.start == "cold":
             raise InputError("pairs were given and a cold start uses none. Leave them out, or use a warm start.")
         vectors = dict(zip(SIDES, (problem.source.vectors, problem.target.vectors), strict=True))

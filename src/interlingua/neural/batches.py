@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.wording import count_of
 
 __all__ = ["Batches"]
@@ -35,7 +35,8 @@ class Batches:
         for name, rows in vectors.items():
             if len(rows) < size:
                 raise InputError(
-                    f"{name} has {count_of(len(rows))}; a batch takes {size}. Pass more rows, or a smaller batch."
+                    f"{named_side(name)} has {count_of(len(rows))}; a batch takes {size}. Pass more rows, or a smaller "
+                    "batch."
                 )
         self._vectors: Sequence[npt.NDArray[Any]] = list(vectors.values())
         self._size, self._seed, self._part = size, seed, part

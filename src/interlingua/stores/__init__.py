@@ -5,10 +5,10 @@ also lists the stores that other installed packages add.
 """
 
 from interlingua.core.records import Records as Records
+from interlingua.stores._capabilities import Capabilities as Capabilities
 from interlingua.stores._open import input_files as input_files
 from interlingua.stores._open import open_source as open_source
 from interlingua.stores._open import open_store as open_store
-from interlingua.stores._protocol import Capabilities as Capabilities
 from interlingua.stores._protocol import Hits as Hits
 from interlingua.stores._protocol import Spec as Spec
 from interlingua.stores._protocol import Store as Store

@@ -19,15 +19,15 @@ from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES, no_vectors
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._names import FILL_IDS, NameRule, list_names
-from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
+from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores._url import StoreURL
+from interlingua.stores._vectors import is_unit
 
 # Parts of the errors of embedded databases that another process has open: DuckDB, Qdrant, its Edge engine, Milvus Lite.
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
 _PID = re.compile(r"\(PID (\d+)\)")
 # The beginning of every mark that names a migration. A comment of someone else can also begin with "migration".
-_MARK = "interlingua migration "
 
 
 class Adapter(Store):
@@ -125,26 +125,6 @@ class Adapter(Store):
             raise taken_error(self, spec)
         with self._errors("cannot be created"):
             self._create(spec)
-
-    def migration(self, *, vector_only: bool = False) -> str | None:
-        """Return the mark of the migration that made the collection, ``None`` if there is none.
-
-        It names the job, which is the fingerprint of the translator and the time. The journal has the rest.
-
-        Args:
-            vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
-        """
-        # Another mark tells a collection only from a later one of its name.
-        mark = self.creation(vector_only=vector_only)
-        return mark if names_migration(mark) else None
-
-    def is_migrated(self) -> bool:
-        """Return whether a migration says that it wrote these vectors.
-
-        A collection can hold further vectors, which someone else has added since. A store that can tell them apart
-        overrides this.
-        """
-        return any(self.migration(vector_only=vector_only) is not None for vector_only in (True, False))
 
     @abstractmethod
     def _create(self, spec: Spec) -> None:
@@ -321,20 +301,6 @@ class TableAdapter(Adapter):
     @abstractmethod
     def _primary_key(self) -> tuple[str, ...]:
         """Return the columns of the primary key of the table."""
-
-
-def migration_mark(job: str) -> str:
-    """Return the mark of a collection, a vector or a column that a migration made.
-
-    Args:
-        job: ``Spec.job`` of the migration.
-    """
-    return f"{_MARK}{job}"
-
-
-def names_migration(mark: str | None) -> bool:
-    """Return whether a comment or another mark is one that `migration_mark` made."""
-    return mark is not None and mark.startswith(_MARK) and mark != _MARK
 
 
 def missing_path(url: StoreURL) -> InputError:

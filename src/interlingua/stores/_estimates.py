@@ -81,11 +81,11 @@ def measure(
             if rows >= measured_rows and not options.skip_bad:
                 break
     if not rows:
-        raise _none_usable(source, info)
+        raise _no_text(translator, source, info) if isinstance(translator, TextEmbedder) else _none_usable(source, info)
     opening = first_page - start
-    writing = max(1.0, spec.d / 384) / target.capabilities.rows_per_second
     # Every row is read three times: surveyed, copied, and compared at the end. A text is embedded once.
-    seconds = 3 * (opening + info.count * reading) + info.count * (writing + embedding / rows)
+    seconds = 3 * (opening + info.count * reading) + info.count * embedding / rows
+    seconds += target.capabilities.writing_seconds(info.count, spec.d)
     return payload_bytes / rows, round(seconds, 1), bad
 
 
@@ -117,6 +117,12 @@ def _has_usable(source: Store, options: Options) -> bool:
 def _none_usable(source: Store, info: StoreInfo) -> InputError:
     found = none_of(info.count, "vector", "can be translated; all would be left out", "cannot be translated")
     return InputError(f"{source.url}: {found}. {FILL_ONE}")
+
+
+def _no_text(embedder: TextEmbedder, source: Store, info: StoreInfo) -> InputError:
+    column = repr(embedder.text_column)
+    found = none_of(info.count, "row", f"has a text in {column}; all would be left out", f"has no text in {column}")
+    return InputError(f"{source.url}: {found}.", "Name the column of the texts with {text_column=...}.")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
-FORMAT = 8
+FORMAT = 9
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 # What a journal holds as soon as it names its migration.
 _NEEDED = ("source", "target", "source_facts", "translator", "options", "plan")

@@ -12,9 +12,8 @@ from interlingua.stores.reembedding import TextEmbedder
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
-    from interlingua.stores._protocol import Store
 
-__all__ = ["collection_name", "is_migrated", "made_by", "origin_of"]
+__all__ = ["collection_name", "made_by", "origin_of"]
 
 
 def origin_of(
@@ -60,14 +59,3 @@ def _space(translator: Translator, side: str) -> str | None:
     name = space.get("name") if isinstance(space, dict) else None
     # A space that was given no name is called by its side.
     return name if isinstance(name, str) and name != side else None
-
-
-def is_migrated(store: Store) -> bool:
-    """Return whether a store says that a migration wrote its vectors, translated or embedded; not every store can."""
-    if store.url.scheme == "file":
-        from interlingua.stores.files import FileStore
-
-        return isinstance(store, FileStore) and store.origin is not None
-    from interlingua.stores._base import Adapter
-
-    return isinstance(store, Adapter) and store.is_migrated()

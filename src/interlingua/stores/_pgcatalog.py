@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from interlingua.stores._protocol import Metric
+from interlingua.stores._capabilities import Metric
 
 OPERATORS: dict[Metric, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
 OPCLASSES: dict[Metric, str] = {"cosine": "cosine_ops", "dot": "ip_ops", "l2": "l2_ops"}
@@ -68,10 +68,7 @@ select c.relkind, pg_has_role(c.relowner, 'usage'), (select sum(pg_table_size(re
   c.relispartition
 from pg_class c where c.oid = to_regclass({table})"""
 CREATION = """
-select attrelid::bigint, attnum from pg_attribute
-where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
-COMMENT = """
-select col_description(attrelid, attnum) from pg_attribute
+select attrelid::bigint, attnum, col_description(attrelid, attnum) from pg_attribute
 where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
 EXTENSION = """
 select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"""

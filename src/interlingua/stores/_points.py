@@ -17,9 +17,11 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
-from interlingua.stores._base import Adapter, migration_mark
+from interlingua.stores._base import Adapter
+from interlingua.stores._capabilities import Metric
 from interlingua.stores._documents import from_documents
-from interlingua.stores._protocol import Cursor, Hits, Metric, Spec, StoreInfo
+from interlingua.stores._marks import migration_mark, names_migration
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
 
@@ -36,8 +38,6 @@ _MOST_DIGITS = 20
 _REQUEST_ROWS = 256
 # What the mark of a collection holds: the migration that made it, and the vectors that this and later ones wrote.
 _JOB, _NAMES = "migration", "vectors"
-# Earlier versions: the vector that the collection was made with.
-_NAME = "vector"
 # Ids, vectors and documents of some points.
 Parts = Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]
 # Points, and the offset of the next ones or None.
@@ -146,25 +146,21 @@ class PointStore(Adapter):
 
     def _migrated_vectors(self) -> set[str]:
         """Return the names of the vectors that migrations wrote; some may have been removed since."""
-        mark = self._mark()
-        if isinstance(mark.get(_NAMES), list):
-            return set(mark[_NAMES])
-        if _JOB not in mark:
-            return set()
-        # Earlier versions named only the vector that the collection was made with, and the first of them none.
-        return {mark[_NAME]} if _NAME in mark else {*self._vectors()}
+        names = self._mark().get(_NAMES)
+        return set(names) if isinstance(names, list) else set()
 
     def _mark_vector(self, job: str) -> None:
-        """Note that a migration writes the vector, which was added to an existing collection."""
-        if job:
+        """Note whether a migration writes the vector, which was added to an existing collection."""
+        if not names_migration(migration_mark(job)):
+            self._unmark_vector()
+        else:
             self._write_mark({_NAMES: sorted({*self._migrated_vectors(), self._vector})})
 
     def _unmark_vector(self) -> None:
-        """Note that the vector was removed."""
+        """Note that no migration wrote the vector, or that it is removed."""
         marked = self._migrated_vectors()
         if self._vector in marked:
-            left = sorted(marked - {self._vector})
-            self._write_mark({_NAMES: left if left or _JOB in self._mark() else None})
+            self._write_mark({_NAMES: sorted(marked - {self._vector}) or None})
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""
@@ -271,7 +267,7 @@ class PointStore(Adapter):
 
 def new_mark(job: str, vector: str) -> dict[str, Any]:
     """Return what a migration notes in a collection that it makes: its job, and the names of the vectors it writes."""
-    return {_JOB: job, _NAMES: [vector]}
+    return {_JOB: job, _NAMES: [vector] if names_migration(migration_mark(job)) else []}
 
 
 def is_mixed(spec: Spec | None) -> bool:

@@ -10,59 +10,20 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
-
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
+from interlingua.stores._capabilities import Capabilities, Metric
+from interlingua.stores._marks import names_migration
 from interlingua.stores._url import StoreURL
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Metric = Literal["cosine", "dot", "l2"]
 # Position from which a scan can continue: a value that JSON can hold, or None for the first row.
 Cursor = Any
 # Of each file its size, the times of the last change of its content and of its inode in nanoseconds, and the inode.
 FileFacts = dict[Path, tuple[int, int, int, int]]
-METRICS: tuple[Metric, ...] = ("cosine", "dot", "l2")
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a store can do.
-
-    Attributes:
-        payload: ``"typed"`` columns, free ``"documents"``, or ``"none"``.
-        ids: types of ids that are stored without conversion: ``"int"``, ``"text"``.
-        metrics: distances that a new collection can have.
-        adds_vectors: whether rows of a collection can have a second vector.
-        normalizes: whether vectors of cosine collections are scaled to unit norm when stored.
-        reads_only: whether reading leaves every file of the store unchanged.
-        appends: whether rows are appended instead of written by id; an interrupted copy continues after the last row.
-        selects: what `Store.restrict` can do: rows for which a condition ``"where"`` holds, or ``"skip_null"``.
-        deletes: whether rows can be deleted by their ids.
-        has_triggers: whether writing a new vector of existing rows can fire triggers of the database.
-        rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
-        refuses: kinds of payload that are refused before anything is made; the names are those of the contract test.
-        changes: kinds of payload that are read back as another type, as the plan says.
-        limits: other limits, as a phrase for the documentation.
-    """
-
-    payload: Literal["typed", "documents", "none"]
-    ids: tuple[Literal["int", "text"], ...]
-    metrics: tuple[Metric, ...] = METRICS
-    adds_vectors: bool = False
-    normalizes: bool = False
-    reads_only: bool = True
-    appends: bool = False
-    selects: tuple[Literal["where", "skip_null"], ...] = ()
-    deletes: bool = False
-    has_triggers: bool = False
-    rows_per_second: int = 5_000
-    refuses: tuple[str, ...] = ()
-    changes: tuple[str, ...] = ()
-    limits: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +301,25 @@ class Store(ABC):
         """
         return None
 
+    def migration(self, *, vector_only: bool = False) -> str | None:
+        """Return the mark of the migration that made the collection, ``None`` if there is none.
+
+        It names the job, which is the fingerprint of the translator and the time. The journal has the rest.
+
+        Args:
+            vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
+        """
+        # Another mark tells a collection only from a later one of its name.
+        mark = self.creation(vector_only=vector_only)
+        return mark if names_migration(mark) else None
+
+    def is_migrated(self) -> bool:
+        """Return whether a migration says that it wrote these vectors; not every store can say so.
+
+        A store that can tell them from vectors that someone else has added to the collection since overrides this.
+        """
+        return any(self.migration(vector_only=vector_only) is not None for vector_only in (True, False))
+
     def unfinished(self) -> str | None:
         """Return ``Spec.job`` of rows that were written for a target that is not complete yet, ``None`` without any."""
         return None
@@ -392,9 +372,3 @@ class Store(ABC):
     ) -> None:
         """Close the store."""
         self.close()
-
-
-def is_unit(vectors: FloatArray) -> bool:
-    """Return whether rows [n, d] have unit norm, as far as float16 can tell."""
-    norms = np.linalg.norm(np.asarray(vectors, np.float64), axis=1)
-    return bool(len(norms) and np.abs(norms - 1).max() < 2e-3)

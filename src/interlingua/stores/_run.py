@@ -19,6 +19,7 @@ from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records, concatenated
+from interlingua.core.wording import count_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
@@ -110,7 +111,7 @@ class Run:
                 self.on_rows("surveying", rows, total)
         if rows != total:
             raise InputError(
-                f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
+                f"{self.source.url}: {count_of(total)} counted and {rows:,} read; it is being written to. "
                 "Migrate a snapshot, or stop the writes."
             )
         distinct.check_distinct(self.source, self.options.page_rows)
@@ -203,7 +204,7 @@ class Run:
         expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
         count = self.target.info().count
         if count != expected:
-            raise InterlinguaError(f"{self.target.url} holds {count} rows and {expected} were written.", "Roll back.")
+            raise InterlinguaError(f"{self.target.url} holds {count_of(count)}; written: {expected:,}.", "Roll back.")
         if len(sampled):
             stored, of_sample = self.conversion.compare(sampled)
             error = max(error, of_sample)

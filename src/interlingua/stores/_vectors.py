@@ -1,9 +1,11 @@
-"""The refusal of vectors that cannot be translated."""
+"""What vectors are: unit vectors, or such that cannot be translated, which are refused."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from interlingua.core.arguments import shown
-from interlingua.core.arrays import check_matrix, usable_rows
+from interlingua.core.arrays import FloatArray, check_matrix, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
@@ -24,3 +26,9 @@ def check_vectors(records: Records, url: StoreURL, width: int) -> None:
             raise
         row_id = records.ids[int(bad.argmax())].as_py()
         raise UnusableRowError(f"{error} That row has the id {shown(row_id)}.") from error
+
+
+def is_unit(vectors: FloatArray) -> bool:
+    """Return whether rows [n, d] have unit norm, as far as float16 can tell."""
+    norms = np.linalg.norm(np.asarray(vectors, np.float64), axis=1)
+    return bool(len(norms) and np.abs(norms - 1).max() < 2e-3)

@@ -16,12 +16,13 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.stores._base import migration_mark
+from interlingua.stores._capabilities import Capabilities, Metric
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
+from interlingua.stores._marks import migration_mark, names_migration
 from interlingua.stores._names import NameRule
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
 
@@ -155,8 +156,8 @@ class ChromaStore(CollectionStore):
 
     def migration(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that the metadata of the collection names."""
-        metadata = self._open().metadata or {}
-        return migration_mark(metadata[_MARK]) if _MARK in metadata else None
+        mark = migration_mark((self._open().metadata or {}).get(_MARK, ""))
+        return mark if names_migration(mark) else None
 
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""

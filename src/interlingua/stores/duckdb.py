@@ -16,13 +16,12 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.stores._base import (
     TableAdapter,
-    migration_mark,
     missing_path,
-    names_migration,
     null_ids,
     plain_ids,
     sql_literal,
 )
+from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -35,9 +34,10 @@ from interlingua.stores._ducktable import (
     quoted,
     widened,
 )
+from interlingua.stores._marks import migration_mark
 from interlingua.stores._names import NOT_EMPTY
 from interlingua.stores._pages import pages
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
 __all__ = ["DuckStore"]
@@ -223,11 +223,8 @@ class DuckStore(SharedClientStore, TableAdapter):
         return rows[0][0] if rows else None
 
     def is_migrated(self) -> bool:
-        """Return whether the comment on the column names a migration, or that on the table, if it names no column."""
-        query = f"select column_name, comment from duckdb_columns() where {self._is_table} and comment is not null"
-        marks: dict[str, str] = {name: comment for name, comment in self._rows(query) if names_migration(comment)}
-        # A table of an earlier version has the comment on the table alone.
-        return self._layout().vector in marks or self.migration() not in {None, *marks.values()}
+        """Return whether the mark of this column names a migration."""
+        return self.migration(vector_only=True) is not None
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the file for writing."""

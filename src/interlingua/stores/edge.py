@@ -12,10 +12,11 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_folder, check_parent, remove_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters, new_mark
-from interlingua.stores._protocol import Capabilities, Spec
+from interlingua.stores._protocol import Spec
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
 
@@ -124,8 +125,9 @@ class EdgeStore(SharedClientStore, PointStore):
             if not self.exists():
                 return
             if vector_only:
-                self._update(self._models.UpdateOperation.delete_vector_name(self._vector))
+                # First, so that a vector of someone else that gets the name later has no mark.
                 self._unmark_vector()
+                self._update(self._models.UpdateOperation.delete_vector_name(self._vector))
             else:
                 self._client.close()
                 remove_folder(self._folder)

@@ -19,10 +19,12 @@ from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
 from interlingua.io._checks import NAME_ROWS
 from interlingua.stores._base import Adapter, made_meanwhile, missing_path
+from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._names import check_name_length
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
+from interlingua.stores._vectors import is_unit
 from interlingua.stores.files import FileStore
 
 __all__ = ["FaissStore"]

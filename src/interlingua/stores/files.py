@@ -19,14 +19,16 @@ from interlingua.core.atomic import check_parent, follow_link
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records, concatenated, is_marked_json, select_rows
+from interlingua.core.wording import count_of
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, made_meanwhile, plain_ids
+from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
 from interlingua.stores.memory import hits_of
@@ -164,6 +166,10 @@ class FileStore(Adapter):
         with self._path.open("rb") as file:
             return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
+    def is_migrated(self) -> bool:
+        """Return whether the file names what its vectors were made of."""
+        return self.origin is not None
+
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""
         settings = unfinished_settings(follow_link(self._path))
@@ -194,8 +200,8 @@ class FileStore(Adapter):
             raise
         if self._writer.rows < committed:
             raise InputError(
-                f"{self._path}.partial holds {self._writer.rows} rows and the journal counts {committed}; it was "
-                "changed in the meantime. Roll back and start again."
+                f"{self._path}.partial holds {count_of(self._writer.rows)} and the journal counts {committed:,}; it "
+                "was changed in the meantime. Roll back and start again."
             )
         self._skip, self._next = self._writer.rows - committed, committed
 

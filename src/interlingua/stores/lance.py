@@ -13,10 +13,12 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, AmbiguousVectorsError, choose_vectors
-from interlingua.stores._base import Adapter, migration_mark, plain_ids, sql_literal
+from interlingua.stores._base import Adapter, plain_ids, sql_literal
+from interlingua.stores._capabilities import Capabilities, Metric
+from interlingua.stores._marks import migration_mark
 from interlingua.stores._names import NameRule
 from interlingua.stores._pages import pages
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
 __all__ = ["LanceStore"]
@@ -178,21 +180,14 @@ class LanceStore(Adapter):
         self._connect().create_table(self._name, schema=pa.schema(fields, mark))
 
     def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return the migration that the metadata of the table names."""
-        job = (self._table().schema.metadata or {}).get(_MARK)
+        """Return the migration that the metadata of the table or of the column names."""
+        schema = self._table().schema
+        job = ((schema.field(self._layout(schema)[1]) if vector_only else schema).metadata or {}).get(_MARK)
         return None if job is None else migration_mark(job.decode("utf-8", "replace"))
 
     def is_migrated(self) -> bool:
-        """Return whether the metadata of the table names a migration, and none of another vector column does."""
-        schema = self._table().schema
-        job = (schema.metadata or {}).get(_MARK)
-        # A table of an earlier version has the mark in the metadata of the table alone.
-        marked = [field.name for field in schema if (field.metadata or {}).get(_MARK) == job]
-        return job is not None and (not marked or self._layout(schema)[1] in marked)
-
-    @property
-    def _new_vector(self) -> str:
-        return self.url.names[1] if len(self.url.names) > 1 else "vector"
+        """Return whether the mark of this column names a migration."""
+        return self.migration(vector_only=True) is not None
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the table once for all batches."""

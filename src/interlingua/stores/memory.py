@@ -12,8 +12,10 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.neighbors import Nearest, nearest
 from interlingua.core.records import Records
-from interlingua.stores._base import Adapter, migration_mark
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
+from interlingua.stores._base import Adapter
+from interlingua.stores._capabilities import Capabilities, Metric
+from interlingua.stores._marks import migration_mark
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
 __all__ = ["MemoryStore", "hits_of"]

@@ -16,12 +16,14 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent, remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.stores._base import first_line, migration_mark
+from interlingua.stores._base import first_line
+from interlingua.stores._capabilities import Capabilities, Metric
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_int64, check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
+from interlingua.stores._marks import migration_mark
 from interlingua.stores._names import NameRule
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
 

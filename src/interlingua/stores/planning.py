@@ -15,11 +15,12 @@ from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import check_output
+from interlingua.stores._capabilities import METRICS, Metric
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._estimates import measure
 from interlingua.stores._names import id_name
 from interlingua.stores._origin import collection_name, origin_of
-from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
+from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores._unfilled import unfilled_notes
 from interlingua.stores._url import StoreURL

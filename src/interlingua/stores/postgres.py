@@ -16,10 +16,11 @@ from interlingua.core.records import Records
 from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._base import migration_mark, names_migration
+from interlingua.stores._capabilities import Capabilities
+from interlingua.stores._marks import migration_mark, names_migration
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
+from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._taken import taken_error
 
 __all__ = ["PostgresStore"]
@@ -200,17 +201,22 @@ class PostgresStore(PostgresTable):
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the number of the table, or of the column in it; numbers are not used again."""
-        rows = self._run(catalog.CREATION, name=self._sql.Literal(self._vector_name()))
-        if not rows:
+        found = self._created()
+        if found is None:
             return None
-        number, column = rows[0]
+        number, column, _ = found
         return f"column {column} of table {number}" if vector_only else f"table {number}"
 
     def migration(self, *, vector_only: bool = False) -> str | None:
         """Return the comment on the column if it names a migration; it stays with a column that is renamed."""
-        rows = self._run(catalog.COMMENT, name=self._sql.Literal(self._vector_name()))
-        comment = rows[0][0] if rows else None
+        found = self._created()
+        comment = None if found is None else found[2]
         return comment if names_migration(comment) else None
+
+    def _created(self) -> tuple[int, int, str | None] | None:
+        """Return the numbers of the table and of its column, and the comment on the column."""
+        rows = self._run(catalog.CREATION, name=self._sql.Literal(self._vector_name()))
+        return rows[0] if rows else None
 
     def _vector_name(self) -> str:
         """Return the name of the vector column: that of the address, or that of the only such column."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._names import NameRule
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters, new_mark
-from interlingua.stores._protocol import Capabilities, Spec
+from interlingua.stores._protocol import Spec
 from interlingua.stores._unpickling import points_only
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
@@ -129,8 +130,9 @@ class QdrantStore(CollectionStore, PointStore):
             return
         with self._errors("cannot be dropped"), self._one_commit():
             if vector_only:
-                self._client.delete_vector_name(self._name, self._vector)
+                # First, so that a vector of someone else that gets the name later has no mark.
                 self._unmark_vector()
+                self._client.delete_vector_name(self._name, self._vector)
             else:
                 self._client.delete_collection(self._name)
 

@@ -13,6 +13,7 @@ from interlingua.core.arguments import check_callable, check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, is_text
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +96,9 @@ class TextEmbedder:
         made = f"The vectors of the encoder {self.name}"
         rows = check_matrix(self.encode(texts), made, width=self.d, whole=False)
         if len(rows) != len(texts):
-            raise InputError(f"The encoder {self.name} made {len(rows)} vectors of {len(texts)} texts.")
+            raise InputError(
+                f"The encoder {self.name} made {count_of(len(rows), 'vector')} of {count_of(len(texts), 'text')}."
+            )
         return np.asarray(rows, np.float32)
 
     def check_texts(self, records: Records, where: str) -> None:
@@ -107,8 +110,9 @@ class TextEmbedder:
         missing = np.flatnonzero(~self.has_text(records))
         if len(missing):
             raise UnusableRowError(
-                f"{where}: {len(missing)} of {len(records)} rows of a page have no text in {self.text_column!r}, the "
-                f"first has the id {shown(records.ids[int(missing[0])].as_py())}."
+                f"{where}: {len(missing):,} of {count_of(len(records))} of a page "
+                f"{'has' if len(missing) == 1 else 'have'} no text in {self.text_column!r}, the first has the id "
+                f"{shown(records.ids[int(missing[0])].as_py())}."
             )
 
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:

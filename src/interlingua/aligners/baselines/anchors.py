@@ -12,7 +12,7 @@ from scipy.optimize import quadratic_assignment
 from interlingua.aligners.base import Problem
 from interlingua.aligners.qap import search_matchings
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.wording import count_of
 
 __all__ = ["Anchors", "QapSolver", "batched_swaps", "centroids", "check_rows", "match_centroids", "two_opt"]
@@ -102,7 +102,7 @@ def check_rows(problem: Problem, clusters: int, method: str) -> None:
     Raises:
         InputError: a side is too small.
     """
-    sides = zip(("source", "target"), (problem.source.n, problem.target.n), problem.rows, strict=True)
+    sides = zip(map(named_side, ("source", "target")), (problem.source.n, problem.target.n), problem.rows, strict=True)
     for side, available, rows in sides:
         if len(rows) < clusters:
             drawn = f"max_rows draws {len(rows)} of the {available} rows of {side}"

@@ -38,7 +38,6 @@ from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import resolve_device, single_threaded_blas, to_numpy
-from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
 __all__ = ["Linear", "LinearFit"]
@@ -121,9 +120,7 @@ class Linear:
             InputError: fewer rows, columns or directions than the method needs, or the device does not exist.
             MissingExtraError: a device is set and the extra ``torch`` is not installed.
         """
-        reason = problem.insufficient_rows_reason()
-        if reason:
-            raise InputError(f"{reason} Give more of them, or known pairs with the method procrustes.")
+        problem.check_rows("Give more of them, or known pairs with the method procrustes.")
         # A device that does not exist is refused before any work.
         resolved = replace(self, device=resolve_device(self.device))
         with single_threaded_blas():

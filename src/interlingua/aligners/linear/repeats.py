@@ -15,7 +15,7 @@ from interlingua.aligners.base import OnStep, Problem, ignore_step, insufficient
 from interlingua.aligners.frames import NEAR_COPY
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 from interlingua.core.backend import parallel_map
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 
 __all__ = ["DistinctRows", "distinct_rows", "merge_copies", "merged_labels"]
 
@@ -82,7 +82,7 @@ def merge_copies(problem: Problem, on_step: OnStep = ignore_step) -> Problem:
     # Distinct rows are unit rows; they are scaled back to the length of the input rows.
     lengths = [np.float32(frame.norm) for frame in problem.frames]
     rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
-    reason = next(filter(None, map(insufficient_rows_reason, names, rows)), None)
+    reason = next(filter(None, map(insufficient_rows_reason, map(named_side, names), rows)), None)
     if reason:
         raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
     first = np.unique(sides[1].group, return_index=True)[1]

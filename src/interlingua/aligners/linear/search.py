@@ -19,7 +19,7 @@ from interlingua.aligners.linear.components import ComponentRound
 from interlingua.aligners.linear.starts import MIN_RANK, STARTS, SearchContext, components_of_round, match_last_round
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, named_side
 from interlingua.core.statistics import agreement
 
 __all__ = ["Candidate", "SearchResult", "check_ranks", "is_accepted", "search"]
@@ -136,7 +136,7 @@ def check_ranks(ranks: tuple[int, int]) -> None:
     for side, rank in zip(("source", "target"), ranks, strict=True):
         if rank < MIN_RANK:
             raise InputError(
-                f"{side} varies in only {rank} directions; without pairs at least {MIN_RANK} are needed. "
+                f"{named_side(side)} varies in only {rank} directions; without pairs at least {MIN_RANK} are needed. "
                 "Give vectors of more varied texts, or known pairs with the method procrustes."
             )
 
