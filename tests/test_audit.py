@@ -790,6 +790,24 @@ def test_sample_documents_show_which_words_are_right(found: Audit, tmp_path: Pat
     assert document.text not in hidden
 
 
+def test_sample_documents_without_a_true_text_have_no_marks(world: World, tmp_path: Path) -> None:
+    # The first sample document is row 0.
+    texts = ["", " ", *world.texts[2:N]]
+    result = world.audit(truth=GroundTruth(texts))
+    first, *others = result.documents
+    assert (first.row, first.text, first.right) == (0, None, ())
+    assert first.words
+    assert all(document.text is not None and document.right for document in others if document.words)
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE, show=True).read_text("utf-8")
+    rows = re.findall(r'data-label="words">.*?</td>', page)
+    assert [bool(re.search("[✓✕]", row)) for row in rows] == [False, *(bool(each.words) for each in others)]
+    assert "True text" in page
+    assert page.count('data-label="true text"><span class="muted">not known</span>') == 1
+    assert "A row whose true text is not known has no marks." in " ".join(page.split())
+    known = world.audit(truth=GroundTruth(world.texts[:N]))
+    assert "has no marks" not in write_audit(tmp_path / "b.html", known, PROVENANCE).read_text("utf-8")
+
+
 def test_the_most_frequent_words_are_counted_and_redacted(found: Audit, tmp_path: Path) -> None:
     counts = [word.documents for word in found.frequent]
     assert counts == sorted(counts, reverse=True)

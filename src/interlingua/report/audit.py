@@ -224,7 +224,7 @@ def write_audit(
         severity=found,
         tone=_TONES[found.level],
         thing="documents" if audit.word_findings else "rows",
-        with_truth=bool(audit.documents) and audit.documents[0].text is not None,
+        with_truth=any(document.text is not None for document in audit.documents),
         **_pictures(audit),
         summary=conclusion(audit),
         fits=fits_statement(audit),
