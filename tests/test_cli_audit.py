@@ -280,7 +280,8 @@ def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
         "Fits: aligned",
         "10 vectors" if N == 10 else f"these {N} vectors",
         "Documents with a word",
-        "secret rotation: ",
+        "secret rotation: a word is named for ",
+        "% of the search quality is kept\n",
     ):
         assert part in ran.out
     assert "safe" not in ran.out.replace("no proof of safety", "")

@@ -330,7 +330,7 @@ def audit(
 def _print(out: Console, result: Audit, fail_above: float | None, limit: str | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import verdict_list
-    from interlingua.report._statements import in_percent, links_statement, membership_note
+    from interlingua.report._statements import defense_statement, in_percent, links_statement, membership_note
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
@@ -349,11 +349,7 @@ def _print(out: Console, result: Audit, fail_above: float | None, limit: str | N
     out.print(table)
     for score in result.defenses:
         if score.decoded is not None:
-            out.print(
-                f"{score.name}: {score.finding} ({score.decoded.words.value:.0%} with a word named, "
-                f"{score.overlap.value:.0%} of search quality kept)",
-                soft_wrap=True,
-            )
+            out.print(f"{score.name}: {defense_statement(score)}", soft_wrap=True, markup=False)
     if result.membership is not None:
         found = result.membership.found[0.01]
         share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1 % false alarms"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt, partial_doubt
+from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 from interlingua.leakage.membership import Membership
 
-__all__ = ["check_limit", "control_words", "in_percent", "links_statement", "membership_note", "unchecked_reason"]
+__all__ = [
+    "check_limit",
+    "control_words",
+    "defense_statement",
+    "in_percent",
+    "links_statement",
+    "membership_note",
+    "unchecked_reason",
+]
 
 
 def control_words(audit: Audit) -> str:
@@ -45,6 +55,20 @@ def links_statement(found: Linkage) -> str:
         f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
         f"links are right; if the same links are permuted at random, {found.measured.precision_control:.1%} are "
         f"right. {shared}."
+    )
+
+
+def defense_statement(score: DefenseScore) -> str:
+    """Return what is still read despite a defense, and how much search quality it keeps; without a full stop."""
+    if score.decoded is None:
+        raise InputError("The score of a defense says nothing of words; give one of an audit, which decodes them.")
+    similar = ""
+    if score.finds_similar and score.decoded.retrieval is not None and score.decoded.retrieval_control is not None:
+        found, control = score.decoded.retrieval, score.decoded.retrieval_control
+        similar = f", a similar public text is found for {found.value:.0%} (control {control.value:.1%})"
+    return (
+        f"a word is named for {score.decoded.words.value:.0%} of the documents ({score.finding}){similar}, and "
+        f"{score.overlap.value:.0%} of the search quality is kept"
     )
 
 

@@ -18,11 +18,18 @@ from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt, is_at_chance, partial_doubt
 from interlingua.leakage.attributes import AttributeInference
+from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement
 from interlingua.report._page import clean, render
-from interlingua.report._statements import control_words, in_percent, links_statement, membership_note
+from interlingua.report._statements import (
+    control_words,
+    defense_statement,
+    in_percent,
+    links_statement,
+    membership_note,
+)
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
@@ -270,17 +277,23 @@ def _measures(audit: Audit) -> tuple[str, ...]:
         return (*lines, "Defenses of the vectors themselves were not evaluated in this audit.")
     lines.append(f"Without a defense, a word is named for {baseline.value:.0%} of the documents.")
     others = [(score, decoded.words) for score, decoded in tried if not score.baseline]
-    helps = [pair for pair in others if pair[1].upper < baseline.lower]
-    lines += [
-        f"{score.name[0].upper()}{score.name[1:]}: a word is named for {words.value:.0%} of the documents "
-        f"({score.finding}), and {score.overlap.value:.0%} of the search quality is kept."
-        for score, words in sorted(helps, key=lambda pair: -pair[0].overlap.value)
-    ]
-    if len(helps) < len(others):
-        lines.append(
-            f"{len(others) - len(helps)} of the {len(others)} defenses that were tried did not clearly reduce this."
+    helps = [score for score, words in others if words.upper < baseline.lower]
+    lines += [_sentence(score) for score in sorted(helps, key=lambda score: -score.overlap.value)]
+    rest = [score for score, _ in others if score not in helps]
+    if rest:
+        count = (
+            "The defense that was tried"
+            if len(others) == 1
+            else f"{len(rest)} of the {len(others)} defenses that were tried"
         )
+        lines.append(f"{count} did not clearly reduce this:")
+        lines += [_sentence(score) for score in rest]
     return tuple(lines)
+
+
+def _sentence(score: DefenseScore) -> str:
+    """Return what is read despite a defense, as a sentence that begins with its name."""
+    return f"{score.name[0].upper()}{score.name[1:]}: {defense_statement(score)}."
 
 
 def _markdown(section: AnnexSection) -> str:
