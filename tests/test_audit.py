@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from interlingua import align
-from interlingua.core.alignment import Alignment, Status
+from interlingua.core.alignment import Alignment, Diagnosis, Status
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
@@ -351,6 +351,29 @@ def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> 
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=0.1).read_text("utf-8")
     assert "no proof of safety" in page
     assert "cannot be checked: the attack failed, so a small figure is no proof of safety. The check does not" in page
+
+
+FEW = Diagnosis("few rows", "The source has 500 distinct rows.", "Give more rows.", 0.5)
+
+
+def test_a_failed_attack_names_likely_causes_of_its_best_fit(world: World, tmp_path: Path) -> None:
+    fit = world.fit(right=False)
+
+    def said(fit: Alignment, **changes: Any) -> tuple[str, str]:
+        result = replace(world.audit(fit), **changes)
+        page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+        annex = " ".join(line for section in annex_sections(result, PROVENANCE) for line in section.lines)
+        return " ".join(page.split()), annex
+
+    cause = "Likely cause, few rows: The source has 500 distinct rows. Give more rows."
+    for text in said(replace(fit, diagnoses=(FEW,))):
+        assert cause in text
+    for text in said(replace(fit, diagnoses=())):
+        assert "No likely cause of the failure was identified." in text
+    # A control is not diagnosed, a fit that worked has no cause, and that of other vectors is none of these.
+    worked = replace(world.fit(), diagnoses=(FEW,))
+    for texts in (said(fit), said(worked), said(replace(fit, diagnoses=(FEW,)), foreign=(True,))):
+        assert not any("ikely cause" in text for text in texts)
 
 
 def test_a_failed_fit_with_a_truth_is_measured_all_the_same(world: World) -> None:

@@ -91,6 +91,22 @@ def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypa
     assert "The check does not pass" in (case / "audit.html").read_text("utf-8")
 
 
+def test_a_failed_audit_names_likely_causes_from_kept_fits_too(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", align)
+    np.save(case / "source.npy", np.random.default_rng(5).standard_normal((N, 24)).astype(np.float32))
+    parts = with_vectors(case, "--fits", "1", "--keep", case / "kept", "--annex", case / "annex.html", "--force")
+    for _ in range(2):
+        ran = run(*parts)
+        assert ran.code == 0, ran.err
+        assert ran.out.startswith("Fits: failed\n")
+        for text in (ran.out, *((case / file).read_text("utf-8") for file in ("audit.html", "annex.html", "annex.md"))):
+            assert "Likely cause, few rows: " in text
+        fit = json.loads((case / "audit.json").read_text("utf-8"))["fit"]
+        assert "few rows" in [each["name"] for each in fit["diagnoses"]]
+
+
 def test_a_figure_without_a_value_is_a_dash_in_the_table(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As of the precision of a control that names no word.
     nothing = FigureRow("Precision of the words", "", estimated=Interval(0.5), control=Interval(float("nan")))

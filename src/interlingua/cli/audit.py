@@ -329,11 +329,13 @@ def audit(
 
 def _print(out: Console, result: Audit, fail_above: float | None, limit: str | None) -> None:
     from interlingua.leakage.severity import severity
-    from interlingua.report._fits import verdict_list
+    from interlingua.report._fits import likely_causes, verdict_list
     from interlingua.report._statements import defense_statement, in_percent, links_statement, membership_note
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
+    for cause in likely_causes(result):
+        out.print(cause, soft_wrap=True, markup=False)
     out.print(conclusion(result), soft_wrap=True, markup=False)
     out.print(model_statement(result), soft_wrap=True, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

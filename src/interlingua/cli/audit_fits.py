@@ -197,18 +197,26 @@ def alignment_of(translator: Translator) -> Alignment:
     Raises:
         InputError: the card of the translator has no verdict.
     """
-    from interlingua.core.alignment import Alignment, Verdict
+    from interlingua.core.alignment import Alignment, Diagnosis, Verdict
 
     card = translator.card
     try:
         verdict = Verdict.from_dict(card["verdict"])
         facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
+        causes = card.get("diagnoses")
+        diagnoses = None if causes is None else tuple(Diagnosis(**cause) for cause in causes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error
     candidates = tuple(card.get("candidates", ()))
     maps = translator.forward, translator.backward
     return Alignment(
-        *maps, verdict, profiles=translator.profiles, calibration=translator.calibration, candidates=candidates, **facts
+        *maps,
+        verdict,
+        profiles=translator.profiles,
+        calibration=translator.calibration,
+        candidates=candidates,
+        diagnoses=diagnoses,
+        **facts,
     )
 
 

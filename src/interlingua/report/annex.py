@@ -21,7 +21,7 @@ from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
-from interlingua.report._fits import attack_clause, fits_statement
+from interlingua.report._fits import attack_clause, fits_statement, likely_causes
 from interlingua.report._page import clean, render
 from interlingua.report._statements import (
     control_words,
@@ -225,7 +225,7 @@ def _kinds(audit: Audit) -> list[str]:
 
 
 def _certainty(audit: Audit) -> tuple[str, ...]:
-    lines = [f"{fits_statement(audit)} A verdict can be wrong."]
+    lines = [f"{fits_statement(audit)} A verdict can be wrong.", *likely_causes(audit)]
     found = audit.word_findings
     error = None if found is None else found.leak_rate.error
     if doubt(audit):

@@ -19,7 +19,7 @@ from interlingua.leakage.findings import SOME, Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import severity
 from interlingua.report import _audit_figures
-from interlingua.report._fits import fits_statement, foreign_statement
+from interlingua.report._fits import fits_statement, foreign_statement, likely_causes
 from interlingua.report._page import clean, render
 from interlingua.report._statements import (
     check_limit,
@@ -228,6 +228,7 @@ def write_audit(
         **_pictures(audit),
         summary=conclusion(audit),
         fits=fits_statement(audit),
+        causes=likely_causes(audit),
         links="" if audit.linkage is None else links_statement(audit.linkage),
         membership_note="" if audit.membership is None else membership_note(audit.membership),
         model=model_statement(audit),
