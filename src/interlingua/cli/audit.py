@@ -121,7 +121,10 @@ def audit(
     label_column: Annotated[str | None, _name(_LABEL_COLUMN, _LABELS)] = None,
     text_column: Annotated[str, _name("The column or field that holds texts.", _CORPUS)] = "text",
     truth: Annotated[
-        str | None, _file("The true texts of VECTORS, in their order; --text-column names their field.", _TRUTH)
+        str | None,
+        _file(
+            "The true texts of VECTORS, in their order, empty where unknown; --text-column names their field.", _TRUTH
+        ),
     ] = None,
     truth_labels: Annotated[str | None, _file(_TRUE_LABELS, _TRUTH)] = None,
     truth_vectors: Annotated[str | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
@@ -200,7 +203,7 @@ def audit(
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     if annex is not None:
-        audit_inputs.check_annex(annex, force=force)
+        reports.check_annex(annex, force=force)
     annexes = {} if annex is None else {"--annex": annex, "the .md file of --annex": annex.with_suffix(".md")}
     check_outputs({**annexes, "--out": out, "the .json file of --out": json_file, "--keep": keep, "--log": log})
     if kinds:

@@ -119,9 +119,9 @@ class DefenseScore:
     @property
     def finds_similar(self) -> bool:
         """Whether a similar public text is found clearly more often than by the control."""
-        found = self.decoded and self.decoded.retrieval
-        control = self.decoded and self.decoded.retrieval_control
-        return found is not None and control is not None and found.lower > control.upper
+        if self.decoded is None or self.decoded.retrieval is None or self.decoded.retrieval_control is None:
+            return False
+        return self.decoded.retrieval.lower > self.decoded.retrieval_control.upper
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
