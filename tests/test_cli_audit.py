@@ -320,6 +320,38 @@ def test_recovered_words_are_written_nowhere_without_show_words(run: Run, case: 
     assert shown.json["documents"]
 
 
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "duckdb", "npy"])
+def test_sample_documents_name_the_id_of_the_row(run: Run, case: Path, planted: tuple[Rows, Rows], form: str) -> None:
+    ids = [f"doc-{i:03}" for i in range(N)]
+    address = str(case / f"leak.{form}")
+    if form == "duckdb":
+        duckdb = pytest.importorskip("duckdb")
+        with duckdb.connect(address) as connection:
+            connection.execute(f"create table t(id text primary key, v float[{planted[0].shape[1]}])")
+            # In another order than that of the ids, by which the rows are read.
+            insert(connection, "t", [(ids[i], planted[0][i].tolist()) for i in reversed(range(N))])
+        address = f"duckdb://{address}#t.v"
+    elif form == "npy":
+        np.save(address, planted[0])
+    else:
+        rows = [{"id": each, "v": row.tolist()} for each, row in zip(ids, planted[0], strict=True)]
+        if form == "jsonl":
+            Path(address).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), address)
+    parts = list(with_vectors(case, "--fits", "1", "--json", "--force"))
+    parts[1] = address
+    shown = run(*parts, "--show-words")
+    assert shown.code == 0, shown.err
+    documents = shown.json["documents"]
+    assert [each["id"] for each in documents] == [None if form == "npy" else ids[each["row"]] for each in documents]
+    page = (case / "audit.html").read_text("utf-8")
+    assert all(each["id"] is None or f'<span class="meaning">{each["id"]}</span>' in page for each in documents)
+    # Ids can name persons.
+    assert run(*parts).code == 0
+    assert "doc-" not in (case / "audit.html").read_text("utf-8") + (case / "audit.json").read_text("utf-8")
+
+
 def test_an_encoder_makes_the_vectors_of_texts_and_labels(
     run: Run, case: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:

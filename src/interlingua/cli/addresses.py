@@ -13,16 +13,18 @@ from interlingua.cli import console
 from interlingua.cli.collections import Collection, file_of
 from interlingua.cli.inputs import closing_sides, read_categories, read_space
 from interlingua.cli.options import check_effect
+from interlingua.cli.same_ids import read_ids
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
-    from interlingua.core.arrays import FloatArray
+    from interlingua.core.arrays import FloatArray, IntArray
 
 __all__ = [
     "name_of",
     "read_label_rows",
     "read_plain_vectors",
+    "read_row_ids",
     "read_text_rows",
     "read_true_labels",
     "read_true_texts",
@@ -98,6 +100,36 @@ def read_vectors(
         if collection.nulls:
             console.note(f"{address}: {collection.nulls:,} more rows have no vector and are left out")
         return read_space(collection).vectors
+
+
+def read_row_ids(
+    address: str, rows: IntArray, column: str | None = None, key: str | None = None, scale: float | None = None
+) -> dict[int, str]:
+    """Return the ids of some rows as text, by the numbers of the rows; those without an id are left out.
+
+    Args:
+        address: path of a file, or address of a store; nothing is read of a pipe, which can be read only once.
+        rows: numbers of the rows in ascending order.
+        column: as for :func:`read_vectors`.
+        key: the same.
+        scale: the same.
+
+    Raises:
+        InputError: the ids cannot be read.
+    """
+    from interlingua.io import open_vectors
+
+    path = file_of(address)
+    if path is not None:
+        if not (path.is_file() or path.is_dir()):
+            return {}
+        file = open_vectors(path, column=column, key=key, scale=scale)
+        keys = [] if file.id_name is None else list(read_ids(file, rows))
+    else:
+        with _opened(address) as collection:
+            has_ids = collection.file is None or collection.file.id_name is not None
+            keys = list(read_ids(collection, rows)) if has_ids else []
+    return {row: key for row, key in zip(rows.tolist(), keys, strict=False) if key is not None}
 
 
 def read_text_rows(

@@ -163,7 +163,10 @@ def audit(
     as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
     attack is no proof of safety.
     """
+    from interlingua.cli.addresses import read_row_ids
+    from interlingua.leakage._documents import sampled_rows
     from interlingua.leakage._doubts import doubt, partial_doubt
+    from interlingua.leakage._predictions import attacked_rows
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
     from interlingua.leakage.input_checks import check_inputs
@@ -246,6 +249,10 @@ def audit(
             inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
             options={"halvings": halvings}, fitted=bool(translator), documents=documents, seed=seed,
         )  # fmt: skip
+        ids: dict[int, str] = {}
+        if show_words and vectors is not None:
+            picked = attacked_rows(len(inputs.vectors), documents, seed)
+            ids = read_row_ids(vectors, picked[sampled_rows(len(picked))], column, key, scale)
         for sentence in audit_inputs.order_doubts(inputs, other):
             console.note(sentence)
         console.note(
@@ -311,7 +318,9 @@ def audit(
             "report": str(out),
             "seconds": watch.seconds,
         }
-        write_audit(out, result, provenance, fail_above=fail_above, show=show_words)
+        for document in record.get("documents", ()):
+            document["id"] = ids.get(document["row"])
+        write_audit(out, result, provenance, fail_above=fail_above, show=show_words, ids=ids)
         write_audit_json(json_file, record)
         if annex is not None:
             from interlingua.report.annex import write_annex

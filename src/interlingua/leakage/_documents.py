@@ -13,10 +13,15 @@ from interlingua.leakage.inputs import Labels
 from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.scores import LEVEL
 
-__all__ = ["sample_documents"]
+__all__ = ["sample_documents", "sampled_rows"]
 
 _EXAMPLES = 8
 _WORDS = 6
+
+
+def sampled_rows(attacked: int) -> list[int]:
+    """Return which of the attacked rows are shown, evenly spread."""
+    return np.linspace(0, attacked - 1, min(_EXAMPLES, attacked)).astype(int).tolist()  # type: ignore[no-any-return]
 
 
 def sample_documents(
@@ -50,7 +55,7 @@ def sample_documents(
             text=known[i],
             right=_right(predictions[i], decoder, known[i]),
         )
-        for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
+        for i in sampled_rows(len(picked))
     )
 
 

@@ -193,7 +193,13 @@ def model_statement(audit: Audit) -> str:
 
 
 def write_audit(
-    path: str | Path, audit: Audit, provenance: Provenance, *, fail_above: float | None = None, show: bool = False
+    path: str | Path,
+    audit: Audit,
+    provenance: Provenance,
+    *,
+    fail_above: float | None = None,
+    show: bool = False,
+    ids: Mapping[int, str] | None = None,
 ) -> Path:
     """Write one self-contained HTML file, readable by its owner only; a file of that name is replaced.
 
@@ -203,6 +209,7 @@ def write_audit(
         provenance: who authorized the audit, and how to repeat it.
         fail_above: the largest leak that is accepted, if there is a limit.
         show: write recovered words and public texts; otherwise only their number and probabilities.
+        ids: ids of sample documents by their rows, which are written with ``show``; they can name persons.
 
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
@@ -210,6 +217,7 @@ def write_audit(
     path, show = check_path(path), check_flag(show, "show")
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
+    check_instance(ids, "ids", (Mapping, type(None)), "a mapping from rows to their ids")
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     found, limit = severity(audit), None if fail_above is None else check_limit(audit, fail_above)
@@ -240,6 +248,7 @@ def write_audit(
         unchecked=unchecked_reason(audit),
         doubtful=bool(doubt(audit)),
         show=show,
+        ids=ids or {},
         owasp=OWASP,
         risks=[(name, how.format(shown), tested) for name, how, tested in _RISKS],
         limits=_LIMITS if audit.word_findings else _LIMITS_OF_ROWS,
