@@ -174,9 +174,19 @@ def test_the_severity_counts_members_by_the_lower_end_of_their_interval(found: A
     # 4 of 40 members.
     assert judged(Interval(0.1, 0.0, 0.226)).level == "low"
     assert judged(Interval(0.2, 0.12, 0.3)) == Severity(
-        "high", ("at least 12% of the members are found at 1% false alarms",)
+        "high", ("at least 12.0% of the members are found at 1% false alarms",)
     )
     assert judged(Interval(0.7, 0.6, 0.8)).level == "critical"
+    # Without a decimal, the lower end would be rounded up to one that was not measured.
+    assert judged(Interval(0.99, 0.976, 1.0)).reasons == ("at least 97.6% of the members are found at 1% false alarms",)
+
+
+def test_the_rule_of_critical_says_which_conditions_are_alternatives() -> None:
+    first, second = RULES["critical"].split(" Second, ")
+    assert first.startswith("two conditions hold. First, as for high, at least one of these: the headline figure is")
+    assert second.startswith("at least one of these: names, medical terms or e-mail addresses are read in 1% of the")
+    assert "; at least 50% of the members are found" in second
+    assert RULES["high"] == f"at least one of these holds: {first.partition('these: ')[2].rstrip('.')}"
 
 
 def linked(measured: MeasuredLinks | None, p_value: float = 0.035, share: float = 0.009) -> Linkage:
@@ -210,6 +220,20 @@ def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found
         replace(low, linkage=linked(None)), "What can be read"
     )
     assert severity(replace(low, linkage=linked(None, 0.001))).reasons == ("rows can be linked with a second leak",)
+
+
+def test_a_collection_without_texts_is_said_to_share_records(found: Audit, tmp_path: Path) -> None:
+    rows = replace(found, word_findings=None, documents=(), frequent=(), linkage=linked(None, 0.001))
+    assert "1% is the nominal share without shared records" in section(rows, "What can be read")
+    page = " ".join(write_audit(tmp_path / "a.html", rows, PROVENANCE).read_text("utf-8").split())
+    for part in (
+        "rows would be linked without shared records.", "does not show that no records are shared",
+        "reveals, without contents or model",
+    ):  # fmt: skip
+        assert part in page
+    hidden = section(replace(rows, linkage=linked(None)), "What can be read")
+    assert "not clearly more than without shared records" in hidden
+    assert "This does not show that no records are shared" in hidden
 
 
 def section(audit: Audit, heading: str) -> str:

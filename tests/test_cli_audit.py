@@ -79,7 +79,8 @@ def test_the_limit_decides_the_exit_code(run: Run, case: Path) -> None:
     below = run(*with_vectors(case, *known, "--fail-above", "1"))
     assert (above.code, above.json["limit"]["result"]) == (1, "exceeded")
     assert below.code == 0
-    assert "not above the limit of 1" in below.out
+    assert re.search(r"Headline figure \d\.\d{3} \(measured\), not above its limit of 1\.", below.out)
+    assert "Limit of 100% for the headline figure: not exceeded." in (case / "audit.html").read_text("utf-8")
 
 
 def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +335,9 @@ def test_sample_documents_name_the_id_of_the_row(run: Run, case: Path, planted: 
     elif form == "npy":
         np.save(address, planted[0])
     else:
-        rows = [{"id": each, "v": row.tolist()} for each, row in zip(ids, planted[0], strict=True)]
+        rows: list[dict[str, Any]] = [
+            {"id": each, "v": row.tolist()} for each, row in zip(ids, planted[0], strict=True)
+        ]
         if form == "jsonl":
             Path(address).write_text("".join(json.dumps(row) + "\n" for row in rows))
         else:
@@ -655,7 +658,11 @@ def test_a_row_without_text_or_label_in_a_store_is_refused(tmp_path: Path) -> No
 def test_a_row_without_a_true_text_or_label_is_unknown(
     tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [{"text": "a", "label": "x"}, {"text": None, "label": None}, {"text": "", "label": ""}]
+    rows: list[dict[str, Any]] = [
+        {"text": "a", "label": "x"},
+        {"text": None, "label": None},
+        {"text": "", "label": ""},
+    ]
     path = tmp_path / ("s.duckdb" if form == "duckdb" else "s.jsonl" if form == "jsonl" else "s.parquet")
     address = str(path)
     if form == "duckdb":

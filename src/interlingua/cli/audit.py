@@ -74,7 +74,7 @@ _TRUE_LABELS = "The true labels of VECTORS, in their order: .txt, or the field l
 _FAIL_ABOVE = (
     "Exit with code 1 if the headline figure is above this, or if the attack failed or the figure cannot be relied on."
 )
-_MORE_TO_GIVE = "more vectors or public texts of the same kind, or known contents with --truth or --truth-vectors"
+_MORE_TO_GIVE = "more vectors or public texts or rows of the same kind, or known contents with --truth or --truth-vectors"
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
@@ -342,7 +342,13 @@ def audit(
 def _print(out: Console, result: Audit, fail_above: float | None, limit: str | None) -> None:
     from interlingua.leakage.severity import severity
     from interlingua.report._fits import likely_causes, verdict_list
-    from interlingua.report._statements import defense_statement, in_percent, links_statement, membership_note
+    from interlingua.report._statements import (
+        contents_of,
+        defense_statement,
+        in_percent,
+        links_statement,
+        membership_note,
+    )
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
@@ -370,11 +376,11 @@ def _print(out: Console, result: Audit, fail_above: float | None, limit: str | N
         note = membership_note(result.membership)
         out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}. {note}".rstrip(), soft_wrap=True)
     if result.linkage is not None:
-        out.print(f"Linkage: {links_statement(result.linkage)}", soft_wrap=True)
+        out.print(f"Linkage: {links_statement(result.linkage, contents_of(result))}", soft_wrap=True)
     for sentence in result.omitted:
         out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
     if limit in ("exceeded", "kept"):
         word = "above" if limit == "exceeded" else "not above"
-        out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")
+        out.print(f"Headline figure {result.leak.value:.3f} ({result.leak.basis}), {word} its limit of {fail_above:g}.")

@@ -16,17 +16,17 @@ __all__ = ["LEVELS", "RULES", "Severity", "severity"]
 LEVELS = ("not shown", "low", "medium", "high", "critical")
 _PERSONAL, _FOUND, _MANY_FOUND, _RATE = 0.01, 0.1, 0.5, 0.01
 _HIGH = (
-    f"the headline figure is {MUCH:.0%} or more, or at least {_FOUND:.0%} of the members are found at {_RATE:.0%} "
-    "false alarms, by the lower end of the interval, or rows are linked with a second leak"
+    f"the headline figure is {MUCH:.0%} or more; at least {_FOUND:.0%} of the members are found at {_RATE:.0%} false "
+    "alarms, by the lower end of the interval; rows are linked with a second leak"
 )
 RULES = {
-    "critical": f"the conditions of high ({_HIGH}), and in addition names, medical terms or e-mail addresses are read "
-    f"in {_PERSONAL:.0%} of the documents, or at least {_MANY_FOUND:.0%} of the members are found, by the lower end of "
-    "the interval",
-    "high": _HIGH,
-    "medium": f"the headline figure is {SOME:.0%} or more, at least {SOME:.0%} of the members are found at {_RATE:.0%} "
-    f"false alarms, by the lower end of the interval, or identities are verified with an equal error rate below "
-    f"{ERROR_RATE:.0%}, by the upper end",
+    "critical": f"two conditions hold. First, as for high, at least one of these: {_HIGH}. Second, at least one of "
+    f"these: names, medical terms or e-mail addresses are read in {_PERSONAL:.0%} of the documents or more; at least "
+    f"{_MANY_FOUND:.0%} of the members are found, by the lower end of the interval",
+    "high": f"at least one of these holds: {_HIGH}",
+    "medium": f"at least one of these holds: the headline figure is {SOME:.0%} or more; at least {SOME:.0%} of the "
+    f"members are found at {_RATE:.0%} false alarms, by the lower end of the interval; identities are verified with an "
+    f"equal error rate below {ERROR_RATE:.0%}, by the upper end",
     "low": f"the conditions of medium are not met, and the headline figure is below {SOME:.0%}",
     "not shown": "the conditions of medium are not met, and the attack failed, which is no proof of safety, or its "
     "result cannot be relied on",
@@ -67,7 +67,7 @@ def severity(audit: Audit) -> Severity:
     reasons = [headline] if leak >= MUCH and not doubtful else []
     found = _members_found(audit)
     if found >= _FOUND:
-        reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
+        reasons.append(f"at least {found:.1%} of the members are found at {_RATE:.0%} false alarms")
     if audit.linkage is not None and audit.linkage.right_links is not None and audit.linkage.is_shown:
         reasons.append(f"{audit.linkage.right_links:,} rows are correctly linked with a second leak")
     elif audit.linkage is not None and audit.linkage.is_shown:
@@ -91,7 +91,7 @@ def severity(audit: Audit) -> Severity:
         if not doubtful
         and (finding.right is not None or (audit.has_usable_fit and audit.retrieval.is_near))
         and finding.kind in PERSONAL_KINDS
-        and _above(finding.right or finding.documents, finding.control)
+        and _above(*finding.shown)
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
     return Severity("critical" if is_critical else "high", (*reasons, *ignored, *personal))
@@ -101,7 +101,7 @@ def _lesser_reasons(audit: Audit, found: float) -> list[str]:
     """Return the findings of a medium severity besides the headline figure."""
     reasons = []
     if found >= SOME:
-        reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
+        reasons.append(f"at least {found:.1%} of the members are found at {_RATE:.0%} false alarms")
     # The headline figure is 0 if always naming the most frequent identity is right at least as often.
     if audit.identities is not None and audit.identities.equal_error_rate.upper < ERROR_RATE:
         rate = audit.identities.equal_error_rate.value

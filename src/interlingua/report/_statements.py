@@ -6,6 +6,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt, partial_doubt
+from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
@@ -13,8 +14,10 @@ from interlingua.leakage.membership import Membership
 
 __all__ = [
     "check_limit",
+    "contents_of",
     "control_words",
     "defense_statement",
+    "error_range",
     "in_percent",
     "links_statement",
     "membership_note",
@@ -37,16 +40,27 @@ def in_percent(value: Interval) -> str:
     return str(middle) if low is None or high is None else f"{middle} ({low} to {high})"
 
 
-def links_statement(found: Linkage) -> str:
-    """Return how many rows are linked with a second leak, and how many of the links are right where that is known."""
+def contents_of(audit: Audit) -> str:
+    """Return what the rows of an audit hold, in the plural."""
+    return "texts" if audit.word_findings else "records"
+
+
+def links_statement(found: Linkage, contents: str = "texts") -> str:
+    """Return how many rows are linked with a second leak, and how many of the links are right where that is known.
+
+    Args:
+        found: the links.
+        contents: what the rows hold, as `contents_of` returns it.
+    """
     rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
     if found.measured is None:
         if found.is_shown:
-            chance = f"{found.expected:.0%} is the nominal share without shared texts (p = {found.p_value:.3f})"
+            chance = f"{found.expected:.0%} is the nominal share without shared {contents} (p = {found.p_value:.3f})"
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
-            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test is conservative."
+            f"{contents} (p = {found.p_value:.3f}). This does not show that no {contents} are shared: the test is "
+            "conservative."
         )
     shared = f"{found.measured.shared:.0%} of the rows have their text in the second leak"
     if not found.links:
@@ -70,6 +84,14 @@ def defense_statement(score: DefenseScore) -> str:
         f"a word is named for {score.decoded.words.value:.0%} of the documents ({score.finding}){similar}, and "
         f"{score.overlap.value:.0%} of the search quality is kept"
     )
+
+
+def error_range(error: CalibrationError) -> str:
+    """Return how far measured figures were from their estimates: ``between 0.24 below and 0.02 above the estimate``."""
+    low, high = (f"{abs(end):.2f} {'below' if end < 0 else 'above'}" for end in (error.lowest, error.highest))
+    if low.endswith(high.split()[1]):
+        low = low.split()[0]
+    return f"between {low} and {high} the estimate"
 
 
 def membership_note(found: Membership) -> str:

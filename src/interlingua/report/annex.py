@@ -24,6 +24,7 @@ from interlingua.leakage.severity import severity
 from interlingua.report._fits import attack_clause, fits_statement, likely_causes
 from interlingua.report._page import clean, render
 from interlingua.report._statements import (
+    contents_of,
     control_words,
     defense_statement,
     in_percent,
@@ -57,7 +58,7 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     rows, public = audit.leaked, audit.public
-    found, contents = severity(audit), "texts" if audit.word_findings else "records"
+    found, contents = severity(audit), contents_of(audit)
     return (
         AnnexSection(
             "What was tested (Article 33(3)(a))",
@@ -192,7 +193,7 @@ def _readings(audit: Audit) -> list[str]:
                 f"the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{note and f' {note}'}"
             )
     if audit.linkage is not None:
-        lines.append(links_statement(audit.linkage))
+        lines.append(links_statement(audit.linkage, contents_of(audit)))
     return lines
 
 
@@ -215,13 +216,21 @@ def _kinds(audit: Audit) -> list[str]:
     if audit.word_findings is None:
         return ["The records have no texts; each is of one identity, and the figures say how often it is recognized."]
     shown = [
-        f"{finding.kind} in {in_percent(finding.right or finding.documents)} (control {in_percent(finding.control)})"
+        f"{finding.kind} in {in_percent(share)} (control {in_percent(control)})"
         for finding in audit.kinds
+        for share, control in [finding.shown]
     ]
     if not shown:
         return ["Kinds of data among the recovered words were not counted in this audit."]
     basis = "that are right" if audit.kinds[0].right else "that were recovered, by estimate"
-    return [f"Share of the documents with words {basis}, by kind of data: {'; '.join(shown)}."]
+    control = (
+        "the same words against another document of about the same length"
+        if audit.kinds[0].right
+        else "the same procedure on meaningless translations"
+    )
+    return [
+        f"Share of the documents with words {basis}, by kind of data: {'; '.join(shown)}. The control is {control}."
+    ]
 
 
 def _certainty(audit: Audit) -> tuple[str, ...]:
@@ -266,7 +275,7 @@ def _needed_rows(audit: Audit) -> list[str]:
 
 
 def _measures(audit: Audit) -> tuple[str, ...]:
-    contents = "texts" if audit.word_findings else "records"
+    contents = contents_of(audit)
     lines = [
         "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the "
         f"{contents}, and encrypt them at rest with a key outside the store.",
