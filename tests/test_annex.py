@@ -16,7 +16,7 @@ from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels
 from interlingua.leakage.linkage import Linkage, MeasuredLinks
 from interlingua.leakage.severity import LEVELS, RULES, Severity, severity
 from interlingua.report._fits import fits_statement
-from interlingua.report._statements import in_percent
+from interlingua.report._statements import defense_statement, in_percent
 from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
 from interlingua.report.audit import conclusion, model_statement, write_audit
 from test_audit import PROVENANCE, WORDS, N, World
@@ -79,29 +79,55 @@ def test_fits_on_other_vectors_beside_own_ones_are_named(found: Audit) -> None:
     )
 
 
-def test_the_annex_names_defenses_that_reduce_what_is_read_and_counts_the_others(found: Audit) -> None:
-    def score(name: str, words: float, overlap: float, *, baseline: bool = False) -> DefenseScore:
-        share = Interval(words, words - 0.02, words + 0.02)
-        decoded = Decoded(words=share, control=Interval(0.05), basis="measured")
-        return DefenseScore(
-            name=name, mechanism=name, keyed=False, baseline=baseline, overlap=Interval(overlap), attack="",
-            verdict=None, top1=Interval(1.0), anonymity_set=Interval(1.0), decoded=decoded, pool=10, seconds=0.0,
-        )  # fmt: skip
+def score(name: str, words: float, overlap: float, *, similar: float = 0.0, baseline: bool = False) -> DefenseScore:
+    share, found = (Interval(value, value - 0.02, value + 0.02) for value in (words, similar))
+    decoded = Decoded(
+        words=share, control=Interval(0.05), basis="measured", retrieval=found, retrieval_control=Interval(0.005)
+    )
+    return DefenseScore(
+        name=name, mechanism=name, keyed=False, baseline=baseline, overlap=Interval(overlap), attack="",
+        verdict=None, top1=Interval(1.0), anonymity_set=Interval(1.0), decoded=decoded, pool=10, seconds=0.0,
+    )  # fmt: skip
 
+
+def measures(found: Audit, *scores: DefenseScore) -> tuple[str, ...]:
+    return annex_sections(replace(found, defenses=scores), PROVENANCE)[-2].lines[1:]
+
+
+def test_the_annex_names_all_defenses_and_first_those_that_reduce_what_is_read(found: Audit) -> None:
     scores = [score("no defense", 0.5, 1, baseline=True), score("int8", 0.49, 1), score("noise 0.1", 0.2, 0.3)]
     strong = [score("noise 0.05", 0.3, 0.6), score("1 bit", 0.4, 0.5), score("first 64 coordinates", 0.1, 0.2)]
-    lines = annex_sections(replace(found, defenses=(*scores, *strong)), PROVENANCE)[-2].lines[1:]
-    assert lines == (
+    assert measures(found, *scores, *strong) == (
         "Without a defense, a word is named for 50% of the documents.",
         "Noise 0.05: a word is named for 30% of the documents (still read), and 60% of the search quality is kept.",
         "1 bit: a word is named for 40% of the documents (still read), and 50% of the search quality is kept.",
         "Noise 0.1: a word is named for 20% of the documents (still read), and 30% of the search quality is kept.",
         "First 64 coordinates: a word is named for 10% of the documents (still read), and 20% of the search quality is "
         "kept.",
-        "1 of the 5 defenses that were tried did not clearly reduce this.",
+        "1 of the 5 defenses that were tried did not clearly reduce this:",
+        "Int8: a word is named for 49% of the documents (still read), and 100% of the search quality is kept.",
     )
-    none = annex_sections(replace(found, defenses=()), PROVENANCE)[-2].lines[1:]
-    assert none == ("Defenses of the vectors themselves were not evaluated in this audit.",)
+    assert measures(found) == ("Defenses of the vectors themselves were not evaluated in this audit.",)
+    assert measures(found, *scores[:2])[1] == "The defense that was tried did not clearly reduce this:"
+
+
+def test_a_defense_that_leaves_similar_texts_to_be_found_does_not_read_as_safe(found: Audit, tmp_path: Path) -> None:
+    baseline = score("no defense", 0.5, 1, similar=0.9, baseline=True)
+    left = score("secret rotation", 0.05, 1, similar=0.597)
+    assert (left.finding, left.finds_similar) == ("similar texts found", True)
+    (said,) = measures(found, baseline, left)[1:]
+    assert said == (
+        "Secret rotation: a word is named for 5% of the documents (similar texts found), a similar public text is "
+        "found for 60% (control 0.5%), and 100% of the search quality is kept."
+    )
+    page = write_audit(tmp_path / "a.html", replace(found, defenses=(baseline, left)), PROVENANCE).read_text("utf-8")
+    assert '<span class="finding similar">similar texts found</span>' in page
+    assert "not read by the attacks run" not in page
+    nothing = score("noise 2", 0.05, 0.1, similar=0.01)
+    assert (nothing.finding, nothing.finds_similar) == ("not read by the attacks run", False)
+    assert "similar public text" not in measures(found, baseline, nothing)[1]
+    with pytest.raises(InputError, match="says nothing of words; give one of an audit, which decodes them"):
+        defense_statement(replace(left, decoded=None))
 
 
 def test_a_failed_attack_is_no_proof_in_the_annex(world: World) -> None:
@@ -148,9 +174,19 @@ def test_the_severity_counts_members_by_the_lower_end_of_their_interval(found: A
     # 4 of 40 members.
     assert judged(Interval(0.1, 0.0, 0.226)).level == "low"
     assert judged(Interval(0.2, 0.12, 0.3)) == Severity(
-        "high", ("at least 12% of the members are found at 1% false alarms",)
+        "high", ("at least 12.0% of the members are found at 1% false alarms",)
     )
     assert judged(Interval(0.7, 0.6, 0.8)).level == "critical"
+    # Without a decimal, the lower end would be rounded up to one that was not measured.
+    assert judged(Interval(0.99, 0.976, 1.0)).reasons == ("at least 97.6% of the members are found at 1% false alarms",)
+
+
+def test_the_rule_of_critical_says_which_conditions_are_alternatives() -> None:
+    first, second = RULES["critical"].split(" Second, ")
+    assert first.startswith("two conditions hold. First, as for high, at least one of these: the headline figure is")
+    assert second.startswith("at least one of these: names, medical terms or e-mail addresses are read in 1% of the")
+    assert "; at least 50% of the members are found" in second
+    assert RULES["high"] == f"at least one of these holds: {first.partition('these: ')[2].rstrip('.')}"
 
 
 def linked(measured: MeasuredLinks | None, p_value: float = 0.035, share: float = 0.009) -> Linkage:
@@ -184,6 +220,20 @@ def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found
         replace(low, linkage=linked(None)), "What can be read"
     )
     assert severity(replace(low, linkage=linked(None, 0.001))).reasons == ("rows can be linked with a second leak",)
+
+
+def test_a_collection_without_texts_is_said_to_share_records(found: Audit, tmp_path: Path) -> None:
+    rows = replace(found, word_findings=None, documents=(), frequent=(), linkage=linked(None, 0.001))
+    assert "1% is the nominal share without shared records" in section(rows, "What can be read")
+    page = " ".join(write_audit(tmp_path / "a.html", rows, PROVENANCE).read_text("utf-8").split())
+    for part in (
+        "rows would be linked without shared records.", "does not show that no records are shared",
+        "reveals, without contents or model",
+    ):  # fmt: skip
+        assert part in page
+    hidden = section(replace(rows, linkage=linked(None)), "What can be read")
+    assert "not clearly more than without shared records" in hidden
+    assert "This does not show that no records are shared" in hidden
 
 
 def section(audit: Audit, heading: str) -> str:

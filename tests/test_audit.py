@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from interlingua import align
-from interlingua.core.alignment import Alignment, Status
+from interlingua.core.alignment import Alignment, Diagnosis, Evidence, Status
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
@@ -31,6 +31,7 @@ from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.leakage.row_curves import RowPoint, Side
 from interlingua.leakage.severity import severity
+from interlingua.report._statements import error_range
 from interlingua.report.annex import annex_sections, owasp_paragraph
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
@@ -177,8 +178,9 @@ def test_estimates_carry_the_errors_of_their_calibration(world: World, tmp_path:
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     assert "plausible:" in page
     error = ERRORS["corpus"]["leak_rate"]
-    assert f"in {error.cases} cases with known truth" in page
+    assert f"In {error.cases} cases with known truth" in page
     assert error.certainty in page
+    assert f"documents was {error_range(error)}, and the measured precision between 0.45 and 0.08 below" in page
     found = result.to_dict()["words"]
     assert found["precision"]["calibration_error"] == ERRORS["corpus"]["precision"].to_dict()
 
@@ -231,17 +233,26 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     assert many.is_bound
     less: tuple[dict[str, Any], ...] = ({"cases": 18}, {"corpora": 5}, {"pairs": 2}, {"held": 0.94})
     assert not any(replace(many, **few).is_bound for few in less)
-    assert many.certainty.startswith(
-        "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in 95.0% of"
+    tested = (
+        "The lower end of the range was tested on collections of texts that were left out when it was computed: in "
+        "{} cases ({}) the true figure was not below it. "
     )
-    barely = replace(many, cases=21, held=20 / 21).certainty
-    assert "it held in 95.2% of these cases, but only just (20 of 21; one more miss would be too many), and" in barely
-    assert "only just" not in replace(many, cases=40, held=1.0).certainty
+    expected = "So it is expected to hold for 95% of similar collections."
+    assert replace(many, cases=40, held=1.0).certainty == tested.format("40 of 40", "100.0%") + expected
+    barely = replace(many, cases=33, held=0.97).certainty
+    assert barely == tested.format("32 of 33", "97.0%") + f"{expected} With one more exception, this could not be said."
     # 18 of 19 cases are fewer than 95 %, which the sentence must show.
-    almost = replace(many, held=0.947).certainty
-    assert almost.startswith("The lower end of the plausible range is not a bound:")
-    assert "it held in 94.7% of these cases" in almost
-    assert "at least 19 cases of 6 corpora and 3 pairs of encoders, and must have held in 95% of them" in almost
+    assert replace(many, held=0.947).certainty == tested.format("18 of 19", "94.7%") + (
+        "This is too little to rely on the lower end: it must hold in 95% of at least 19 cases, of 6 collections of "
+        "texts and 3 pairs of encoders or more."
+    )
+
+
+def test_errors_of_estimates_are_said_without_signs() -> None:
+    error = CalibrationError(-0.235, -0.065, 0.015, cases=33, corpora=9, pairs=9)
+    assert error_range(error) == "between 0.23 below and 0.01 above the estimate"
+    assert error_range(replace(error, highest=-0.083)) == "between 0.23 and 0.08 below the estimate"
+    assert error_range(replace(error, lowest=0.02, highest=0.1)) == "between 0.02 and 0.10 above the estimate"
 
 
 def test_a_bound_is_checked_on_corpora_that_were_left_out() -> None:
@@ -272,7 +283,9 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
     assert "MiniLM <x> (similarity 0.90; runner-up: BGE 0.10; 0 is chance" in model_statement(known)
     assert "; a model is named if it has 0." in model_statement(known)
     assert known.identified
-    assert "needs no translation" in model_statement(known)
+    assert "needs no translation: texts can be embedded with it" in model_statement(known)
+    rows = replace(known, word_findings=None)
+    assert "needs no translation: records can be embedded with it" in model_statement(rows)
     page = write_audit(tmp_path / "a.html", known, PROVENANCE).read_text("utf-8")
     assert "model probably MiniLM &lt;x&gt;" in page
     assert known.to_dict()["model"] == {"name": "MiniLM <x>", "reason": "It reaches 0.9."}
@@ -355,6 +368,45 @@ def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> 
     assert "cannot be checked: the attack failed, so a small figure is no proof of safety. The check does not" in page
 
 
+def test_reference_values_near_zero_are_shown_with_one_digit(found: Audit, tmp_path: Path) -> None:
+    first = Evidence("transport_excess", 21.3, -0.00294, 5.0, True, "Rows lie closer.", null_meaning="random starts")
+    other = replace(first, name="cycle", null=0.679)
+    verdict = replace(found.alignment.verdict, reasons=(str(first), "As it was.", str(other)), evidence=(first, other))
+    result = replace(found, alignment=replace(found.alignment, verdict=verdict))
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    lines = (
+        "transport excess 21.3 (needs at least 5; random starts about -0.003)",
+        "As it was.",
+        "starts about 0.679)",
+    )
+    places = [page.index(line) for line in lines]
+    assert places == sorted(places)
+    assert "0.00294" not in page
+
+
+FEW = Diagnosis("few rows", "The source has 500 distinct rows.", "Give more rows.", 0.5)
+
+
+def test_a_failed_attack_names_likely_causes_of_its_best_fit(world: World, tmp_path: Path) -> None:
+    fit = world.fit(right=False)
+
+    def said(fit: Alignment, **changes: Any) -> tuple[str, str]:
+        result = replace(world.audit(fit), **changes)
+        page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+        annex = " ".join(line for section in annex_sections(result, PROVENANCE) for line in section.lines)
+        return " ".join(page.split()), annex
+
+    cause = "Likely cause, few rows: The source has 500 distinct rows. Give more rows."
+    for text in said(replace(fit, diagnoses=(FEW,))):
+        assert cause in text
+    for text in said(replace(fit, diagnoses=())):
+        assert "No likely cause of the failure was identified." in text
+    # A control is not diagnosed, a fit that worked has no cause, and that of other vectors is none of these.
+    worked = replace(world.fit(), diagnoses=(FEW,))
+    for texts in (said(fit), said(worked), said(replace(fit, diagnoses=(FEW,)), foreign=(True,))):
+        assert not any("ikely cause" in text for text in texts)
+
+
 def test_a_failed_fit_with_a_truth_is_measured_all_the_same(world: World) -> None:
     result = world.audit(world.fit(right=False), truth=GroundTruth(vectors=world.known[:N]))
     assert result.leak.basis == "measured"
@@ -399,7 +451,13 @@ def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) 
 def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audit, tmp_path: Path) -> None:
     path = write_audit(tmp_path / "a.html", found, PROVENANCE, fail_above=0.2)
     page = path.read_text("utf-8")
-    for part in ("R. &lt;Owner&gt;", "2026-01-02", "LLM08:2025", "Limit of 20%: exceeded", "not tested"):
+    for part in (
+        "R. &lt;Owner&gt;",
+        "2026-01-02",
+        "LLM08:2025",
+        "Limit of 20% for the headline figure: exceeded",
+        "not tested",
+    ):
         assert part in page
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
@@ -876,6 +934,24 @@ def test_sample_documents_show_which_words_are_right(found: Audit, tmp_path: Pat
     assert document.text not in hidden
 
 
+def test_sample_documents_without_a_true_text_have_no_marks(world: World, tmp_path: Path) -> None:
+    # The first sample document is row 0.
+    texts = ["", " ", *world.texts[2:N]]
+    result = world.audit(truth=GroundTruth(texts))
+    first, *others = result.documents
+    assert (first.row, first.text, first.right) == (0, None, ())
+    assert first.words
+    assert all(document.text is not None and document.right for document in others if document.words)
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE, show=True).read_text("utf-8")
+    rows = re.findall(r'data-label="words">.*?</td>', page)
+    assert [bool(re.search("[✓✕]", row)) for row in rows] == [False, *(bool(each.words) for each in others)]
+    assert "True text" in page
+    assert page.count('data-label="true text"><span class="muted">not known</span>') == 1
+    assert "A row whose true text is not known has no marks." in " ".join(page.split())
+    known = world.audit(truth=GroundTruth(world.texts[:N]))
+    assert "has no marks" not in write_audit(tmp_path / "b.html", known, PROVENANCE).read_text("utf-8")
+
+
 def test_the_most_frequent_words_are_counted_and_redacted(found: Audit, tmp_path: Path) -> None:
     counts = [word.documents for word in found.frequent]
     assert counts == sorted(counts, reverse=True)
@@ -909,7 +985,11 @@ def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) 
     points = [(step["side"], step["rows"], step["all_rows"]) for step in steps if step["step"] == "point"]
     assert points == [("leaked", N // 2, N), ("public", N // 2, N)]
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
-    for part in ("Is a record in the collection?", "How many rows does an attacker need?", "second leak"):
+    tested = result.membership
+    for part in (
+        "Is a record in the collection?", "How many rows does an attacker need?", "second leak",
+        f"The test was given {tested.members:,} records that are in the collection and {tested.controls:,} others",
+    ):  # fmt: skip
         assert part in page
     given = KnownRecords(world.known[:100], world.known[N : N + 100])
     assert world.audit(records=given).membership_controls == "the records that were given"

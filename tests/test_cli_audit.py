@@ -13,12 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import interlingua
 from command_line import N, Rows, Run, insert
 from interlingua._align import align
-from interlingua.cli.addresses import read_label_rows, read_text_rows
+from interlingua.cli.addresses import read_label_rows, read_text_rows, read_true_labels, read_true_texts
 from interlingua.cli.audit_command import file_digests
 from interlingua.cli.demo_data import read_demo
 from interlingua.core.errors import InputError
@@ -77,7 +79,8 @@ def test_the_limit_decides_the_exit_code(run: Run, case: Path) -> None:
     below = run(*with_vectors(case, *known, "--fail-above", "1"))
     assert (above.code, above.json["limit"]["result"]) == (1, "exceeded")
     assert below.code == 0
-    assert "not above the limit of 1" in below.out
+    assert re.search(r"Headline figure \d\.\d{3} \(measured\), not above its limit of 1\.", below.out)
+    assert "Limit of 100% for the headline figure: not exceeded." in (case / "audit.html").read_text("utf-8")
 
 
 def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +92,22 @@ def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypa
     assert ran.code == 1
     assert "The limit of 1 cannot be checked: the attack failed. This is no proof of safety. Give more" in ran.err
     assert "The check does not pass" in (case / "audit.html").read_text("utf-8")
+
+
+def test_a_failed_audit_names_likely_causes_from_kept_fits_too(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", align)
+    np.save(case / "source.npy", np.random.default_rng(5).standard_normal((N, 24)).astype(np.float32))
+    parts = with_vectors(case, "--fits", "1", "--keep", case / "kept", "--annex", case / "annex.html", "--force")
+    for _ in range(2):
+        ran = run(*parts)
+        assert ran.code == 0, ran.err
+        assert ran.out.startswith("Fits: failed\n")
+        for text in (ran.out, *((case / file).read_text("utf-8") for file in ("audit.html", "annex.html", "annex.md"))):
+            assert "Likely cause, few rows: " in text
+        fit = json.loads((case / "audit.json").read_text("utf-8"))["fit"]
+        assert "few rows" in [each["name"] for each in fit["diagnoses"]]
 
 
 def test_a_figure_without_a_value_is_a_dash_in_the_table(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +183,11 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     named = run(*with_fit)
     assert named.json["provenance"]["seeds"] == [1]
     np.save(case / "source.npy", np.load(case / "source.npy")[::-1])
-    assert "holds fits of other vectors" in run(*with_vectors(case, *keep)).json["error"]
+    error = run(*with_vectors(case, *keep)).json["error"]
+    assert "kept holds fits of other inputs: the vectors differ. Give the same inputs as then, or" in error
+    np.save(case / "turned.npy", np.load(case / "target.npy")[:, ::-1])
+    error = run(*options(case, "--corpus-vectors", case / "turned.npy", *keep)).json["error"]
+    assert "other inputs: the vectors differ, the public vectors differ. Give" in error
     np.save(case / "source.npy", np.load(case / "source.npy")[::-1])
     lines = (case / "public.jsonl").read_text().replace("amber", "aaaaa")
     (case / "public.jsonl").write_text(lines)
@@ -193,7 +216,7 @@ def test_a_damaged_part_of_the_kept_folder_says_how_to_go_on(run: Run, case: Pat
             assert (ran.code, ran.json["error"].endswith(f"This is a part of {kept}, {again}: {part}")) == (2, True)
         file.write_bytes(whole)
     whole = (kept / "inputs.json").read_bytes()
-    for damage in (b"", whole[:-9], b"\0\xff" * 100):
+    for damage in (b"", whole[:-9], b"\0\xff" * 100, b"[1]", b"1"):
         (kept / "inputs.json").write_bytes(damage)
         ran = run(*keep)
         assert ran.code == 2
@@ -280,7 +303,8 @@ def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
         "Fits: aligned",
         "10 vectors" if N == 10 else f"these {N} vectors",
         "Documents with a word",
-        "secret rotation: ",
+        "secret rotation: a word is named for ",
+        "% of the search quality is kept\n",
     ):
         assert part in ran.out
     assert "safe" not in ran.out.replace("no proof of safety", "")
@@ -295,6 +319,40 @@ def test_recovered_words_are_written_nowhere_without_show_words(run: Run, case: 
     shown = run(*with_vectors(case, "--fits", "1", "--json", "--show-words", "--force"))
     assert any(word in (case / "audit.html").read_text("utf-8") for word in WORDS)
     assert shown.json["documents"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "duckdb", "npy"])
+def test_sample_documents_name_the_id_of_the_row(run: Run, case: Path, planted: tuple[Rows, Rows], form: str) -> None:
+    ids = [f"doc-{i:03}" for i in range(N)]
+    address = str(case / f"leak.{form}")
+    if form == "duckdb":
+        duckdb = pytest.importorskip("duckdb")
+        with duckdb.connect(address) as connection:
+            connection.execute(f"create table t(id text primary key, v float[{planted[0].shape[1]}])")
+            # In another order than that of the ids, by which the rows are read.
+            insert(connection, "t", [(ids[i], planted[0][i].tolist()) for i in reversed(range(N))])
+        address = f"duckdb://{address}#t.v"
+    elif form == "npy":
+        np.save(address, planted[0])
+    else:
+        rows: list[dict[str, Any]] = [
+            {"id": each, "v": row.tolist()} for each, row in zip(ids, planted[0], strict=True)
+        ]
+        if form == "jsonl":
+            Path(address).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), address)
+    parts = list(with_vectors(case, "--fits", "1", "--json", "--force"))
+    parts[1] = address
+    shown = run(*parts, "--show-words")
+    assert shown.code == 0, shown.err
+    documents = shown.json["documents"]
+    assert [each["id"] for each in documents] == [None if form == "npy" else ids[each["row"]] for each in documents]
+    page = (case / "audit.html").read_text("utf-8")
+    assert all(each["id"] is None or f'<span class="meaning">{each["id"]}</span>' in page for each in documents)
+    # Ids can name persons.
+    assert run(*parts).code == 0
+    assert "doc-" not in (case / "audit.html").read_text("utf-8") + (case / "audit.json").read_text("utf-8")
 
 
 def test_an_encoder_makes_the_vectors_of_texts_and_labels(
@@ -598,6 +656,55 @@ def test_a_row_without_text_or_label_in_a_store_is_refused(tmp_path: Path) -> No
         read_text_rows(address, "body")
 
 
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "duckdb", "file"])
+def test_a_row_without_a_true_text_or_label_is_unknown(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"text": "a", "label": "x"},
+        {"text": None, "label": None},
+        {"text": "", "label": ""},
+    ]
+    path = tmp_path / ("s.duckdb" if form == "duckdb" else "s.jsonl" if form == "jsonl" else "s.parquet")
+    address = str(path)
+    if form == "duckdb":
+        duckdb = pytest.importorskip("duckdb")
+        with duckdb.connect(address) as connection:
+            connection.execute("create table t(id bigint primary key, text text, label text, v float[2])")
+            insert(connection, "t", [(i, row["text"], row["label"], [i, 1.0]) for i, row in enumerate(rows)])
+        address = f"duckdb://{path}#t.v"
+    elif form == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist([{**row, "v": [1.0, 2.0]} for row in rows]), path)
+        address = f"file://{path}#v" if form == "file" else address
+    assert read_true_texts(address, "text") == ["a", "", ""]
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{address}: 2 of 3 rows have no text in 'text'; they count as unknown" in said
+    assert [any(map(str.strip, labels)) for labels in read_true_labels(address, "label")] == [True, False, False]
+    assert "2 of 3 rows have no label in 'label'; they count as unknown" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(InputError, match=r"row 1 "):
+        read_text_rows(address, "text")
+    for name, read in (("text", read_true_texts), ("label", read_true_labels)):
+        if form == "jsonl":
+            path.write_text(json.dumps({name: "a"}) + "\n")
+            assert len(read(address, name)) == 1
+            assert "unknown" not in capsys.readouterr().err
+
+
+def test_true_texts_of_a_part_of_the_rows_are_told_how_to_be_given(run: Run, case: Path) -> None:
+    (case / "part.txt").write_text("amber\n" * 100)
+    unknown = "there must be one for each. An empty text stands for an unknown one."
+    error = run(*with_vectors(case, "--truth", case / "part.txt", "--json")).json["error"]
+    assert error == f"There are 100 true texts for {N} vectors; {unknown}"
+    labels = ("--label-column", "label", "--truth-labels", case / "part.txt")
+    error = run(*with_vectors(case, *labels, "--json")).json["error"]
+    assert error == f"There are 100 true labels for {N} vectors; {unknown.replace('text', 'label')}"
+    second = ("--truth", case / "public.jsonl", "--second", case / "source.npy", "--second-truth", case / "part.txt")
+    error = run(*with_vectors(case, *second, "--json")).json["error"]
+    assert error.endswith("there must be one text for each vector. An empty text stands for an unknown one.")
+
+
 def test_public_vectors_equal_to_the_audited_ones_are_refused(run: Run, case: Path) -> None:
     error = run(*options(case, "--corpus-vectors", case / "source.npy", "--json")).json["error"]
     assert "source.npy was given for both sides, which hold the same vectors" in error
@@ -681,7 +788,12 @@ def test_fits_that_were_kept_are_of_the_same_views(run: Run, case: Path, recorde
         assert ran.code == 0, ran.err
     assert len(recorded_views) == 1
     error = run(*with_vectors(case, *keep)).json["error"]
-    assert "holds fits of other vectors, other public vectors or other views" in error
+    assert "holds fits of other inputs: the view 'first' is missing. Give the same inputs as then, or" in error
+    error = run(*with_vectors(case, *keep, *view, "--view", case / "second.npy")).json["error"]
+    assert "holds fits of other inputs: the view 'second' is new. Give" in error
+    np.save(case / "first.npy", np.load(case / "first.npy")[:, ::-1])
+    error = run(*with_vectors(case, *keep, *view)).json["error"]
+    assert "holds fits of other inputs: the view 'first' differs. Give" in error
 
 
 def test_what_is_no_view_of_the_public_texts_is_refused_by_its_file(

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
-from interlingua.core.translator import load
+from interlingua.core.maps import AffineMap
+from interlingua.core.profiles import SpaceProfile
+from interlingua.core.translator import Translator, load
 
 # An encoder of texts such as "text 7": it knows the vector of each in the target space.
 PROGRAM = """
@@ -250,6 +252,46 @@ def test_a_migrated_collection_is_searched_as_the_old_one_is(run: Run, calibrate
     assert "If it was migrated with this translator, say so with --translated." in refused.json["error"]
 
 
+def test_a_translator_that_is_not_aligned_is_named_by_every_command_that_uses_it(run: Run, place: Path) -> None:
+    made = load("translator")
+    verdict = {**made.card["verdict"], "status": "doubtful"}
+    Translator(made.forward, made.backward, made.profiles, {**made.card, "verdict": verdict}).save("doubtful")
+    np.save("few.npy", np.load("target.npy")[:3])
+    said = r"Warning: the verdict on the fit of this translator is doubtful \(interlingua inspect {} has the reasons\)"
+    for name in ("doubtful", "translator"):
+        for command in (
+            ("search", name, "old.parquet", "--query", "few.npy"),
+            ("translate", name, "source.npy", "--out", f"{name}.npy"),
+            ("migrate", name, "old.parquet", f"{name}.parquet", "--dry-run"),
+            ("migrate", name, "old.parquet", f"{name}.parquet"),
+        ):
+            ran = run(*command)
+            assert ran.code == 0, ran.err
+            assert bool(re.search(said.format(name), ran.err)) is (name == "doubtful"), command
+
+
+def test_a_migrated_collection_that_is_searched_as_the_old_one_is_named(
+    run: Run, place: Path, planted: tuple[Rows, Rows]
+) -> None:
+    # Both spaces have one width, so that only the vectors tell.
+    wide = np.hstack([planted[1], np.zeros((N, D_SOURCE - planted[1].shape[1]), np.float32)])
+    turned = wide @ np.linalg.qr(np.random.default_rng(0).standard_normal((D_SOURCE, D_SOURCE)))[0].astype(np.float32)
+    zero = np.zeros(D_SOURCE, np.float32)
+    matrix = np.linalg.lstsq(planted[0], turned, rcond=1e-4)[0]
+    maps = AffineMap(zero, matrix, zero), AffineMap(zero, np.ascontiguousarray(matrix.T), zero)
+    profiles = SpaceProfile.of(planted[0]), SpaceProfile.of(turned)
+    Translator(*maps, profiles, load("translator").card).save("same-width")
+    np.save("queries.npy", turned[:3])
+    assert run("migrate", "same-width", "old.parquet", "new.parquet").code == 0
+    refused = run("search", "same-width", "new.parquet", "--query", "queries.npy", "--json")
+    assert refused.code == 2
+    assert (
+        "A migration wrote these vectors. If it was to the space of the queries, say so with --translated."
+        in (refused.json["error"])
+    )
+    assert run("search", "same-width", "new.parquet", "--translated", "--query", "queries.npy").code == 0
+
+
 def test_hits_of_a_migrated_collection_are_ranked_again(
     run: Run, calibrated: str, moved: str, encoder: str, planted: tuple[Rows, Rows]
 ) -> None:
@@ -269,7 +311,7 @@ def test_rows_of_two_collections_with_one_id_are_printed_once(run: Run, calibrat
     command = ["search", calibrated, moved, "native.parquet", "--translated", "--query", "few.npy", "-k", 4, "--json"]
     twice = run(*command)
     assert [str(hit["id"]) for hit in twice.json["hits"][1]].count("1") == 2
-    assert "If they are the same rows, --unique-ids prints each once." in twice.json["notes"][-1]
+    assert "If such an id is of the same row in both, --unique-ids prints it once." in twice.json["notes"][-1]
     once = run(*command, "--unique-ids").json
     assert not any("--unique-ids" in note for note in once["notes"])
     for row in once["hits"]:

@@ -115,7 +115,7 @@ def check_nothing_passes(result: Audit, folder: Path) -> None:
     assert doubt(result) in conclusion(result)
     assert owasp_paragraph(result, PROVENANCE).startswith("There is nothing to cite: ")
     page = write_audit(folder / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
-    assert "Limit of 100%: cannot be checked: the figure cannot be relied on" in page
+    assert "Limit of 100% for the headline figure: cannot be checked: the figure cannot be relied on" in page
 
 
 def check_estimate_stands(result: Audit, said: str, folder: Path) -> None:
@@ -125,7 +125,10 @@ def check_estimate_stands(result: Audit, said: str, folder: Path) -> None:
     assert severity(result).level == "high"
     assert said in conclusion(result)
     page = write_audit(folder / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
-    assert "Limit of 100%: cannot be checked: a part of what was measured cannot be relied on" in page
+    assert (
+        "Limit of 100% for the headline figure: cannot be checked: a part of what was measured cannot be relied on"
+        in page
+    )
 
 
 def test_labels_in_another_order_are_said(world: World, tmp_path: Path) -> None:
@@ -423,7 +426,7 @@ def test_members_and_identities_decide_a_medium_severity(world: World) -> None:
     few = replace(low.membership, found={0.01: Interval(0.05, 0.03, 0.07), 0.001: None})
     assert severity(replace(low, membership=few)).level == "medium"
     assert severity(replace(low, membership=few)).reasons == (
-        "at least 3% of the members are found at 1% false alarms",
+        "at least 3.0% of the members are found at 1% false alarms",
     )
     none = replace(low.membership, found={0.01: Interval(0.02, 0.01, 0.03), 0.001: None})
     assert severity(replace(low, membership=none)).level == "low"
@@ -439,7 +442,7 @@ def test_members_and_identities_decide_a_medium_severity(world: World) -> None:
         assert doubt(doubtful) == "The true texts are mixed up."
         assert severity(replace(doubtful, membership=few)).level == "medium"
         assert severity(replace(doubtful, membership=few)).reasons == (
-            "at least 3% of the members are found at 1% false alarms",
+            "at least 3.0% of the members are found at 1% false alarms",
             f"the headline figure is {leak:.1%}, which cannot be relied on and does not count",
         )
         assert severity(replace(doubtful, membership=none)).level == "not shown"

@@ -67,6 +67,22 @@ def test_rows_without_a_true_text_are_left_out() -> None:
     names = next(finding for finding in found if finding.kind == kinds.NAME)
     assert names.right is not None
     assert (names.documents.value, names.right.value) == (1.0, 0.5)
+    assert names.right_control is not None
+    assert names.right_control.value == 0.5
+
+
+def test_right_words_are_compared_with_another_document() -> None:
+    predictions = [Extraction(keywords=(Keyword("michael", 0.9),))] * 3 + [Extraction()]
+    texts = ["michael wrote"] * 3 + ["nothing here"]
+    found = kinds.kinds_of_words(predictions, [Extraction()] * 4, ["michael"], TEXTS, texts=texts)
+    names = next(finding for finding in found if finding.kind == kinds.NAME)
+    assert names.right is not None
+    assert names.right_control is not None
+    # The only other text of each of the three is that without the name.
+    assert (names.right.value, names.right_control.value, names.control.value) == (0.75, 0.0, 0.0)
+    assert names.shown == (names.right, names.right_control)
+    unknown = kinds.kinds_of_words(predictions, [Extraction()] * 4, ["michael"], TEXTS)[0]
+    assert (unknown.right_control, unknown.shown) == (None, (unknown.documents, unknown.control))
 
 
 def test_identifiers_are_words_only_on_request() -> None:
@@ -103,6 +119,12 @@ def test_the_report_shows_kinds(tmp_path: Path) -> None:
         "a right word of the kind 'name' is read in 10% of the documents"
         in severity(replace(result, kinds=(right,))).reasons
     )
+    # Right words have a control of their own, and that of words that are named says nothing of them.
+    assert severity(replace(result, kinds=(replace(right, control=Interval(0.9)),))).level == "high"
+    fair = replace(right, control=Interval(0.9), right_control=Interval(0.0, 0.0, 0.01))
+    assert severity(replace(result, kinds=(fair,))).level == "critical"
+    frequent = replace(right, right_control=Interval(0.09, 0.04, 0.19))
+    assert severity(replace(result, kinds=(frequent,))).level == "high"
     below = replace(name, control=Interval(0.3, 0.2, 0.4))
     assert severity(replace(result, kinds=(below,))).level == "high"
     page = write_audit(tmp_path / "a.html", named, PROVENANCE).read_text("utf-8")
@@ -110,3 +132,12 @@ def test_the_report_shows_kinds(tmp_path: Path) -> None:
     assert "Severity: critical" in page
     about = next(section for section in annex_sections(named, PROVENANCE) if section.heading == "About whom")
     assert "name in 30.0% (20.0% to 40.0%) (control 0.0%" in about.lines[0]
+    assert about.lines[0].endswith("The control is the same procedure on meaningless translations.")
+    assert "Control of right" not in page
+    measured = replace(result, kinds=(frequent,))
+    page = " ".join(write_audit(tmp_path / "b.html", measured, PROVENANCE).read_text("utf-8").split())
+    assert "Control of right" in page
+    assert "its control compares the same words with another document of about the same length." in page
+    about = next(section for section in annex_sections(measured, PROVENANCE) if section.heading == "About whom")
+    assert "name in 10.0% (5.0% to 20.0%) (control 9.0% (4.0% to 19.0%))" in about.lines[0]
+    assert about.lines[0].endswith("The control is the same words against another document of about the same length.")

@@ -48,6 +48,21 @@ def test_a_number_is_no_text(tmp_path: Path, name: str) -> None:
         read_texts(write(tmp_path / name), "n")
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
+def test_a_null_is_an_empty_text_only_where_that_is_allowed(tmp_path: Path, name: str) -> None:
+    path, rows = tmp_path / name, [{"text": "a", "label": ["x"]}, {"text": None, "label": None}]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        path.write_bytes(gzip.compress(lines) if path.suffix == ".gz" else lines)
+    assert read_texts(path, null_as_empty=True) == ["a", ""]
+    assert read_labels(path, null_as_empty=True) == [("x",), ()]
+    for read in (read_texts, read_labels):
+        with pytest.raises(InputError, match='row 1 holds null; a text is needed, or "" for a row without one'):
+            read(path)
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_text(tmp_path: Path) -> None:
     for name in ("a.txt", "a.jsonl", "a.jsonl.gz"):
         path = write(tmp_path / name)

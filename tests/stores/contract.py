@@ -21,6 +21,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
+from interlingua.stores._base import Adapter
 from interlingua.stores._documents import JSON_COLUMN, from_documents, is_json, payload_rows, same_payload, type_name
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import catch_up
@@ -291,6 +292,7 @@ class StoreContract:
     def test_ids_that_are_not_there_are_left_out_of_those_present(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records.rows(0, 20))
         store = opened("things")
+        assert isinstance(store, Adapter)
         assert store.present(records.take([25, 26]).ids).ids.to_pylist() == []
         assert store.present(records.take([3, 25]).ids).ids.to_pylist() == records.take([3]).ids.to_pylist()
 

@@ -74,7 +74,9 @@ _TRUE_LABELS = "The true labels of VECTORS, in their order: .txt, or the field l
 _FAIL_ABOVE = (
     "Exit with code 1 if the headline figure is above this, or if the attack failed or the figure cannot be relied on."
 )
-_MORE_TO_GIVE = "more vectors or public texts of the same kind, or known contents with --truth or --truth-vectors"
+_MORE_TO_GIVE = (
+    "more vectors or public texts or rows of the same kind, or known contents with --truth or --truth-vectors"
+)
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
@@ -121,7 +123,10 @@ def audit(
     label_column: Annotated[str | None, _name(_LABEL_COLUMN, _LABELS)] = None,
     text_column: Annotated[str, _name("The column or field that holds texts.", _CORPUS)] = "text",
     truth: Annotated[
-        str | None, _file("The true texts of VECTORS, in their order; --text-column names their field.", _TRUTH)
+        str | None,
+        _file(
+            "The true texts of VECTORS, in their order, empty where unknown; --text-column names their field.", _TRUTH
+        ),
     ] = None,
     truth_labels: Annotated[str | None, _file(_TRUE_LABELS, _TRUTH)] = None,
     truth_vectors: Annotated[str | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
@@ -160,7 +165,10 @@ def audit(
     as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
     attack is no proof of safety.
     """
+    from interlingua.cli.addresses import read_row_ids
+    from interlingua.leakage._documents import sampled_rows
     from interlingua.leakage._doubts import doubt, partial_doubt
+    from interlingua.leakage._predictions import attacked_rows
     from interlingua.leakage._shares import attack_share
     from interlingua.leakage.audit import audit as measure
     from interlingua.leakage.input_checks import check_inputs
@@ -200,7 +208,7 @@ def audit(
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     if annex is not None:
-        audit_inputs.check_annex(annex, force=force)
+        reports.check_annex(annex, force=force)
     annexes = {} if annex is None else {"--annex": annex, "the .md file of --annex": annex.with_suffix(".md")}
     check_outputs({**annexes, "--out": out, "the .json file of --out": json_file, "--keep": keep, "--log": log})
     if kinds:
@@ -243,6 +251,10 @@ def audit(
             inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records,
             options={"halvings": halvings}, fitted=bool(translator), documents=documents, seed=seed,
         )  # fmt: skip
+        ids: dict[int, str] = {}
+        if show_words and vectors is not None:
+            picked = attacked_rows(len(inputs.vectors), documents, seed)
+            ids = read_row_ids(vectors, picked[sampled_rows(len(picked))], column, key, scale)
         for sentence in audit_inputs.order_doubts(inputs, other):
             console.note(sentence)
         console.note(
@@ -310,7 +322,9 @@ def audit(
             "report": str(out),
             "seconds": watch.seconds,
         }
-        write_audit(out, result, provenance, fail_above=fail_above, show=show_words)
+        for document in record.get("documents", ()):
+            document["id"] = ids.get(document["row"])
+        write_audit(out, result, provenance, fail_above=fail_above, show=show_words, ids=ids)
         write_audit_json(json_file, record)
         if annex is not None:
             from interlingua.report.annex import write_annex
@@ -331,11 +345,19 @@ def audit(
 
 def _print(out: Console, result: Audit, fail_above: float | None, limit: str | None) -> None:
     from interlingua.leakage.severity import severity
-    from interlingua.report._fits import verdict_list
-    from interlingua.report._statements import in_percent, links_statement, membership_note
+    from interlingua.report._fits import likely_causes, verdict_list
+    from interlingua.report._statements import (
+        contents_of,
+        defense_statement,
+        in_percent,
+        links_statement,
+        membership_note,
+    )
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {verdict_list(result)}", soft_wrap=True)
+    for cause in likely_causes(result):
+        out.print(cause, soft_wrap=True, markup=False)
     out.print(conclusion(result), soft_wrap=True, markup=False)
     out.print(model_statement(result), soft_wrap=True, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -351,22 +373,18 @@ def _print(out: Console, result: Audit, fail_above: float | None, limit: str | N
     out.print(table)
     for score in result.defenses:
         if score.decoded is not None:
-            out.print(
-                f"{score.name}: {score.finding} ({score.decoded.words.value:.0%} with a word named, "
-                f"{score.overlap.value:.0%} of search quality kept)",
-                soft_wrap=True,
-            )
+            out.print(f"{score.name}: {defense_statement(score)}", soft_wrap=True, markup=False)
     if result.membership is not None:
         found = result.membership.found[0.01]
         share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1 % false alarms"
         note = membership_note(result.membership)
         out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}. {note}".rstrip(), soft_wrap=True)
     if result.linkage is not None:
-        out.print(f"Linkage: {links_statement(result.linkage)}", soft_wrap=True)
+        out.print(f"Linkage: {links_statement(result.linkage, contents_of(result))}", soft_wrap=True)
     for sentence in result.omitted:
         out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
     if limit in ("exceeded", "kept"):
         word = "above" if limit == "exceeded" else "not above"
-        out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")
+        out.print(f"Headline figure {result.leak.value:.3f} ({result.leak.basis}), {word} its limit of {fail_above:g}.")

@@ -31,6 +31,7 @@ _INPUTS = "inputs.json"
 # What the shown progress calls a fit that is not of the audited vectors.
 _TITLES = {"second fit": "Fit of the second leak"}
 _Read = TypeVar("_Read")
+_VIEW = "view "
 # The evidence that only fits with known pairs have.
 _PAIRS = "held_out_pairs"
 
@@ -197,18 +198,26 @@ def alignment_of(translator: Translator) -> Alignment:
     Raises:
         InputError: the card of the translator has no verdict.
     """
-    from interlingua.core.alignment import Alignment, Verdict
+    from interlingua.core.alignment import Alignment, Diagnosis, Verdict
 
     card = translator.card
     try:
         verdict = Verdict.from_dict(card["verdict"])
         facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
+        causes = card.get("diagnoses")
+        diagnoses = None if causes is None else tuple(Diagnosis(**cause) for cause in causes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error
     candidates = tuple(card.get("candidates", ()))
     maps = translator.forward, translator.backward
     return Alignment(
-        *maps, verdict, profiles=translator.profiles, calibration=translator.calibration, candidates=candidates, **facts
+        *maps,
+        verdict,
+        profiles=translator.profiles,
+        calibration=translator.calibration,
+        candidates=candidates,
+        diagnoses=diagnoses,
+        **facts,
     )
 
 
@@ -243,20 +252,36 @@ def _check_folder(folder: Path, digests: dict[str, str]) -> None:
     path = folder / _INPUTS
     if path.is_file():
         try:
-            known = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            known = dict(json.loads(path.read_text("utf-8")))
+        except (OSError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} is damaged, so it is not known of which vectors the fits are; choose another --keep DIR."
             ) from error
         if known != digests:
             raise InputError(
-                f"{folder} holds fits of other vectors, other public vectors or other views; choose another --keep DIR."
+                f"{folder} holds fits of other inputs: {_differences(known, digests)}. Give the same inputs as then, "
+                "or choose another --keep DIR."
             )
     elif folder.exists() and not (folder.is_dir() and all(map(_is_unfinished, folder.iterdir()))):
         raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(digests) + "\n")
+
+
+def _differences(known: Mapping[str, str], digests: Mapping[str, str]) -> str:
+    """Return which inputs differ from those of the kept fits, given the digests of both by the name of the input."""
+    said = []
+    for name in [*digests, *(name for name in known if name not in digests)]:
+        view = name.removeprefix(_VIEW)
+        shown = {"vectors": "the vectors", "public": "the public vectors"}.get(name, f"the view {view!r}")
+        if name not in digests:
+            said.append(f"{shown} is missing")
+        elif name not in known:
+            said.append(f"{shown} is new")
+        elif known[name] != digests[name]:
+            said.append(f"{shown} {'differs' if name.startswith(_VIEW) else 'differ'}")
+    return ", ".join(said)
 
 
 def _is_unfinished(path: Path) -> bool:
@@ -275,7 +300,7 @@ def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:
 
 
 def _view_digests(views: Mapping[str, Any] | None) -> dict[str, str]:
-    return {f"view {name}": _digest(rows) for name, rows in (views or {}).items()}
+    return {f"{_VIEW}{name}": _digest(rows) for name, rows in (views or {}).items()}
 
 
 def _digest(rows: Any) -> str:

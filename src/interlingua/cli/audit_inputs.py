@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from interlingua.cli.addresses import name_of, read_label_rows, read_plain_vectors, read_text_rows, read_vectors
+from interlingua.cli.addresses import (
+    name_of,
+    read_label_rows,
+    read_plain_vectors,
+    read_text_rows,
+    read_true_labels,
+    read_true_texts,
+    read_vectors,
+)
 from interlingua.cli.collections import file_of
 from interlingua.cli.inputs import check_different
 from interlingua.cli.options import check_effect
-from interlingua.cli.reports import check_report
 from interlingua.core.arrays import require
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
@@ -27,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditInputs",
     "demo_inputs",
-    "check_annex",
     "check_kinds",
     "check_options",
     "order_doubts",
@@ -276,25 +282,10 @@ def _read_truth(
     from interlingua.leakage.inputs import GroundTruth
 
     return GroundTruth(
-        None if texts is None else read_text_rows(texts, column),
-        None if labels is None else read_label_rows(labels, label_column),
+        None if texts is None else read_true_texts(texts, column),
+        None if labels is None else read_true_labels(labels, label_column),
         None if vectors is None else read_plain_vectors(vectors, "--truth-vectors"),
     )
-
-
-def check_annex(annex: Path, *, force: bool) -> None:
-    """Refuse an annex that could not be written, or that would replace other files.
-
-    Raises:
-        InputError: not an .html file.
-        OutputExistsError: the annex exists.
-    """
-    if annex.suffix != ".html":
-        raise InputError(f"--annex is {annex}; a name that ends in .html is needed, FILE.md is written beside it.")
-    check_report(annex, force=force)
-    markdown = annex.with_suffix(".md")
-    if markdown.exists() and not force:
-        raise OutputExistsError(f"{markdown} exists.", "Choose another --annex, or overwrite it with {force}.")
 
 
 def check_kinds() -> None:
@@ -338,11 +329,11 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
             f"{vectors} has {count_of(len(rows))}; at least {MIN_ROWS} are needed to link rows of two leaks."
         )
     check_distinct(rows, vectors)
-    true = None if texts is None else read_text_rows(texts, column)
+    true = None if texts is None else read_true_texts(texts, column)
     if true is not None and len(true) != len(rows):
         raise InputError(
             f"{texts} has {len(true)} texts and {vectors} has {len(rows)} vectors; "
-            "there must be one text for each vector."
+            "there must be one text for each vector. An empty text stands for an unknown one."
         )
     return rows, true
 

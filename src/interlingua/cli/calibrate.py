@@ -181,7 +181,9 @@ def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json:
     console.stdout().print(tables.CALIBRATION_TITLE)
     console.stdout().print(tables.calibration_table(translator))
     numbers = " and ".join(f"{n:,}" for n in rows)
-    used = f"{numbers} {'translated ' if facts['translated'] else ''}{'pairs' if facts['paired'] else 'rows without pairs'}"
-    if facts["translated"] and not facts["paired"]:
-        used = f"{rows[0]:,} translated rows and {rows[1]:,} rows of the target, without pairs"
+    used = f"{numbers} rows without pairs"
+    if facts["paired"]:
+        used = f"{numbers} {'translated ' if facts['translated'] else ''}pairs"
+    elif facts["translated"]:
+        used += ", the first of which are translated"
     console.note(f"Wrote {out}, calibrated on {used}, {facts['seconds']:.1f} s")

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
 
-__all__ = ["ReplaceReport", "ReportFile", "check_optional_report", "check_report", "shown_columns", "write"]
+__all__ = [
+    "ReplaceReport",
+    "ReportFile",
+    "check_annex",
+    "check_optional_report",
+    "check_report",
+    "shown_columns",
+    "write",
+]
 
 ReportFile = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")
@@ -60,6 +68,21 @@ def check_report(path: Path, *, force: bool) -> None:
         raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")
     for module in ("matplotlib", "jinja2"):
         require(module, "report")
+
+
+def check_annex(annex: Path, *, force: bool) -> None:
+    """Refuse an annex that could not be written, or that would replace other files.
+
+    Raises:
+        InputError: not an .html file.
+        OutputExistsError: the annex exists.
+    """
+    if annex.suffix != ".html":
+        raise InputError(f"--annex is {annex}; a name that ends in .html is needed, FILE.md is written beside it.")
+    check_report(annex, force=force)
+    markdown = annex.with_suffix(".md")
+    if markdown.exists() and not force:
+        raise OutputExistsError(f"{markdown} exists.", "Choose another --annex, or overwrite it with {force}.")
 
 
 def shown_columns(given: Sequence[str] | None, files: Sequence[Side]) -> list[str | None]:

@@ -13,6 +13,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.fitted import note_verdict
 from interlingua.cli.options import (
     FORMATS,
     AllowForeign,

@@ -99,8 +99,7 @@ class Comparison:
                 self.distortion > DISTORTION_LIMIT
             ),
             f"{self.outside:.0%} of them are far from all of its rows": self.outside > OUTSIDE_LIMIT,
-            f"their closeness to its clusters is {self.structure:.1f} standard deviations above that of copies with "
-            f"random signs of the axes, and at least {self.needed_structure:g} is needed": self.structure
-            < self.needed_structure,
+            f"they are hardly nearer to its clusters than by chance ({self.structure:.1f} standard deviations, and at "
+            f"least {self.needed_structure:g} are needed)": self.structure < self.needed_structure,
         }
         return tuple(phrase for phrase, applies in phrases.items() if applies)

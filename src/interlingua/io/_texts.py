@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from interlingua.core.arguments import check_path
+from interlingua.core.arguments import check_flag, check_path
 from interlingua.core.errors import InputError
 from interlingua.io._checks import missing_file
 from interlingua.io._json_vectors import json_kind
@@ -15,30 +15,38 @@ EXTENSIONS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _MAX_TEXT = 2**22
 
 
-def read_texts(path: str | Path, column: str = "text") -> list[str]:
+def read_texts(path: str | Path, column: str = "text", *, null_as_empty: bool = False) -> list[str]:
     """Read one text per row.
 
     Args:
         path: `.txt`, `.jsonl`, `.jsonl.gz` or `.parquet`.
         column: the column or field; a `.txt` has none and its lines, the blank ones too, are the texts.
+        null_as_empty: read a null as an empty text; otherwise it is refused.
 
     Raises:
         InputError: no such file, column or format, or a row that holds no text.
     """
-    path = check_path(path)
-    return [_text(path, row, value) for row, value in enumerate(_values(path, column))]
+    path, null_as_empty = check_path(path), check_flag(null_as_empty, "null_as_empty")
+    values = enumerate(_values(path, column))
+    return ["" if value is None and null_as_empty else _text(path, row, value) for row, value in values]
 
 
-def read_labels(path: str | Path, column: str = "label") -> list[tuple[str, ...]]:
+def read_labels(path: str | Path, column: str = "label", *, null_as_empty: bool = False) -> list[tuple[str, ...]]:
     """Read the labels of every row: a text, or a list of texts where a row has several.
+
+    Args:
+        path: as for :func:`read_texts`.
+        column: the column or field.
+        null_as_empty: a row with a null has no label; otherwise it is refused.
 
     Raises:
         InputError: as :func:`read_texts`.
     """
-    path = check_path(path)
+    path, null_as_empty = check_path(path), check_flag(null_as_empty, "null_as_empty")
+    rows = ([] if value is None and null_as_empty else value for value in _values(path, column))
     return [
         tuple(_text(path, row, item) for item in (value if isinstance(value, list) else [value]))
-        for row, value in enumerate(_values(path, column))
+        for row, value in enumerate(rows)
     ]
 
 

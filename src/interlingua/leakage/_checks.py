@@ -26,10 +26,18 @@ __all__ = [
 ]
 
 
-def check_one_each(count: int, what: str, needed: int, of: str) -> None:
-    """Refuse ``count`` things where there has to be one for each of ``needed`` others."""
+def check_one_each(count: int, what: str, needed: int, of: str, advice: str = "") -> None:
+    """Refuse ``count`` things where there has to be one for each of ``needed`` others.
+
+    Args:
+        count: number of things.
+        what: what they are.
+        needed: number of the others.
+        of: what these are.
+        advice: a sentence that says what to do, with a space before.
+    """
     if count != needed:
-        raise InputError(f"There are {count} {what} for {needed} {of}; there must be one for each.")
+        raise InputError(f"There are {count} {what} for {needed} {of}; there must be one for each.{advice}")
 
 
 def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatArray, list[str]]:

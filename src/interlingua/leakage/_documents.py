@@ -13,10 +13,15 @@ from interlingua.leakage.inputs import Labels
 from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.scores import LEVEL
 
-__all__ = ["sample_documents"]
+__all__ = ["sample_documents", "sampled_rows"]
 
 _EXAMPLES = 8
 _WORDS = 6
+
+
+def sampled_rows(attacked: int) -> list[int]:
+    """Return which of the attacked rows are shown, evenly spread."""
+    return np.linspace(0, attacked - 1, min(_EXAMPLES, attacked)).astype(int).tolist()  # type: ignore[no-any-return]
 
 
 def sample_documents(
@@ -37,8 +42,9 @@ def sample_documents(
         labels: labels that were inferred, if any.
         order: numbers of the labels of each row, the most probable first [n, l].
         decoder: predicted the words, if there are any.
-        texts: the n true texts, if they are known.
+        texts: the n true texts, if they are known; a blank one is not.
     """
+    known: list[str | None] = [text if text.strip() else None for text in texts or [""] * len(picked)]
     return tuple(
         DocumentFindings(
             row=int(picked[i]),
@@ -46,15 +52,17 @@ def sample_documents(
             labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
             nearest=retrieved[i].neighbors[0].text,
             cosine=retrieved[i].neighbors[0].cosine,
-            text=None if texts is None else texts[i],
-            right=() if texts is None or decoder is None else _right(predictions[i], decoder, texts[i]),
+            text=known[i],
+            right=_right(predictions[i], decoder, known[i]),
         )
-        for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
+        for i in sampled_rows(len(picked))
     )
 
 
-def _right(prediction: Extraction, decoder: KeywordDecoder, text: str) -> tuple[bool, ...]:
-    """Return whether each word that a report shows is in the true text."""
+def _right(prediction: Extraction, decoder: KeywordDecoder | None, text: str | None) -> tuple[bool, ...]:
+    """Return whether each word that a report shows is in the true text; nothing where that is not known."""
+    if decoder is None or text is None:
+        return ()
     row = decoder.vocabulary.matrix([text])
     true = {decoder.vocabulary.words[column] for column in row.indices}
     return tuple(k.word in true for k in prediction.keywords[:_WORDS] if k.p >= LEVEL)

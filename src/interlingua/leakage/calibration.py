@@ -112,27 +112,23 @@ class CalibrationError(JsonRecord):
 
     @property
     def certainty(self) -> str:
-        """Sentences on whether the lower end of the range is a bound."""
-        if self.is_bound:
-            return (
-                "The lower end of the plausible range is a bound: taken from the other corpora alone, it held in "
-                f"{self.held:.1%} of these cases{self._barely}, and it is expected to hold in "
-                f"{_SHARE_OF_A_BOUND:.0%} of similar collections."
-            )
-        return (
-            "The lower end of the plausible range is not a bound: taken from the other corpora alone, it held in "
-            f"{self.held:.1%} of these cases. A bound needs at least {_CASES_OF_A_BOUND} cases of "
-            f"{_CORPORA_OF_A_BOUND} corpora and {_PAIRS_OF_A_BOUND} pairs of encoders, and must have held in "
-            f"{_SHARE_OF_A_BOUND:.0%} of them."
-        )
-
-    @property
-    def _barely(self) -> str:
-        """A clause if one more case below the lower end would be too many for a bound."""
+        """Sentences on whether the lower end of the range can be relied on."""
         held = round(self.held * self.cases)
-        if (held - 1) / self.cases >= _SHARE_OF_A_BOUND:
-            return ""
-        return f", but only just ({held} of {self.cases}; one more miss would be too many)"
+        tested = (
+            "The lower end of the range was tested on collections of texts that were left out when it was computed: in "
+            f"{held} of {self.cases} cases ({self.held:.1%}) the true figure was not below it."
+        )
+        if not self.is_bound:
+            return (
+                f"{tested} This is too little to rely on the lower end: it must hold in {_SHARE_OF_A_BOUND:.0%} of at "
+                f"least {_CASES_OF_A_BOUND} cases, of {_CORPORA_OF_A_BOUND} collections of texts and "
+                f"{_PAIRS_OF_A_BOUND} pairs of encoders or more."
+            )
+        barely = (held - 1) / self.cases < _SHARE_OF_A_BOUND
+        return (
+            f"{tested} So it is expected to hold for {_SHARE_OF_A_BOUND:.0%} of similar collections."
+            f"{' With one more exception, this could not be said.' if barely else ''}"
+        )
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""

@@ -98,21 +98,30 @@ class DefenseScore:
     def finding(self) -> str:
         """The result in a few words.
 
-        With ``decoded`` by the words: ``baseline``, ``still read`` (clearly more than the control), or ``not read by
-        the attacks run``. Otherwise by re-identification: ``baseline``, ``broken`` (at least half of the rows),
+        With ``decoded`` by the words: ``baseline``, ``still read`` (clearly more than the control), ``similar texts
+        found`` (no words are read, but :attr:`finds_similar`), or ``not read by the attacks run``. Otherwise by
+        re-identification: ``baseline``, ``broken`` (at least half of the rows),
         ``partly broken`` (clearly above chance), or ``not broken by the attacks run``.
         """
         if self.baseline:
             return "baseline"
         if self.decoded is not None:
             words, control = self.decoded.words, self.decoded.control
-            is_read = words.lower > control.upper
-            return "still read" if is_read else "not read by the attacks run"
+            if words.lower > control.upper:
+                return "still read"
+            return "similar texts found" if self.finds_similar else "not read by the attacks run"
         if self.top1.value >= _BROKEN:
             return "broken"
         if (self.top1.low or 0.0) > _ABOVE_CHANCE / self.pool:
             return "partly broken"
         return "not broken by the attacks run"
+
+    @property
+    def finds_similar(self) -> bool:
+        """Whether a similar public text is found clearly more often than by the control."""
+        if self.decoded is None or self.decoded.retrieval is None or self.decoded.retrieval_control is None:
+            return False
+        return self.decoded.retrieval.lower > self.decoded.retrieval_control.upper
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""

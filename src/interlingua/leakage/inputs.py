@@ -217,8 +217,8 @@ class GroundTruth:
     """True contents of the audited rows, where known. They are used to measure and never by the attack.
 
     Attributes:
-        texts: n texts, or None.
-        labels: labels of each of n rows, or None.
+        texts: n texts, or None; an empty text stands for an unknown one.
+        labels: labels of each of n rows, or None; a row without a label stands for unknown ones.
         vectors: the same rows in the auditor's space [n, d], or None.
 
     Raises:
@@ -248,7 +248,8 @@ class GroundTruth:
         for name in ("texts", "labels", "vectors"):
             contents = getattr(self, name)
             if contents is not None:
-                check_one_each(len(contents), f"true {name}", n, "vectors")
+                advice = "" if name == "vectors" else f" An empty {name[:-1]} stands for an unknown one."
+                check_one_each(len(contents), f"true {name}", n, "vectors", advice)
 
     def without(self, names: Iterable[str]) -> GroundTruth:
         """Return the contents without those of these names, such as ``texts``."""

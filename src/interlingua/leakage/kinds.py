@@ -24,7 +24,7 @@ from interlingua.core.arrays import require
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 from interlingua.leakage._checks import check_members, check_one_each
 from interlingua.leakage.inversion.extraction import Extraction, check_extractions
-from interlingua.leakage.inversion.scores import LEVEL
+from interlingua.leakage.inversion.scores import LEVEL, wrong_documents
 from interlingua.leakage.inversion.words import is_email, is_number, tokens
 
 __all__ = [
@@ -64,6 +64,7 @@ class KindFinding(JsonRecord):
         documents: share of documents with a word of the kind asserted.
         control: the same for meaningless translations.
         right: share of documents with a correct word of the kind asserted; None without the true texts.
+        right_control: the same words against another document of about the same length.
         words: number of different words of the kind that were asserted.
         vocabulary: number of words of the kind that the decoder can predict.
     """
@@ -74,6 +75,14 @@ class KindFinding(JsonRecord):
     right: Interval | None
     words: int
     vocabulary: int
+    right_control: Interval | None = None
+
+    @property
+    def shown(self) -> tuple[Interval, Interval]:
+        """The share of documents and its control: of right words where the true texts are known."""
+        if self.right is None:
+            return self.documents, self.control
+        return self.right, self.right_control or self.control
 
 
 def kind_of(word: str) -> str | None:
@@ -146,6 +155,7 @@ def kinds_of_words(
         if texts is None
         else [_words(text) if text.strip() else None for text in check_extractions(predictions, texts)[1]]
     )
+    wrong = None if true is None or texts is None else _words_of_others(texts, true, seed)
     resamples = Resamples(len(predictions), seed)
 
     def asserted(documents: Sequence[Extraction], kind: str) -> list[set[str]]:
@@ -154,10 +164,12 @@ def kinds_of_words(
     findings = []
     for kind in KINDS:
         named = asserted(predictions, kind)
-        right = None
-        if true is not None:
-            pairs = zip(named, true, strict=True)
-            right = resamples.mean([np.nan if own is None else float(bool(found & own)) for found, own in pairs])
+        right = right_control = None
+        if true is not None and wrong is not None:
+            right, right_control = (
+                resamples.mean([_is_right(found, own) for found, own in zip(named, side, strict=True)])
+                for side in (true, wrong)
+            )
         findings.append(
             KindFinding(
                 kind=kind,
@@ -166,6 +178,7 @@ def kinds_of_words(
                 right=right,
                 words=len(set().union(*named)),
                 vocabulary=sum(member == kind for member in kinds.values()),
+                right_control=right_control,
             )
         )
     return tuple(findings)
@@ -174,6 +187,20 @@ def kinds_of_words(
 def _checked(kind: str | None, word: str, proper: frozenset[str] | None) -> str | None:
     """Return the kind, or None for a name or a place that public texts do not capitalize."""
     return None if kind in (NAME, PLACE) and proper is not None and word not in proper else kind
+
+
+def _is_right(found: set[str], true: set[str] | None) -> float:
+    """Return 1 if a word that was found is in a text, 0 if none is, and NaN where the text is not known."""
+    return np.nan if true is None else float(bool(found & true))
+
+
+def _words_of_others(texts: Sequence[str], true: Sequence[set[str] | None], seed: int) -> list[set[str] | None]:
+    """Return the words of another document of about the same length for each document whose text is known."""
+    known = [row for row, own in enumerate(true) if own is not None]
+    wrong: list[set[str] | None] = [None] * len(true)
+    for row, position in zip(known, wrong_documents([texts[row] for row in known], seed), strict=True):
+        wrong[row] = true[known[position]]
+    return wrong
 
 
 def _words(text: str) -> set[str]:

@@ -17,18 +17,18 @@ __all__ = ["LEVELS", "RULES", "Severity", "severity"]
 LEVELS = ("not shown", "low", "medium", "high", "critical")
 _PERSONAL, _FOUND, _MANY_FOUND, _RATE = 0.01, 0.1, 0.5, 0.01
 _HIGH = (
-    f"the headline figure is {MUCH:.0%} or more, or at least {_FOUND:.0%} of the members are found at {_RATE:.0%} "
-    "false alarms, by the lower end of the interval, or rows are linked with a second leak"
+    f"the headline figure is {MUCH:.0%} or more; at least {_FOUND:.0%} of the members are found at {_RATE:.0%} false "
+    "alarms, by the lower end of the interval; rows are linked with a second leak"
 )
 RULES = {
-    "critical": f"the conditions of high ({_HIGH}), and in addition either names, medical terms or e-mail addresses "
-    f"are read in {_PERSONAL:.0%} of the documents, or at least {_MANY_FOUND:.0%} of the members are found, by the "
-    "lower end of the interval",
-    "high": _HIGH,
-    "medium": f"the headline figure is {SOME:.0%} or more, at least {SOME:.0%} of the members are found at {_RATE:.0%} "
-    f"false alarms, by the lower end of the interval, or members, labels or identities are told apart with an area "
-    f"under the ROC curve above {1 - ERROR_RATE:.2f} or an equal error rate below {ERROR_RATE:.0%}, by the nearer end "
-    "of the interval",
+    "critical": f"two conditions hold. First, as for high, at least one of these: {_HIGH}. Second, at least one of "
+    f"these: names, medical terms or e-mail addresses are read in {_PERSONAL:.0%} of the documents or more; at least "
+    f"{_MANY_FOUND:.0%} of the members are found, by the lower end of the interval",
+    "high": f"at least one of these holds: {_HIGH}",
+    "medium": f"at least one of these holds: the headline figure is {SOME:.0%} or more; at least {SOME:.0%} of the "
+    f"members are found at {_RATE:.0%} false alarms, by the lower end of the interval; members or labels are told "
+    f"apart with an area under the ROC curve above {1 - ERROR_RATE:.2f}, by the lower end; identities are verified "
+    f"with an equal error rate below {ERROR_RATE:.0%}, by the upper end",
     "low": f"the conditions of medium are not met, and the headline figure is below {SOME:.0%}, by the upper end of "
     "its interval if it is measured",
     "not shown": "the conditions of medium are not met, and the attack failed, which is no proof of safety, or its "
@@ -76,7 +76,7 @@ def severity(audit: Audit) -> Severity:
     reasons = [headline] if leak >= MUCH and counts else []
     found = _members_found(audit)
     if found >= _FOUND:
-        reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
+        reasons.append(f"at least {found:.1%} of the members are found at {_RATE:.0%} false alarms")
     reasons += _links(audit)
     if not reasons:
         lesser = [headline] if leak >= SOME and counts else []
@@ -102,7 +102,7 @@ def severity(audit: Audit) -> Severity:
         if not doubtful
         and (finding.right is not None or (audit.has_usable_fit and audit.retrieval.is_near))
         and finding.kind in PERSONAL_KINDS
-        and _above(finding.right or finding.documents, finding.control)
+        and _above(*finding.shown)
     ]
     is_critical = bool(personal) or found >= _MANY_FOUND
     return Severity("critical" if is_critical else "high", (*reasons, *ignored, *personal))
@@ -125,7 +125,7 @@ def _lesser_reasons(audit: Audit, found: float) -> list[str]:
     reasons = []
     tested, labels = audit.membership, audit.label_findings
     if found >= SOME:
-        reasons.append(f"at least {found:.0%} of the members are found at {_RATE:.0%} false alarms")
+        reasons.append(f"at least {found:.1%} of the members are found at {_RATE:.0%} false alarms")
     elif tested is not None and tested.found[_RATE] is None and tested.same_kind and tested.auc.lower > 1 - ERROR_RATE:
         reasons.append(f"members are told from nonmembers with an area under the ROC curve of {tested.auc.value:.2f}")
     if labels is not None and labels.measured is not None:

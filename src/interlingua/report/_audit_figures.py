@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage.defense_scores import DefenseScore
+from interlingua.leakage.findings import Audit
 from interlingua.report._figures import COLORS, LABELS, canvas, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["roc", "sizes", "tradeoff"]
+__all__ = ["pictures", "roc", "sizes", "tradeoff"]
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def pictures(audit: Audit) -> dict[str, Any]:
+    """Return the pictures of the page, SVG without any text of the user."""
+    found: dict[str, Any] = {"defense_picture": None, "roc": None, "row_pictures": {}}
+    if audit.defenses:
+        found["defense_picture"] = tradeoff(audit.defenses)
+    if audit.membership is not None:
+        tested = audit.membership
+        found["roc"] = roc(tested.false_alarms, tested.finds, 1e-3)
+    if not audit.points:
+        return found
+    measured, estimate = audit.words.measured, audit.words.leak_rate
+    # As in the points, nothing is read by estimate where no fit worked.
+    estimated = estimate.interval if audit.has_usable_fit else Interval(0.0)
+    whole = measured.leak_rate.interval if measured else estimated
+    null = (measured.leak_rate.control if measured else None) or estimate.control
+    # One scale, because both pictures are read beside each other.
+    top = max([interval.high or interval.value for interval in (whole, *(point.leak for point in audit.points))])
+    for side, whole_rows in (("leaked", audit.leaked), ("public", audit.public)):
+        points = [point for point in audit.points if point.side == side]
+        if points:
+            found["row_pictures"][side] = sizes(
+                f"rows-{side}",
+                [*(point.rows for point in points), whole_rows],
+                [*(point.leak for point in points), whole],
+                [*(point.control.value for point in points), null.value],
+                "leaked rows" if side == "leaked" else "public texts",
+                top,
+            )
+    return found
 
 
 def tradeoff(scores: Sequence[DefenseScore]) -> str | None:

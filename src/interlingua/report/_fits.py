@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from interlingua.core.alignment import Alignment
 from interlingua.leakage._chosen_fits import ON_OTHERS
 from interlingua.leakage._doubts import split_verdicts, used_fits, uses_only_foreign_fits
 from interlingua.leakage.findings import Audit
 from interlingua.report._page import clean
 
-__all__ = ["attack_clause", "fits_statement", "foreign_statement", "verdict_list"]
+__all__ = ["attack_clause", "evidence_lines", "fits_statement", "foreign_statement", "likely_causes", "verdict_list"]
+
+_NEAR_ZERO = 0.01
 
 
 def verdict_list(audit: Audit) -> str:
@@ -49,6 +53,25 @@ def foreign_statement(audit: Audit) -> str:
     fits, were, verdicts = ("fit", "was", "verdict is") if len(used) == 1 else ("fits", "were", "verdicts are")
     whose = "its" if len(used) == 1 else "their"
     return f"The {fits}{of_used} {were} {ON_OTHERS}, so {whose} {verdicts} no evidence about these."
+
+
+def evidence_lines(alignment: Alignment) -> list[str]:
+    """Return the reasons of a verdict; of a reference value near 0, one digit is shown."""
+    short = {
+        str(item): str(replace(item, null=float(f"{item.null:.1g}")))
+        for item in alignment.verdict.evidence
+        if abs(item.null) < _NEAR_ZERO
+    }
+    return [short.get(reason, reason) for reason in alignment.verdict.reasons]
+
+
+def likely_causes(audit: Audit) -> list[str]:
+    """Return sentences on why the best fit failed; empty where a fit worked, or the best one is of other vectors."""
+    diagnoses = audit.alignment.diagnoses
+    # The alignment of an audit is the fit of its first verdict.
+    if audit.has_usable_fit or diagnoses is None or any(audit.foreign[:1]):
+        return []
+    return [f"Likely cause, {each}" for each in diagnoses] or ["No likely cause of the failure was identified."]
 
 
 def attack_clause(audit: Audit, public: str) -> str:

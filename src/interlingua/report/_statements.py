@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt, partial_doubt
+from interlingua.leakage.calibration import CalibrationError
+from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.linkage import Linkage
 from interlingua.leakage.membership import Membership
 
-__all__ = ["check_limit", "control_words", "in_percent", "links_statement", "membership_note", "unchecked_reason"]
+__all__ = [
+    "check_limit",
+    "contents_of",
+    "control_words",
+    "defense_statement",
+    "error_range",
+    "in_percent",
+    "links_statement",
+    "membership_note",
+    "unchecked_reason",
+]
 
 
 def control_words(audit: Audit) -> str:
@@ -27,16 +40,27 @@ def in_percent(value: Interval) -> str:
     return str(middle) if low is None or high is None else f"{middle} ({low} to {high})"
 
 
-def links_statement(found: Linkage) -> str:
-    """Return how many rows are linked with a second leak, and how many of the links are right where that is known."""
+def contents_of(audit: Audit) -> str:
+    """Return what the rows of an audit hold, in the plural."""
+    return "texts" if audit.word_findings else "records"
+
+
+def links_statement(found: Linkage, contents: str = "texts") -> str:
+    """Return how many rows are linked with a second leak, and how many of the links are right where that is known.
+
+    Args:
+        found: the links.
+        contents: what the rows hold, as `contents_of` returns it.
+    """
     rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
     if found.measured is None:
         if found.is_shown:
-            chance = f"{found.expected:.0%} is the nominal share without shared texts (p = {found.p_value:.3f})"
+            chance = f"{found.expected:.0%} is the nominal share without shared {contents} (p = {found.p_value:.3f})"
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
-            f"texts (p = {found.p_value:.3f}). This does not show that no texts are shared: the test is conservative."
+            f"{contents} (p = {found.p_value:.3f}). This does not show that no {contents} are shared: the test is "
+            "conservative."
         )
     known = found.measured.rows
     of = "the rows" if known == found.rows[0] else f"the {count_of(known)} with a known text"
@@ -59,6 +83,28 @@ def _refuted(found: Linkage) -> str:
         f" The permutation test finds more links than by chance (p = {found.p_value:.3f}), and the true texts do not "
         "confirm it. Check that both sides have them in the same spelling and in the order of the vectors."
     )
+
+
+def defense_statement(score: DefenseScore) -> str:
+    """Return what is still read despite a defense, and how much search quality it keeps; without a full stop."""
+    if score.decoded is None:
+        raise InputError("The score of a defense says nothing of words; give one of an audit, which decodes them.")
+    similar = ""
+    if score.finds_similar and score.decoded.retrieval is not None and score.decoded.retrieval_control is not None:
+        found, control = score.decoded.retrieval, score.decoded.retrieval_control
+        similar = f", a similar public text is found for {found.value:.0%} (control {control.value:.1%})"
+    return (
+        f"a word is named for {score.decoded.words.value:.0%} of the documents ({score.finding}){similar}, and "
+        f"{score.overlap.value:.0%} of the search quality is kept"
+    )
+
+
+def error_range(error: CalibrationError) -> str:
+    """Return how far measured figures were from their estimates: ``between 0.24 below and 0.02 above the estimate``."""
+    low, high = (f"{abs(end):.2f} {'below' if end < 0 else 'above'}" for end in (error.lowest, error.highest))
+    if low.endswith(high.split()[1]):
+        low = low.split()[0]
+    return f"between {low} and {high} the estimate"
 
 
 def membership_note(found: Membership) -> str:

@@ -18,11 +18,19 @@ from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.attributes import AttributeInference
+from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.severity import severity
-from interlingua.report._fits import attack_clause, fits_statement
+from interlingua.report._fits import attack_clause, fits_statement, likely_causes
 from interlingua.report._page import clean, render
-from interlingua.report._statements import control_words, in_percent, links_statement, membership_note
+from interlingua.report._statements import (
+    contents_of,
+    control_words,
+    defense_statement,
+    in_percent,
+    links_statement,
+    membership_note,
+)
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
@@ -50,7 +58,7 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     rows = audit.leaked
-    found, contents = severity(audit), "texts" if audit.word_findings else "records"
+    found, contents = severity(audit), contents_of(audit)
     return (
         AnnexSection(
             "What was tested (Article 33(3)(a))",
@@ -93,7 +101,7 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
 
 def _attacker(audit: Audit) -> str:
     """Return what an attacker needs, and what they do not need."""
-    contents = "texts" if audit.word_findings else "records"
+    contents = contents_of(audit)
     encoder = "the model that made them" if audit.is_of_one_model else "an encoder of their own"
     needless = "" if audit.is_of_one_model else ", nor the model"
     return (
@@ -199,7 +207,7 @@ def _readings(audit: Audit) -> list[str]:
                 f"the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{note and f' {note}'}"
             )
     if audit.linkage is not None:
-        lines.append(links_statement(audit.linkage))
+        lines.append(links_statement(audit.linkage, contents_of(audit)))
     return lines
 
 
@@ -222,17 +230,25 @@ def _kinds(audit: Audit) -> list[str]:
     if audit.word_findings is None:
         return ["The records have no texts; each is of one identity, and the figures say how often it is recognized."]
     shown = [
-        f"{finding.kind} in {in_percent(finding.right or finding.documents)} (control {in_percent(finding.control)})"
+        f"{finding.kind} in {in_percent(share)} (control {in_percent(control)})"
         for finding in audit.kinds
+        for share, control in [finding.shown]
     ]
     if not shown:
         return ["Kinds of data among the recovered words were not counted in this audit."]
     basis = "that are right" if audit.kinds[0].right else "that were recovered, by estimate"
-    return [f"Share of the documents with words {basis}, by kind of data: {'; '.join(shown)}."]
+    control = (
+        "the same words against another document of about the same length"
+        if audit.kinds[0].right
+        else "the same procedure on meaningless translations"
+    )
+    return [
+        f"Share of the documents with words {basis}, by kind of data: {'; '.join(shown)}. The control is {control}."
+    ]
 
 
 def _certainty(audit: Audit) -> tuple[str, ...]:
-    lines = [f"{fits_statement(audit)} A verdict can be wrong."]
+    lines = [f"{fits_statement(audit)} A verdict can be wrong.", *likely_causes(audit)]
     found = audit.word_findings
     error = None if found is None else found.leak_rate.error
     if doubt(audit):
@@ -273,7 +289,7 @@ def _needed_rows(audit: Audit) -> list[str]:
 
 
 def _measures(audit: Audit) -> tuple[str, ...]:
-    contents = "texts" if audit.word_findings else "records"
+    contents = contents_of(audit)
     lines = [
         "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the "
         f"{contents}, and encrypt them at rest with a key outside the store.",
@@ -284,17 +300,23 @@ def _measures(audit: Audit) -> tuple[str, ...]:
         return (*lines, "Defenses of the vectors themselves were not evaluated in this audit.")
     lines.append(f"Without a defense, a word is named for {baseline.value:.0%} of the documents.")
     others = [(score, decoded.words) for score, decoded in tried if not score.baseline]
-    helps = [pair for pair in others if pair[1].upper < baseline.lower]
-    lines += [
-        f"{score.name[0].upper()}{score.name[1:]}: a word is named for {words.value:.0%} of the documents "
-        f"({score.finding}), and {score.overlap.value:.0%} of the search quality is kept."
-        for score, words in sorted(helps, key=lambda pair: -pair[0].overlap.value)
-    ]
-    if len(helps) < len(others):
-        lines.append(
-            f"{len(others) - len(helps)} of the {len(others)} defenses that were tried did not clearly reduce this."
+    helps = [score for score, words in others if words.upper < baseline.lower]
+    lines += [_sentence(score) for score in sorted(helps, key=lambda score: -score.overlap.value)]
+    rest = [score for score, _ in others if score not in helps]
+    if rest:
+        count = (
+            "The defense that was tried"
+            if len(others) == 1
+            else f"{len(rest)} of the {len(others)} defenses that were tried"
         )
+        lines.append(f"{count} did not clearly reduce this:")
+        lines += [_sentence(score) for score in rest]
     return tuple(lines)
+
+
+def _sentence(score: DefenseScore) -> str:
+    """Return what is read despite a defense, as a sentence that begins with its name."""
+    return f"{score.name[0].upper()}{score.name[1:]}: {defense_statement(score)}."
 
 
 def _markdown(section: AnnexSection) -> str:

@@ -18,12 +18,14 @@ from interlingua.leakage._doubts import doubt, partial_doubt
 from interlingua.leakage.findings import SOME, Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import severity
-from interlingua.report import _audit_figures
-from interlingua.report._fits import fits_statement, foreign_statement
+from interlingua.report._audit_figures import pictures
+from interlingua.report._fits import evidence_lines, fits_statement, foreign_statement, likely_causes
 from interlingua.report._page import clean, render
 from interlingua.report._statements import (
     check_limit,
+    contents_of,
     control_words,
+    error_range,
     links_statement,
     membership_note,
     unchecked_reason,
@@ -82,7 +84,11 @@ class Provenance(JsonRecord):
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
     ("Embedding inversion", "{} above", True),
-    ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
+    (
+        "Unauthorized access and data leakage",
+        "what a copy of the vectors alone reveals, without contents or model",
+        True,
+    ),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
@@ -188,13 +194,19 @@ def model_statement(audit: Audit) -> str:
     )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
-        "translation: texts can be embedded with it and compared with the vectors directly. The figures of this audit "
-        "are for an attacker who does not have the model; with it, more can be recovered."
+        f"translation: {contents_of(audit)} can be embedded with it and compared with the vectors directly. The "
+        "figures of this audit are for an attacker who does not have the model; with it, more can be recovered."
     )
 
 
 def write_audit(
-    path: str | Path, audit: Audit, provenance: Provenance, *, fail_above: float | None = None, show: bool = False
+    path: str | Path,
+    audit: Audit,
+    provenance: Provenance,
+    *,
+    fail_above: float | None = None,
+    show: bool = False,
+    ids: Mapping[int, str] | None = None,
 ) -> Path:
     """Write one self-contained HTML file, readable by its owner only; a file of that name is replaced.
 
@@ -204,6 +216,7 @@ def write_audit(
         provenance: who authorized the audit, and how to repeat it.
         fail_above: the largest leak that is accepted, if there is a limit.
         show: write recovered words and public texts; otherwise only their number and probabilities.
+        ids: ids of sample documents by their rows, which are written with ``show``; they can name persons.
 
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
@@ -211,6 +224,7 @@ def write_audit(
     path, show = check_path(path), check_flag(show, "show")
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
+    check_instance(ids, "ids", (Mapping, type(None)), "a mapping from rows to their ids")
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     found, limit = severity(audit), None if fail_above is None else check_limit(audit, fail_above)
@@ -225,11 +239,15 @@ def write_audit(
         severity=found,
         tone=_TONES[found.level],
         thing="documents" if audit.word_findings else "rows",
-        with_truth=bool(audit.documents) and audit.documents[0].text is not None,
-        **_pictures(audit),
+        with_truth=any(document.text is not None for document in audit.documents),
+        **pictures(audit),
         summary=conclusion(audit),
         fits=fits_statement(audit),
-        links="" if audit.linkage is None else links_statement(audit.linkage),
+        causes=likely_causes(audit),
+        evidence=evidence_lines(audit.alignment),
+        links="" if audit.linkage is None else links_statement(audit.linkage, contents_of(audit)),
+        contents=contents_of(audit),
+        error_range=error_range,
         membership_note="" if audit.membership is None else membership_note(audit.membership),
         model=model_statement(audit),
         figures=figure_rows(audit),
@@ -240,6 +258,7 @@ def write_audit(
         unchecked="" if fail_above is None else unchecked_reason(audit, fail_above),
         doubtful=bool(doubt(audit)),
         show=show,
+        ids=ids or {},
         owasp=OWASP,
         risks=[(name, how.format(shown), tested) for name, how, tested in _RISKS],
         limits=_LIMITS if audit.word_findings else _LIMITS_OF_ROWS,
@@ -260,37 +279,6 @@ def _printable(provenance: Provenance) -> Provenance:
     cleaned: dict[str, Any] = {name: clean(getattr(provenance, name)) for name in names}
     inputs = {clean(name): digest for name, digest in provenance.inputs.items()}
     return replace(provenance, **cleaned, command=clean(provenance.command, 4_000), inputs=inputs)
-
-
-def _pictures(audit: Audit) -> dict[str, Any]:
-    """Return the pictures of the page, SVG without any text of the user."""
-    pictures: dict[str, Any] = {"defense_picture": None, "roc": None, "row_pictures": {}}
-    if audit.defenses:
-        pictures["defense_picture"] = _audit_figures.tradeoff(audit.defenses)
-    if audit.membership is not None:
-        tested = audit.membership
-        pictures["roc"] = _audit_figures.roc(tested.false_alarms, tested.finds, 1e-3)
-    if not audit.points:
-        return pictures
-    measured, estimate = audit.words.measured, audit.words.leak_rate
-    # As in the points, nothing is read by estimate where no fit worked.
-    estimated = estimate.interval if audit.has_usable_fit else Interval(0.0)
-    whole = measured.leak_rate.interval if measured else estimated
-    null = (measured.leak_rate.control if measured else None) or estimate.control
-    # One scale, because both pictures are read beside each other.
-    top = max([interval.high or interval.value for interval in (whole, *(point.leak for point in audit.points))])
-    for side, whole_rows in (("leaked", audit.leaked), ("public", audit.public)):
-        points = [point for point in audit.points if point.side == side]
-        if points:
-            pictures["row_pictures"][side] = _audit_figures.sizes(
-                f"rows-{side}",
-                [*(point.rows for point in points), whole_rows],
-                [*(point.leak for point in points), whole],
-                [*(point.control.value for point in points), null.value],
-                "leaked rows" if side == "leaked" else "public texts",
-                top,
-            )
-    return pictures
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,13 @@ def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None
     try:
         translator.check_space(sample_rows(store, _COMPARED, 0, pool=_COMPARED), inverse=inverse)
     except SpaceMismatchError as error:
-        raise error.at(str(store.url)) from error
+        found = error.at(str(store.url))
+        if store.is_migrated():
+            migrated = (
+                "A migration wrote these vectors. If it was to the space of the queries, say so with {translated}."
+            )
+            found.remedy = f"{migrated} {{translated}}. {found.remedy}".rstrip()
+        raise found from error
 
 
 def _check(store: Store, width: int, other: int, advice: str) -> StoreInfo:
