@@ -74,7 +74,9 @@ _TRUE_LABELS = "The true labels of VECTORS, in their order: .txt, or the field l
 _FAIL_ABOVE = (
     "Exit with code 1 if the headline figure is above this, or if the attack failed or the figure cannot be relied on."
 )
-_MORE_TO_GIVE = "more vectors or public texts or rows of the same kind, or known contents with --truth or --truth-vectors"
+_MORE_TO_GIVE = (
+    "more vectors or public texts or rows of the same kind, or known contents with --truth or --truth-vectors"
+)
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
