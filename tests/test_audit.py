@@ -677,6 +677,14 @@ def test_a_fit_of_other_widths_is_refused(world: World) -> None:
         audit([fit], world.vectors[:, : D - 4], world.corpus)
 
 
+def test_contents_are_left_out_by_their_names() -> None:
+    truth = GroundTruth(["a", "b"], [["x"], []])
+    assert truth.without(["texts"]).texts is None
+    assert truth.without(["texts"]).labels == [["x"], []]
+    with pytest.raises(InputError, match="a name is 'words'; choose from texts, labels, vectors"):
+        truth.without(["words"])
+
+
 def test_rows_without_a_true_text_are_left_out_of_what_is_measured(world: World) -> None:
     texts = [text if row % 5 else " " for row, text in enumerate(world.texts[:N])]
     whole, part = (world.audit(truth=GroundTruth(side)) for side in (world.texts[:N], texts))

@@ -259,6 +259,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GroundTruth": (GroundTruth, {}),
     "GroundTruth.check_rows": (GroundTruth(TEXTS).check_rows, {"n": len(TEXTS)}),
     "GroundTruth.take": (GroundTruth(TEXTS).take, {"rows": [0]}),
+    "GroundTruth.without": (GroundTruth(TEXTS).without, {"names": ["texts"]}),
     "GuidedDecoder": (GuidedDecoder, GUIDED),
     "GuidedDecoder.invert": (GuidedDecoder(**GUIDED).invert, {"vectors": Y}),
     "command_encoder": (command_encoder, {"command": "no-such-program"}),

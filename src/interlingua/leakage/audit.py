@@ -170,7 +170,7 @@ def audit(
         "vectors": vector_doubt(rows, truth.vectors),
     }
     doubts = {name: sentence for name, sentence in doubts.items() if sentence}
-    trusted = truth.without(doubts)
+    trusted = truth.without(list(doubts))
     if "texts" in doubts:
         omitted.append(
             "Words of each kind, and words read with fewer rows or with a defense, are not compared with the true "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_callable, check_count, check_flag, check_instance, check_texts
+from interlingua.core.arguments import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_texts,
+)
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix
 from interlingua.core.errors import InputError
 from interlingua.leakage._checks import (
@@ -251,8 +258,14 @@ class GroundTruth:
                 advice = "" if name == "vectors" else f" An empty {name[:-1]} stands for an unknown one."
                 check_one_each(len(contents), f"true {name}", n, "vectors", advice)
 
-    def without(self, names: Iterable[str]) -> GroundTruth:
-        """Return the contents without those of these names, such as ``texts``."""
+    def without(self, names: Sequence[str]) -> GroundTruth:
+        """Return the contents without those of these names, such as ``texts``.
+
+        Raises:
+            InputError: a name other than ``texts``, ``labels`` and ``vectors``.
+        """
+        for name in check_texts(names, "names"):
+            check_choice(name, "a name", ("texts", "labels", "vectors"))
         return replace(self, **dict.fromkeys(names))
 
     def take(self, rows: IntArray) -> GroundTruth:
