@@ -51,7 +51,7 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, 
     assert sorted(Path().iterdir()) == before
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
-    assert "the vectors vector of old.parquet, translated from model left to model right" in text.out
+    assert "the vectors in column 'vector' of old.parquet, translated from model left to model right" in text.out
     assert "payload that is copied: year" in text.out
     assert "Nothing was written" in text.err
     alone = run("migrate", saved, store, "new.parquet", "--dry-run", "--drop-payload")
@@ -81,7 +81,7 @@ def test_a_dry_run_of_this_folder_names_it(run: Run, store: Path, saved: Path, m
     monkeypatch.chdir(store.parent / "parts")
     ran = run("migrate", saved, ".", "../new.parquet", "--dry-run", "--journal", "../journal")
     assert ran.code == 0, ran.err
-    assert "the vectors vector of parts, translated" in ran.out
+    assert "the vectors in column 'vector' of parts, translated" in ran.out
 
 
 def test_the_time_of_a_migration_is_without_that_of_its_report(

@@ -64,6 +64,8 @@ def test_the_command_names_the_rows_by_their_ids(run: Run, tmp_path: Path, rng: 
     assert "unknown: " not in text
     part = run("identify", tmp_path / "mixed.jsonl", "--rows", 1_000).out
     assert "The other 200 rows were not looked at. --rows 1200 reads all rows, into memory." in part
+    almost = " ".join(run("identify", tmp_path / "mixed.jsonl", "--rows", 1_199).out.split())
+    assert "The other row was not looked at. --rows 1200 reads all rows, into memory." in almost
     assert run("identify", tmp_path / "mixed.jsonl", "--rows", 60, "--json").json["mixture"] is None
 
 

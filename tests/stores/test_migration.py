@@ -451,6 +451,16 @@ def test_a_wrong_vector_in_the_target_is_found(
         migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
 
 
+def test_one_row_that_is_left_is_one_row(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = MemoryStore.upsert
+    first = source.ids[0].as_py()
+    monkeypatch.setattr(MemoryStore, "upsert", lambda self, r: honest(self, r.rows(0, int(r.ids[0].as_py() == first))))
+    with pytest.raises(InterlinguaError, match="holds 1 row; written: 530"):
+        migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+
+
 def test_a_lost_row_is_found(
     memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -303,6 +303,13 @@ def test_lines_of_a_file_that_cannot_be_read_are_refused_or_left_out(new: Store,
     assert "6" in Path(str(done.skipped_ids)).read_text()
 
 
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 of 1 row of a page has no"), (2, "1 of 2 rows of a page has no")])
+def test_one_row_without_a_text_has_none(rows: int, said: str) -> None:
+    page = Records(pa.array(range(rows)), np.ones((rows, 3), np.float32), pa.table({"text": ["", "a text"][:rows]}))
+    with pytest.raises(UnusableRowError, match=f"things: {said} text in 'text', the first has the id 0"):
+        embedder().embed(page, "things")
+
+
 def test_a_text_and_a_vector_that_are_both_missing_are_told_apart(new: Store, tmp_path: Path) -> None:
     path = tmp_path / "old.parquet"
     column = pa.array([[1.0, 2.0], None, None], pa.list_(pa.float32()))

@@ -28,7 +28,6 @@ from interlingua.cli.options import (
     check_effect,
 )
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
 from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
@@ -389,9 +388,11 @@ def _note_same_ids(results: Sequence[Sequence[JointHit]]) -> list[str]:
         both += len(own & other)
     if not both:
         return []
+    if both == 1:
+        return ["1 id is among the hits of both collections. If it is the same row, --unique-ids prints it once."]
     return [
-        f"{count_of(both, 'id')} {'is' if both == 1 else 'are'} among the hits of both collections. If such an id is "
-        "of the same row in both, --unique-ids prints it once."
+        f"{both:,} ids are among the hits of both collections. If they are the same rows, --unique-ids prints each "
+        "once."
     ]
 
 
