@@ -460,6 +460,18 @@ def test_an_uncertain_figure_is_not_low_and_passes_no_limit_within_its_interval(
     assert check_limit(few, 0.2) == "kept"
 
 
+def test_a_wrong_fit_does_not_spoil_the_translations_of_a_right_one(world: World) -> None:
+    wrong = world.fit(right=False)
+    wrong = replace(wrong, verdict=replace(wrong.verdict, status=Status.DOUBTFUL))
+    alone, both = world.audit(), world.audit(world.fit(), wrong)
+    assert both.leak == alone.leak
+    assert both.omitted == (
+        "1 of 2 fits was not used, because the translations are far less similar to the public texts than those of "
+        "another fit.",
+    )
+    assert world.audit(world.fit(), world.fit(seed=1)).omitted == ()
+
+
 def test_a_figure_at_chance_is_no_severity(world: World) -> None:
     result = world.audit(truth=GroundTruth(vectors=world.known[:N]))
     assert result.reidentified is not None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from interlingua.core.arrays import FloatArray
+from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage._predictions import meaningless
-from interlingua.leakage.centering import collection_mean
-from interlingua.leakage.findings import RetrievalFindings
+from interlingua.leakage.centering import center_by_own_mean, collection_mean
+from interlingua.leakage.findings import NEAR, RetrievalFindings
 from interlingua.leakage.inputs import PublicCorpus
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction
 
-__all__ = ["are_near", "similarities"]
+__all__ = ["are_near", "nearest_fits", "similarities"]
 
 # Centered cosine from which on two public rows are copies or nearly so. The nearest row that is no copy is looked for
 # among so many neighbors.
@@ -49,6 +52,28 @@ def are_near(corpus: PublicCorpus, translated: FloatArray, seed: int) -> bool:
     """Return whether translations [n, d] are nearly as similar to the public texts as these are to each other."""
     resamples = Resamples(len(translated), seed)
     return similarities(corpus, translated, meaningless(translated, seed), resamples, seed)[0].is_near
+
+
+def nearest_fits(corpus: PublicCorpus, translations: Sequence[FloatArray], seed: int) -> list[int]:
+    """Return the positions of the fits whose translations are nearly as similar to the public texts as the best.
+
+    The mean of a right translation and of a wrong one is wrong. The limit is that of `RetrievalFindings.is_near`.
+
+    Args:
+        corpus: the public texts.
+        translations: of each fit [n, d].
+        seed: of the control, the first translations rotated at random.
+    """
+    if len(translations) == 1:
+        return [0]
+    public = center_by_own_mean(corpus.vectors)
+
+    def similarity(translated: FloatArray) -> float:
+        return float(np.asarray(nearest(center_by_own_mean(translated), public, 1).scores).mean())
+
+    control = similarity(meaningless(translations[0], seed))
+    found = np.array([similarity(translated) for translated in translations])
+    return np.flatnonzero(found - control >= NEAR * (found.max() - control)).tolist()
 
 
 def _nearest_other(extraction: Extraction) -> float:

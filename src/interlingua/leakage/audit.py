@@ -34,7 +34,7 @@ from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
 from interlingua.leakage._records import links_with, membership_of, translate_all, what_membership_lacks
 from interlingua.leakage._shares import SharesReported
-from interlingua.leakage._similarity import similarities
+from interlingua.leakage._similarity import nearest_fits, similarities
 from interlingua.leakage._words import word_findings
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.centering import collection_mean
@@ -129,6 +129,16 @@ def audit(
     report = SharesReported(Timed(on_step), defenses, rows.shape[1], (len(rows), len(corpus.vectors)), halvings)
     report({"step": "attack", "work": "translating"})
     translations = [unit_rows(translate(fit, rows[picked])) for fit in usable or ranked]
+    near = nearest_fits(corpus, translations, seed)
+    unlike = len(translations) - len(near)
+    if unlike:
+        omitted.append(
+            f"{unlike} of {len(translations)} fits {'was' if unlike == 1 else 'were'} not used, because the translations "
+            f"are far less similar to the public {corpus.contents} than those of another fit."
+        )
+        translations = [translations[position] for position in near]
+        usable = [usable[position] for position in near] if usable else usable
+        alignment = (usable or ranked)[0]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
     rotated = meaningless(translated, seed)
     resamples = Resamples(len(picked), seed)
