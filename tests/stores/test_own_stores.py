@@ -210,6 +210,19 @@ def test_the_documented_store_needs_only_the_methods_of_reading_and_is_migrated_
         assert old.search(records.vectors[5:6], 1)[0].ids == [15]
 
 
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [("interlingua migration j", True), ("interlingua migration ", False), ("a table", False), (None, False)],
+)
+def test_a_store_that_has_only_the_methods_of_the_protocol_says_what_migrated_it(
+    sqlite: str, mark: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(sqlite) as store:
+        assert (store.is_migrated(), store.migration()) == (False, None)
+        monkeypatch.setattr(store, "creation", lambda *, vector_only=False: mark)
+        assert (store.is_migrated(), store.migration()) == (expected, mark if expected else None)
+
+
 def test_a_store_that_is_only_read_is_refused_as_a_target_before_anything_is_read(sqlite: str, tmp_path: Path) -> None:
     with open_store(f"memory://{tmp_path.name}#old") as old, open_store(sqlite) as new:
         fill(old, pa.array(range(40)), None)
