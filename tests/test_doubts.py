@@ -466,7 +466,7 @@ def test_a_wrong_fit_does_not_spoil_the_translations_of_a_right_one(world: World
     alone, both = world.audit(), world.audit(world.fit(), wrong)
     assert both.leak == alone.leak
     assert both.omitted == (
-        "1 of 2 fits was not used, because the translations are far less similar to the public texts than those of "
+        "1 of 2 fits was not used, because their translations are far less similar to the public texts than those of "
         "another fit.",
     )
     assert world.audit(world.fit(), world.fit(seed=1)).omitted == ()

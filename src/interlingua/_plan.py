@@ -84,7 +84,8 @@ class CollectionPlan:
         mixed_ids: ids of these rows in the sample, the surest first.
         route: what to do: ``"separate"`` the rows of two models first; ``"re-embed"`` the texts with the new model;
             ``"re-embed in part"`` where only some rows have a text, fit on these rows as pairs, and translate the
-            others; fit on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``.
+            others; fit on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``. There is nothing to
+            fit for vectors that were ``"translated"`` already, and for two collections of the ``"same model"``.
         reasons: sentences that explain the route.
         commands: the next commands, in order; none where the rows are too few for a fit.
         needed_rows: vectors by the new model that the route needs: of every text of the collection that there is, of
@@ -191,7 +192,7 @@ def plan(
     vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])
     check_enough(address, len(vectors), read=sum(map(len, drawn)), count=info.count, nulls=info.nulls)
     width = available = target_model = None
-    target_unusable = 0
+    target_unusable, target_mixed = 0, 0.0
     if target is not None:
         with open_source(check_text(target, "target")) as store:
             try:
@@ -206,7 +207,12 @@ def plan(
                 )
             new = store.info()
             width, available = new.d, new.count
-            target_model, target_unusable = _look_at_target(store, new.count, rows, seed, on_rows)
+            if store.is_migrated():
+                raise InputError(
+                    f"interlingua translated the vectors of {store.url}; TARGET needs vectors that the new model "
+                    "itself made. Name those, or leave TARGET out."
+                )
+            target_model, target_unusable, target_mixed = _look_at_target(store, new.count, rows, seed, on_rows)
     model = identification.identify(vectors).model
     mixture = identification.find_mixture(vectors, seed=seed)
     ids = [value for page in sample for value in page.ids.to_pylist()]
@@ -234,8 +240,9 @@ def plan(
     }
     rest = without_text(scheme, next(iter(texts))) if texts else None
     chosen = choose_route(
-        facts, target, target_where, available, target_unusable=target_unusable, rest=rest, width=width
-    )
+        facts, target, target_where, available, target_unusable=target_unusable, target_mixed=target_mixed, rest=rest,
+        width=width,
+    )  # fmt: skip
     is_fit = bool(chosen["commands"]) and chosen["route"] in ("public pairs", "unpaired", "re-embed in part")
     costs = None
     if is_fit:
@@ -279,8 +286,12 @@ def _draw_rows(store: Store, count: int, rows: int, seed: int, on_rows: OnRows |
         return list(select_rows(report_rows((records for records, _ in pages), count, on_rows), drawn))
 
 
-def _look_at_target(store: Store, count: int, rows: int, seed: int, on_rows: OnRows | None) -> tuple[str | None, int]:
-    """Return the known model of the vectors of a store, None where too few can be used, and how many cannot.
+def _look_at_target(
+    store: Store, count: int, rows: int, seed: int, on_rows: OnRows | None
+) -> tuple[str | None, int, float]:
+    """Return the known model of the vectors of a store, how many cannot be used, and the share of a second model.
+
+    The model is None where too few can be used.
 
     Raises:
         InputError: none of the rows that were read has a vector that can be used.
@@ -297,8 +308,11 @@ def _look_at_target(store: Store, count: int, rows: int, seed: int, on_rows: OnR
             f"{store.url}: {none_drawn(len(vectors))}; TARGET needs vectors of the new model. Name a column or file "
             "that has some, or leave TARGET out."
         )
-    model = identification.identify(used).model if len(used) >= identification.MIN_ROWS else None
-    return model, len(vectors) - len(used)
+    unusable = len(vectors) - len(used)
+    if len(used) < identification.MIN_ROWS:
+        return None, unusable, 0.0
+    mixture = identification.find_mixture(used, seed=seed)
+    return identification.identify(used).model, unusable, 0.0 if mixture is None else mixture.share
 
 
 def _find_text_columns(sample: list[Records]) -> dict[str, float]:

@@ -22,7 +22,7 @@ __all__ = [
     "public_pairs_command",
 ]
 
-Route = Literal["separate", "re-embed", "re-embed in part", "public pairs", "unpaired"]
+Route = Literal["separate", "re-embed", "re-embed in part", "translated", "same model", "public pairs", "unpaired"]
 
 # Rows of a side, and the range of the forward top-1 of all recorded fits with as many (BGE to MiniLM,
 # benchmarks/results/beir.jsonl and exchanges.jsonl). Fits with 1,000 rows or fewer fail.
@@ -88,9 +88,8 @@ _SEARCHES = {
 }
 # Shown for a collection or a file that bears the mark of a migration or a translation.
 MIGRATED_NOTE = (
-    "interlingua wrote these vectors. If `migrate` or `translate` did, and not `embed`, they are translations, and the "
-    "model that is named here did not make them. Search them with `interlingua search --translated`, and translate "
-    "the old vectors, not these, into the space of a further model."
+    "interlingua translated these vectors, so the model that is named here did not make them. Search them with "
+    "`interlingua search --translated`. To go on to a further model, translate the old vectors and not these."
 )
 # What was searched in them.
 _SEARCHED = (
@@ -106,6 +105,7 @@ def choose_route(
     available: int | None,
     *,
     target_unusable: int = 0,
+    target_mixed: float = 0.0,
     rest: str | None = None,
     width: int | None = None,
 ) -> dict[str, Any]:
@@ -117,6 +117,7 @@ def choose_route(
         target_where: the condition that they had to meet, or None.
         available: number of these vectors.
         target_unusable: number of rows of them that were read and have no usable vector.
+        target_mixed: share of these rows that are of a second model, 0 where none was found.
         rest: the condition for rows without a text, in the language of the store; None where it cannot select rows.
         width: of the new vectors, if it is known.
     """
@@ -175,6 +176,9 @@ def choose_route(
         ]
         if new_model == "NEW_MODEL":
             reasons.append(_NEW_MODEL)
+    elif facts["migrated"]:
+        search = f"interlingua search translator {source} --translated --query NEW_QUERIES.npy"
+        route, commands, expected, reasons = "translated", (search,), None, []
     elif mixed:
         route, commands, expected = (
             "separate",
@@ -200,6 +204,12 @@ def choose_route(
         )
         commands = part.commands(() if facts["unusable"] else search_commands)
         reasons = [*part.reasons(), *([_NEW_MODEL] if new_model == "NEW_MODEL" else [])]
+    elif facts["model"] not in ("unknown", None) and facts["model"] == facts["target_model"]:
+        route, commands, expected = "same model", (), None
+        reasons = [
+            f"{facts['model']} probably made the vectors of both collections, so that there is nothing to translate. "
+            "Compare the hits of some queries in both before you join them."
+        ]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
         commands = (
@@ -217,7 +227,7 @@ def choose_route(
             f"and with {_new_model_named(facts['target_model'])}, and fit on these pairs. No text of the collection is "
             "needed."
             f"{f' {_NEW_MODEL}' if new_model == 'NEW_MODEL' else ''} TEXTS.txt has one text per line.",
-            *_alternative("Without public texts", fit, fewest),
+            *_alternative("If you cannot run it, or have no public texts", fit, fewest),
         ]
     elif refused:
         route, commands = "unpaired", ()
@@ -276,10 +286,18 @@ def choose_route(
             f"{_without_vector(target_unusable, f'the rows of {target} that were read')}. A fit leaves such rows out "
             "where that is asked for (`skip_bad`)."
         )
-    if facts["target_model"] not in (None, "unknown"):
-        same = facts["target_model"] == facts["model"]
-        also = ", as were those of the collection, so that there may be nothing to translate" if same else ""
-        reasons.append(f"The vectors of {target} were probably made by {facts['target_model']}{also}.")
+    if facts["target_model"] not in (None, "unknown") and route != "same model":
+        reasons.append(f"The vectors of {target} were probably made by {facts['target_model']}.")
+    if target_mixed:
+        reasons.append(
+            f"About {target_mixed:.0%} of the rows of {target} that were looked at are probably of another model than "
+            "the rest. Leave them out of a fit; interlingua identify lists their ids."
+        )
+    if route == "re-embed in part" and target is not None:
+        reasons.append(
+            f"The vectors of {target} can take part in the fit as well: give them as its TARGET, and the embedded rows "
+            "by --reembedded."
+        )
     if facts["reduced"] and not mixed:
         reasons.append(REDUCED_NOTE)
     searches = _SEARCHES.get(route) if commands else None
@@ -288,7 +306,7 @@ def choose_route(
     needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "re-embed in part":
         needed = with_text
-    moved = facts["rows"] if commands and route not in ("separate", "re-embed") else 0
+    moved = facts["rows"] if commands and route not in ("separate", "re-embed", "translated") else 0
     if route == "re-embed in part" and rest is not None:
         moved -= with_text
     if route == "unpaired" and available is not None and available < needed:

@@ -72,7 +72,7 @@ def identify(
             reduced = identification.looks_reduced(vectors)
         record("done", model=result.model, mixed_share=0.0 if mixture is None else round(mixture.share, 4))
     parts = None if mixture is None else _describe(mixture, vectors, ids)
-    known = parts is None and result.model != identification.UNKNOWN
+    known = parts is None and result.model != identification.UNKNOWN and not is_migrated
     chosen = row_options(where) + (" --skip-bad" if usable.count else "")
     command = public_pairs_command(source, result.model, rows=chosen) if known else None
     if as_json:

@@ -133,8 +133,8 @@ def audit(
     unlike = len(translations) - len(near)
     if unlike:
         omitted.append(
-            f"{unlike} of {len(translations)} fits {'was' if unlike == 1 else 'were'} not used, because the translations "
-            f"are far less similar to the public {corpus.contents} than those of another fit."
+            f"{unlike} of {len(translations)} fits {'was' if unlike == 1 else 'were'} not used, because their "
+            f"translations are far less similar to the public {corpus.contents} than those of another fit."
         )
         translations = [translations[position] for position in near]
         usable = [usable[position] for position in near] if usable else usable

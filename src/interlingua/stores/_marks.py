@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["migration_mark", "names_migration"]
+__all__ = ["job_name", "migration_mark", "names_migration"]
 
 _MARK = "interlingua migration "
+# Begins the job of a migration that embeds texts, whose vectors are no translations.
+_EMBEDDING = "embedding-"
+
+
+def job_name(maker: str, number: int, *, embeds: bool) -> str:
+    """Return the name of a new migration.
+
+    Args:
+        maker: fingerprint of the translator or the encoder.
+        number: tells it from other migrations of the same maker.
+        embeds: whether it embeds texts, and translates no vectors.
+    """
+    return f"{_EMBEDDING if embeds else ''}{maker}-{number:x}"
 
 
 def migration_mark(job: str) -> str:
@@ -17,5 +30,5 @@ def migration_mark(job: str) -> str:
 
 
 def names_migration(mark: str | None) -> bool:
-    """Return whether a comment or another mark is one that `migration_mark` made."""
-    return mark is not None and mark.startswith(_MARK) and mark != _MARK
+    """Return whether a comment or another mark is that of a migration that translated vectors."""
+    return mark is not None and mark.startswith(_MARK) and mark != _MARK and not mark.startswith(_MARK + _EMBEDDING)

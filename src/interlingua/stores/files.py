@@ -167,8 +167,8 @@ class FileStore(Adapter):
             return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
     def is_migrated(self) -> bool:
-        """Return whether the file names what its vectors were made of."""
-        return self.origin is not None
+        """Return whether the file says that its vectors were made of other vectors, and not of texts."""
+        return self.origin is not None and "text" not in self.origin
 
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""

@@ -26,6 +26,7 @@ from interlingua.stores._choices import check_choices, differences, that_matter
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_not_renamed
+from interlingua.stores._marks import job_name
 from interlingua.stores._origin import made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
@@ -151,7 +152,8 @@ def migrate(
             if plan is None:
                 plan = make_plan(translator, source, target, info, spec, options)
                 check_choices(plan, options)
-            log.note(job=f"{facts['translator']}-{time.time_ns():x}", plan=asdict(plan), **facts)
+            job = job_name(translator.fingerprint(), time.time_ns(), embeds="text" in plan.origin)
+            log.note(job=job, plan=asdict(plan), **facts)
         planned = Plan.from_dict(log.facts["plan"])
         spec = replace(spec, job=str(log.facts["job"]), count=planned.rows)
         conversion = Conversion(translator, source, target, spec, options)
