@@ -781,6 +781,7 @@ def test_a_public_corpus_by_the_model_of_the_vectors_is_said(world: World) -> No
         of_one
     )
     cited = owasp_paragraph(of_one, PROVENANCE)
+    assert model_statement(of_one).endswith("The figures of this audit are for an attacker who has this model.")
     assert "the public vectors are probably by its own model" in cited
     assert "nor the encoder" not in cited
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(of_one, PROVENANCE)}

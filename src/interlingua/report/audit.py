@@ -192,6 +192,11 @@ def model_statement(audit: Audit) -> str:
         f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model; a model is "
         f"named if it has {NEEDED:.2f} or more and {MARGIN:.2f} more than the runner-up)"
     )
+    if audit.is_of_one_model:
+        return (
+            f"The vectors were probably made by {audit.model.model}{compared}, and so were the public ones. The figures "
+            "of this audit are for an attacker who has this model."
+        )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
         f"translation: {contents_of(audit)} can be embedded with it and compared with the vectors directly. The "
