@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,57 @@ def test_texts_that_are_stored_as_categories_are_texts(tmp_path: Path) -> None:
     table = table.set_column(2, "text", table.column("text").dictionary_encode())
     pq.write_table(table, tmp_path / "old.parquet")
     assert il.plan(str(tmp_path / "old.parquet")).texts == ("text",)
+
+
+def documents(count: int, with_title: int) -> list[str]:
+    """Documents of a store without a schema: a category, a number and an address, and titles for the first rows."""
+    return [
+        json.dumps(
+            {"category": f"c{i % 7}", "number": i, "url": f"https://example.org/a/long/path/{i}"}
+            | ({"title": f"A description of package number {i}"} if i < with_title else {})
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("place", ["file", "duckdb"])
+@pytest.mark.parametrize("with_title", [0, 50, 1_200, 1_500])
+def test_texts_of_documents_are_looked_for_under_their_keys(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_title: int, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    address = str(write(tmp_path / "old.parquet", old_rows(1_500), payload_json=documents(1_500, with_title)))
+    if place == "duckdb":
+        duckdb = pytest.importorskip("duckdb")
+        with duckdb.connect("old.duckdb") as connection:
+            made = "id, vector::FLOAT[512] as vector, payload_json"
+            connection.execute(f"create table t as select {made} from read_parquet({address!r})")
+        address = "duckdb://old.duckdb?id=id#t.vector"
+    plan = il.plan(address)
+    assert (
+        plan.route == {0: "public pairs", 50: "public pairs", 1_200: "re-embed in part", 1_500: "re-embed"}[with_title]
+    )
+    assert plan.texts == (("title",) if with_title else ())
+    assert plan.text_share == pytest.approx(with_title / 1_500, abs=1e-4)
+    assert "payload_json" not in plan.summary()
+    if with_title > 1_000:
+        assert plan.moved_rows == (1_500 if with_title == 1_200 else 0)
+        (tmp_path / "embed.py").write_text("import sys\nfor line in sys.stdin: print([float(len(line)), 1.0])\n")
+        command = plan.commands[0].replace("NATIVE", "new.parquet").replace("TARGET", "new.parquet")
+        command = command.replace("NEW_MODEL", f"'command:{sys.executable} embed.py'")
+        ran = run(*shlex.split(command)[1:])
+        assert ran.code == 0, ran.err
+
+
+def test_a_column_of_json_is_no_text(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    path = write(tmp_path / "old.parquet", old_rows(300), meta=documents(300, 300))
+    with duckdb.connect(str(tmp_path / "old.duckdb")) as connection:
+        made = "id, vector::FLOAT[512] as vector, meta::JSON as meta, 1 as n"
+        connection.execute(f"create table t as select {made} from read_parquet('{path}')")
+    assert il.plan(f"duckdb://{tmp_path}/old.duckdb?id=id#t.vector").texts == ()
+    # A column of a file is text, whatever is in it.
+    assert il.plan(str(path)).texts == ("meta",)
 
 
 def test_texts_of_a_part_are_embedded_and_are_the_pairs_of_the_fit(run: Run, tmp_path: Path) -> None:

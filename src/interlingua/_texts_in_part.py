@@ -91,7 +91,7 @@ class PartlyWithTexts:
         selection = (
             "The command that migrates selects the rows without a text by a condition."
             if self.rest is not None
-            else "This kind of store cannot select the rows without a text, so that the command translates all rows; "
+            else "No condition selects the rows without a text here, so that the command translates all rows; "
             "the search lists a row that is in both collections once, with its vector of the new model."
         )
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -43,6 +43,8 @@ __all__ = [
 PAGE_ROWS = 4_096
 # Pages are held in memory, and no client takes numbers of any size.
 MOST_PAGE_ROWS = 1_000_000
+# Rows whose keys a message names.
+_FIRST_ROWS = 256
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
 _OVERHEAD = 1.5
 
@@ -308,7 +310,7 @@ def _new_width(translator: Translator | TextEmbedder, source: Store, info: Store
         InputError: rows that the translator or the embedder does not take.
     """
     if isinstance(translator, TextEmbedder):
-        translator.check_column(info.schema, str(source.url))
+        translator.check_column(info.schema, str(source.url), lambda: _first_payload(source))
         for name in ("inverse", "allow_foreign"):
             if getattr(options, name):
                 raise InputError("Texts are embedded, and no vector is translated.", f"Leave {{{name}}} out.")
@@ -320,6 +322,12 @@ def _new_width(translator: Translator | TextEmbedder, source: Store, info: Store
         hint = "Use {inverse} to translate in the other direction." if info.d == new else "Is it from another model?"
         raise InputError(f"{source.url} has width {info.d}; this translator takes {width}.", hint)
     return new
+
+
+def _first_payload(source: Store) -> pa.Table | None:
+    """Return the payload of the first rows."""
+    with closing(source.scan(_FIRST_ROWS)) as pages:  # type: ignore[type-var]
+        return next((records.payload for records, _ in pages), None)
 
 
 def make_plan(
