@@ -166,12 +166,14 @@ def plan(
         What the collection holds, the route that fits it with its reasons, the next commands, and estimated costs.
 
     Raises:
-        InputError: a collection cannot be read, or fewer than 50 of the rows that were read have a usable vector.
+        InputError: a collection cannot be read or has an id twice, or fewer than 50 of the rows that were read have a
+            usable vector.
         MissingExtraError: the client of a store is not installed.
     """
     from interlingua import identification
     from interlingua.core.arrays import usable_rows
     from interlingua.stores import open_source
+    from interlingua.stores._distinct import check_none_repeated
     from interlingua.stores._origin import is_migrated
 
     for name, value in (("source", source), ("target", target)):
@@ -187,6 +189,7 @@ def plan(
     with open_source(check_text(source, "source")) as store:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
         info, address, scheme = store.info(), str(store.url), store.url.scheme
+        check_none_repeated(store)
         migrated = is_migrated(store)
         drawn = _draw_rows(store, info.count, rows, seed, on_rows)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]

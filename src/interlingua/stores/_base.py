@@ -66,6 +66,10 @@ class Adapter(Store):
         finally:
             self._skips_missing = False
 
+    def repeated_id(self) -> Any:
+        """Return an id that several rows have, in a store that allows them and finds one without reading all rows."""
+        return None
+
     def _address_hint(self) -> str:
         """Return what addresses look like, if the name of a folder or a collection may have been taken for a host."""
         host, kind = self.url.host, self.url.kind

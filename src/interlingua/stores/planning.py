@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,6 +16,7 @@ from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import check_output
 from interlingua.stores._conditions import check_condition
+from interlingua.stores._distinct import check_none_repeated
 from interlingua.stores._estimates import measure
 from interlingua.stores._names import id_name
 from interlingua.stores._origin import collection_name, origin_of
@@ -23,7 +24,7 @@ from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores._unfilled import unfilled_notes
 from interlingua.stores._url import StoreURL
-from interlingua.stores.reembedding import TextEmbedder
+from interlingua.stores.reembedding import TextEmbedder, first_payload
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,8 +44,6 @@ __all__ = [
 PAGE_ROWS = 4_096
 # Pages are held in memory, and no client takes numbers of any size.
 MOST_PAGE_ROWS = 1_000_000
-# Rows whose keys a message names.
-_FIRST_ROWS = 256
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
 _OVERHEAD = 1.5
 
@@ -250,6 +249,7 @@ def plan(translator: Translator | TextEmbedder, source: Store, target: Store, op
     with advise_skip_bad(options):
         info = options.read_info(source)
         spec = target_spec(translator, source, target, info, options)
+        check_none_repeated(source)
         return make_plan(translator, source, target, info, spec, options)
 
 
@@ -310,7 +310,7 @@ def _new_width(translator: Translator | TextEmbedder, source: Store, info: Store
         InputError: rows that the translator or the embedder does not take.
     """
     if isinstance(translator, TextEmbedder):
-        translator.check_column(info.schema, str(source.url), lambda: _first_payload(source))
+        translator.check_column(info.schema, str(source.url), lambda: first_payload(source))
         for name in ("inverse", "allow_foreign"):
             if getattr(options, name):
                 raise InputError("Texts are embedded, and no vector is translated.", f"Leave {{{name}}} out.")
@@ -322,12 +322,6 @@ def _new_width(translator: Translator | TextEmbedder, source: Store, info: Store
         hint = "Use {inverse} to translate in the other direction." if info.d == new else "Is it from another model?"
         raise InputError(f"{source.url} has width {info.d}; this translator takes {width}.", hint)
     return new
-
-
-def _first_payload(source: Store) -> pa.Table | None:
-    """Return the payload of the first rows."""
-    with closing(source.scan(_FIRST_ROWS)) as pages:  # type: ignore[type-var]
-        return next((records.payload for records, _ in pages), None)
 
 
 def make_plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from interlingua.core.translator import Translator
+    from interlingua.stores._protocol import Store
 
-__all__ = ["TextEmbedder", "new_vectors"]
+__all__ = ["TextEmbedder", "first_payload", "new_vectors"]
 
+# Rows whose keys a message names.
+_FIRST_ROWS = 256
 _PROBE = "A text whose vector shows the width."
 
 
@@ -175,6 +179,12 @@ class TextEmbedder:
             return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
         column = payload.column(self.text_column).combine_chunks()
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def first_payload(source: Store) -> pa.Table | None:
+    """Return the payload of the first rows, whose keys a message names."""
+    with closing(source.scan(_FIRST_ROWS)) as pages:  # type: ignore[type-var]
+        return next((records.payload for records, _ in pages), None)
 
 
 def _describe_keys(payload: pa.Table | None) -> str:
