@@ -16,7 +16,6 @@ from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import check_output
 from interlingua.stores._conditions import check_condition
-from interlingua.stores._distinct import check_none_repeated
 from interlingua.stores._estimates import measure
 from interlingua.stores._names import id_name
 from interlingua.stores._origin import collection_name, origin_of
@@ -245,6 +244,8 @@ def plan(translator: Translator | TextEmbedder, source: Store, target: Store, op
         InputError: the source cannot be used, or the target could not hold the result or has too little space.
         OutputExistsError: the target exists already.
     """
+    from interlingua.stores._distinct import check_none_repeated
+
     options = options_for(translator, options)
     with advise_skip_bad(options):
         info = options.read_info(source)
