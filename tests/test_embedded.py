@@ -408,7 +408,10 @@ REFUSED = [
         "--view-encoder has no effect with --source-encoder",
     ),
     ("source.npy {target} --texts texts.txt --text-column x", "--text-column has no effect: a .txt file has no column"),
-    ("source.npy {target} --texts few.txt", "There are 3 texts, of which 3 are different and not blank; at least 200"),
+    (
+        "source.npy {target} --texts few.txt",
+        "few.txt holds 3 texts, of which 3 are different and not blank; at least",
+    ),
     ("source.npy {target} --texts texts.txt --sample 100", "sample is 100; "),
     ("source.npy {target} --texts nq --sample 100", "sample is 100; "),
     ("--source-encoder command:cat {target} --texts nq --sample 100", "sample is 100; "),
