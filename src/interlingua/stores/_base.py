@@ -309,11 +309,12 @@ class TableAdapter(Adapter):
         Raises:
             InputError: there are none.
         """
-        named = self.url.options.get("id")
+        named, stored = self.url.options.get("id"), {self._folded(name): name for name in columns}
         if named is not None:
-            names = (named,) if named in columns else tuple(named.split(","))
+            names = (named,) if self._folded(named) in stored else tuple(named.split(","))
         else:
-            names = self._primary_key() or tuple(name for name in ID_NAMES if name in columns)[:1]
+            names = self._primary_key() or tuple(name for name in ID_NAMES if self._folded(name) in stored)[:1]
+        names = tuple(stored.get(self._folded(name), name) for name in names)
         if not names or not set(names) <= set(columns):
             missing = f" {named}" if named else ""
             raise InputError(
