@@ -198,19 +198,29 @@ def test_a_fit_that_is_interrupted_says_what_was_written(
         assert re.search("Interrupted. The translator .*t is complete.", " ".join(ran.err.split()))
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize(
     ("phase", "advice"), [("survey", "Nothing was written"), ("index", "the same command with --resu")]
 )
 def test_an_interrupted_migration_says_what_to_do(
-    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, phase: str, advice: str
+    run: Run,
+    store: Path,
+    saved: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    phase: str,
+    advice: str,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
+
+    before = signal.getsignal(number)
 
     with monkeypatch.context() as patch:
         patch.setattr(f"interlingua.stores._run.Run.{phase}", interrupted)
         ran = run("migrate", saved, store, "new.parquet")
-    assert ran.code == 130
+    assert (ran.code, signal.getsignal(number)) == (code, before)
     assert f"Interrupted. {advice}" in ran.err.replace("Run ", "").replace("\n", " ")
     assert not Path("new.parquet").exists()
     finished = run("migrate", saved, store, "new.parquet", *(["--resume"] if phase == "index" else []))
@@ -471,6 +481,25 @@ def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: 
     assert pq.read_metadata("new.parquet").num_rows == N - 2
 
 
+def test_embedding_that_is_ended_says_how_to_go_on(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": i, "vector": [1.0, 0.5], "text": f"text {i}"}) for i in range(40)]
+    (tmp_path / "old.jsonl").write_text("\n".join(lines))
+    program = "import os, sys, time\nfor line in sys.stdin: print([float(len(line)), 1.0])\n"
+    (tmp_path / "slow.py").write_text(f"{program}sys.stdout.flush()\ntime.sleep(0.3)\n")
+    command = [sys.executable, "-m", "interlingua", "embed", "old.jsonl", "new.parquet", "--page-rows", "2"]
+    command += ["--encoder", f"command:{sys.executable} slow.py", "--journal", "j.sqlite", "--log", "log.jsonl"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (tmp_path / "new.parquet.partial").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "Interrupted. Run the same command with --resume" in " ".join(said.split())
+    assert "Traceback" not in said
+    assert "stopped" not in (tmp_path / "log.jsonl").read_text()
+
+
 def test_an_interrupt_while_modules_are_imported_ends_with_one_sentence() -> None:
     code = (
         "import builtins, runpy\n"
@@ -639,3 +668,24 @@ def test_catch_up_is_advised_only_where_the_target_can_catch_up(
     assert ran.code == 0, ran.err
     assert "to undo, run the same command with --rollback" in ran.err
     assert "--catch-up" not in ran.err
+
+
+@pytest.mark.parametrize("command", ["migrate", "embed"])
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [("new.parquet", "file"), ("file://new.jsonl", "file"), ("duckdb://new.duckdb#t.v", "collection")],
+)
+def test_a_dry_run_says_what_it_would_make(
+    run: Run, store: Path, saved: Path, command: str, target: str, kind: str
+) -> None:
+    if kind == "collection":
+        pytest.importorskip("duckdb")
+    pq.write_table(pq.read_table(store).append_column("text", pa.array(["a text"] * N)), "texts.parquet")
+    Path("embed.py").write_text("import sys\nfor line in sys.stdin: print([float(len(line)), 1.0])\n")
+    made = {
+        "migrate": ("migrate", saved, store, target),
+        "embed": ("embed", "texts.parquet", target, "--encoder", f"command:{sys.executable} embed.py"),
+    }
+    ran = run(*made[command], "--dry-run")
+    assert ran.code == 0, ran.err
+    assert f", a new {kind}, of width" in ran.out

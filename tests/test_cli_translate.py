@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,15 @@ def test_shards_together_are_the_whole(run: Run, folder: Path, saved: Path, plan
     np.testing.assert_allclose(np.concatenate(parts), planted[1], atol=1e-5)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_translation_resumes_where_it_stopped(
-    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    folder: Path,
+    saved: Path,
+    planted: tuple[Rows, Rows],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     arguments = ["translate", saved, folder / "source.npy", "--out", folder / "out.npy"]
     whole = Translator.translate
@@ -45,12 +53,12 @@ def test_an_interrupted_translation_resumes_where_it_stopped(
 
         def stop_after_300(self: Translator, x: Rows, **options: bool) -> npt.NDArray[Any]:
             if np.array_equal(x[0], planted[0][300]):
-                raise KeyboardInterrupt
+                signal.raise_signal(number)
             return whole(self, x, **options)
 
         patch.setattr(Translator, "translate", stop_after_300)
         ran = run(*arguments)
-    assert ran.code == 130
+    assert ran.code == code
     assert "Interrupted after 300 rows" in ran.err
     assert not (folder / "out.npy").exists()
     again = run(*arguments, "--json")

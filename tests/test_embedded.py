@@ -182,6 +182,19 @@ def test_views_are_made_of_the_texts_of_the_rows_that_are_drawn_of_the_target(
     assert il.load(place / "t").card["settings"]["embedded_with"] == "views: command embed-first"
 
 
+def test_views_are_made_of_the_texts_under_a_key_of_documents(
+    run: Run, place: Path, spaces: dict[str, Rows], command: Callable[..., str], given: dict[str, Any]
+) -> None:
+    documents = [json.dumps({"n": i, "body": text}) for i, text in enumerate(TEXTS)]
+    target = write_target(place / "documents.parquet", spaces["target"], documents, "payload_json")
+    options = ("--view-encoder", command("first"), "--allow-failed", "--out", place / "t", "--json")
+    ran = run("fit", place / "source.npy", target, *options, "--text-column", "payload_json")
+    assert "documents.parquet holds whole documents. Name a key that holds texts by --text-column" in ran.json["error"]
+    ran = run("fit", place / "source.npy", target, *options, "--text-column", "body")
+    assert ran.code == 0, ran.err
+    np.testing.assert_allclose(given["views"]["command embed-first"].vectors, spaces["first"], rtol=1e-6)
+
+
 def test_a_target_is_not_embedded_beyond_the_rows_that_a_fit_uses(
     run: Run, place: Path, command: Callable[..., str], given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,7 +420,10 @@ REFUSED = [
         "--view-encoder has no effect with --source-encoder",
     ),
     ("source.npy {target} --texts texts.txt --text-column x", "--text-column has no effect: a .txt file has no column"),
-    ("source.npy {target} --texts few.txt", "There are 3 texts, of which 3 are different and not blank; at least 200"),
+    (
+        "source.npy {target} --texts few.txt",
+        "few.txt holds 3 texts, of which 3 are different and not blank; at least",
+    ),
     ("source.npy {target} --texts texts.txt --sample 100", "sample is 100; "),
     ("source.npy {target} --texts nq --sample 100", "sample is 100; "),
     ("--source-encoder command:cat {target} --texts nq --sample 100", "sample is 100; "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,33 @@ def test_rows_of_files_with_the_same_ids_are_matched_by_them(run: Any, spaces: A
     ran = run("fit", paths["source"], paths["target"], "--view", tmp_path / "twice.parquet", *options, "--force")
     assert ran.code == 2
     assert "twice.parquet has the id 'False-3' more than once" in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize("skip_bad", [(), ("--skip-bad",)])
+def test_rows_of_files_with_other_ids_are_not_matched_by_their_order(
+    run: Any, spaces: Any, given: Any, tmp_path: Path, skip_bad: Any
+) -> None:
+    paths = files_of(tmp_path, spaces)
+    table = pq.read_table(paths["first"])
+    others, none = ([f"other {i}" for i in range(M)], [None] * M)
+    where = table.schema.names.index("id")
+    for name, ids in (("others", others), ("none", none)):
+        pq.write_table(table.set_column(where, "id", pa.array(ids, pa.string())), tmp_path / f"{name}.parquet")
+    pq.write_table(table.drop_columns("id"), tmp_path / "without.parquet")
+    fit = ("fit", paths["source"], paths["target"], "--allow-failed", "--force", "--out", tmp_path / "t", *skip_bad)
+    for address in (tmp_path / "others.parquet", f"file://{tmp_path}/others.parquet"):
+        ran = run(*fit, "--view", address)
+        assert ran.code == 2
+        assert re.search(
+            rf"--view {address} has none of the 200 ids of TARGET .*, and rows are matched by ids where both files "
+            r"have them\. .* save the vectors without ids, as a \.npy, if their order is that of TARGET\.",
+            " ".join(ran.err.split()),
+        )
+    # Rows without any id have an order alone.
+    for name in ("none", "without"):
+        ran = run(*fit, "--view", tmp_path / f"{name}.parquet")
+        assert ran.code == 0, ran.err
+        np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"]["first"])
 
 
 def lines_of(ids: Sequence[int], rows: Any) -> str:

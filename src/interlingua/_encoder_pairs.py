@@ -67,8 +67,14 @@ class DrawnTexts:
     different: int
 
     @classmethod
-    def of(cls, texts: Sequence[str], *, sample: int = SAMPLE, seed: int = 0) -> DrawnTexts:
+    def of(cls, texts: Sequence[str], *, sample: int = SAMPLE, seed: int = 0, origin: str | None = None) -> DrawnTexts:
         """Leave out blank and repeated texts, and draw at most ``sample`` of the others.
+
+        Args:
+            texts: the texts.
+            sample: most texts to draw.
+            seed: of the draw.
+            origin: the file of the texts, for messages.
 
         Raises:
             InputError: too few different texts.
@@ -80,8 +86,9 @@ class DrawnTexts:
         )
         if len(different) < _MIN_TEXTS:
             verbs = ["is" if len(each) == 1 else "are" for each in (given, different)]
+            there = f"There {verbs[0]}" if origin is None else f"{origin} holds"
             raise InputError(
-                f"There {verbs[0]} {count_of(len(given), 'text')}, of which {len(different):,} {verbs[1]} different "
+                f"{there} {count_of(len(given), 'text')}, of which {len(different):,} {verbs[1]} different "
                 f"and not blank; at least {_MIN_TEXTS} are needed, and {SAMPLE:,} are better."
             )
         rng = np.random.default_rng(check_count(seed, "seed"))
@@ -118,16 +125,17 @@ class EncoderPair:
         seed: int = 0,
         device: str | None = "cpu",
         names: tuple[str | None, str | None] = (None, None),
+        origin: str | None = None,
     ) -> EncoderPair:
         """Check the texts, draw a sample of them and load both encoders; arguments as of `align_encoders`.
 
-        ``names`` replace those of the encoders.
+        ``names`` replace those of the encoders. ``origin`` is the file of the texts, for messages.
 
         Raises:
             InputError: too few different texts, or an encoder that cannot be loaded.
             MissingExtraError: an encoder needs sentence-transformers, which is not installed.
         """
-        drawn = DrawnTexts.of(texts, sample=sample, seed=seed)
+        drawn = DrawnTexts.of(texts, sample=sample, seed=seed, origin=origin)
         if isinstance(source_encoder, str) and source_encoder == target_encoder:
             raise InputError("The source and the target encoder are the same; nothing has to be translated.")
         sides = [

@@ -69,7 +69,7 @@ class CollectionPlan:
         sampled: rows with a usable vector that were looked at.
         unusable: further rows that were read and have no vector, or one of zeros or NaN.
         repeats: share of the sampled rows whose vector is a copy of another's.
-        texts: payload columns that hold texts, the one with the most first.
+        texts: payload columns, or keys of documents, that hold texts, the one with the most first.
         text_share: share of the sampled rows that have a text in the first of these columns.
         migrated: the collection says that `interlingua.stores.migration.migrate` wrote its vectors. Some stores keep no
             such mark.
@@ -166,12 +166,14 @@ def plan(
         What the collection holds, the route that fits it with its reasons, the next commands, and estimated costs.
 
     Raises:
-        InputError: a collection cannot be read, or fewer than 50 of the rows that were read have a usable vector.
+        InputError: a collection cannot be read or has an id twice, or fewer than 50 of the rows that were read have a
+            usable vector.
         MissingExtraError: the client of a store is not installed.
     """
     from interlingua import identification
     from interlingua.core.arrays import usable_rows
     from interlingua.stores import open_source
+    from interlingua.stores._distinct import check_none_repeated
 
     for name, value in (("source", source), ("target", target)):
         if hasattr(value, "shape") or hasattr(value, "vectors"):
@@ -186,6 +188,7 @@ def plan(
     with open_source(check_text(source, "source")) as store:
         store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
         info, address, scheme, capabilities = store.info(), str(store.url), store.url.scheme, store.capabilities
+        check_none_repeated(store)
         migrated = store.is_migrated()
         drawn = _draw_rows(store, info.count, rows, seed, on_rows)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
@@ -238,7 +241,8 @@ def plan(
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
         "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.surest.tolist()),
     }
-    rest = without_text(scheme, next(iter(texts))) if texts else None
+    # No condition of a table reads a key of documents that it keeps as JSON.
+    rest = without_text(scheme, next(iter(texts))) if texts and not _has_documents(sample) else None
     chosen = choose_route(
         facts, target, target_where, available, target_unusable=target_unusable, target_mixed=target_mixed, rest=rest,
         width=width,
@@ -316,26 +320,41 @@ def _look_at_target(
 
 
 def _find_text_columns(sample: list[Records]) -> dict[str, float]:
-    """Return the payload columns whose values are texts, and not addresses, keys or categories.
+    """Return the payload columns, or keys of documents, whose values are texts, and not addresses, keys or categories.
 
     Returns:
         The share of rows with a text for each of these columns, the largest first.
     """
+    found = dict[str, float]()
+    for name, column in _columns_of_text(sample).items():
+        values = [value for value in column if value and value.strip()]
+        long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH
+        spaced = sum(" " in value or not value.isascii() for value in values)
+        if long and min(len(set(values)), spaced) >= _TEXT_VARIETY * len(values):
+            found[name] = len(values) / len(column)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _columns_of_text(sample: list[Records]) -> dict[str, list[str | None]]:
+    """Return the values of the columns of type text, or of the keys where a store keeps documents. JSON is no text."""
     from interlingua.core.records import is_text
+    from interlingua.stores._documents import is_json, payload_rows
+
+    tables = [part.payload for part in sample if part.payload is not None]
+    if _has_documents(sample):
+        rows = [row for table in tables for row in payload_rows(table, len(table))]
+        keys = dict.fromkeys(key for row in rows for key, value in row.items() if isinstance(value, str))
+        return {key: [value if isinstance(value := row.get(key), str) else None for row in rows] for key in keys}
+    names = [field.name for field in (tables[0].schema if tables else ()) if is_text(field.type) and not is_json(field)]
+    return {name: [value for table in tables for value in table.column(name).to_pylist()] for name in names}
+
+
+def _has_documents(sample: list[Records]) -> bool:
+    """Return whether the payload is one column of documents, so that texts are under their keys."""
+    from interlingua.stores._documents import is_documents
 
     payload = sample[0].payload
-    if payload is None:
-        return {}
-    found = dict[str, float]()
-    for field in payload.schema:
-        if is_text(field.type):
-            parts = [part.payload.column(field.name).to_pylist() for part in sample if part.payload is not None]
-            values = [value for part in parts for value in part if value and value.strip()]
-            long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH
-            spaced = sum(" " in value or not value.isascii() for value in values)
-            if long and min(len(set(values)), spaced) >= _TEXT_VARIETY * len(values):
-                found[field.name] = len(values) / sum(map(len, parts))
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    return payload is not None and is_documents(payload.schema)
 
 
 def _estimate_costs(

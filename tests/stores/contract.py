@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import interlingua as il
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import json_field
@@ -907,6 +908,34 @@ class StoreContract:
                 done = migrate(embedder, source, new, journal=tmp_path / "k", options=Options(skip_null=True))
                 assert (done.rows, done.plan.nulls) == (20, 20)
                 assert sorted(self.whole(new).ids.to_pylist()) == sorted(records.ids.to_pylist()[:20])
+
+    @pytest.mark.parametrize("with_title", [0, 60])
+    def test_texts_are_found_by_the_name_that_embedding_them_takes(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path, with_title: int
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        if capabilities.payload == "none":
+            return
+        rows = self.rows(capabilities.ids[-1], "none", 60)
+        titles = [f"The description of number {i}" if i < with_title else "" for i in range(60)]
+        facts = [
+            {"category": f"c{i % 7}", "number": i, "url": f"https://example.org/a/path/{i}", "title": title}
+            for i, title in enumerate(titles)
+        ]
+        payload = from_documents(facts) if capabilities.payload == "documents" else pa.Table.from_pylist(facts)
+        self.fill(opened("things"), Records(rows.ids, rows.vectors, payload)).close()
+        assert il.plan(url("things")).texts == (("title",) if with_title else ())
+        with open_source(url("things")) as source, open_store(f"memory://{tmp_path.name}#new") as new:
+            for name in (JSON_COLUMN, "titel"):
+                wrong = TextEmbedder.of(lambda texts: [[len(text), 1.0] for text in texts], name, "lengths")
+                named = "title" if with_title or capabilities.payload == "typed" else "category"
+                with pytest.raises(InputError, match=rf"(with text|its columns are).*\b{named}\b"):
+                    plan(wrong, source, new)
+            if with_title:
+                embedder = TextEmbedder.of(lambda texts: [[len(text), 1.0] for text in texts], "title", "lengths")
+                migrate(embedder, source, new, journal=tmp_path / "j")
+                found = self.whole(new).in_order_of(rows.ids, "new")
+                np.testing.assert_allclose(found.vectors[:, 0], [len(title) for title in titles])
 
     def test_every_type_of_payload_is_kept_or_refused_before_anything_is_made(self, opened: Open) -> None:
         store = opened("things")

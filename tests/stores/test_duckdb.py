@@ -332,3 +332,18 @@ def test_lists_are_as_wide_as_the_first_that_has_values(at: At, tmp_path: Path) 
         connection.execute("update t set v = []")
     with pytest.raises(InputError, match="none of the 40 rows has a vector; at least one must have one. Name a col"):
         at("#t.v").info()
+
+
+@pytest.mark.parametrize("name", ["ID", "Id", "_ID"])
+@pytest.mark.parametrize(("option", "key"), [("", ""), ("?id=id", ""), ("", ", primary key ({})")])
+def test_the_column_of_ids_is_found_in_upper_and_lower_case(tmp_path: Path, name: str, option: str, key: str) -> None:
+    if option and name.startswith("_"):
+        option = "?id=_id"
+    with duckdb.connect(str(tmp_path / "t.duckdb")) as connection:
+        connection.execute(f'create table t ("{name}" integer, v float[2]{key.format(name.lower())})')
+        connection.execute("insert into t values (7, [1, 0]), (8, [0, 1])")
+    with open_store(f"duckdb://{tmp_path}/t.duckdb{option}#t.v") as store:
+        found = next(records for records, _ in store.scan(10))
+        assert found.ids.to_pylist() == [7, 8]
+        assert found.payload is None
+        assert store.info().count == 2

@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import interlingua as il
 from interlingua.core.errors import InputError
-from interlingua.stores import Records, Store, open_store
+from interlingua.stores import Records, Store, open_source, open_store
 from interlingua.stores._distinct import DistinctIds, check_int64
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
+from stores.servers import postgres as postgres
+from stores.servers import postgres_server as postgres_server
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -63,6 +66,75 @@ def test_repeated_ids_are_refused_before_anything_is_made(
         migrate(translator(), at(f"{url}.old"), new, journal=tmp_path / "j", options=Options(page_rows=7))
     assert not new.exists()
     assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "named"),
+    [
+        ("int", "case when i = 59 then 17 else i end", "several rows have the id 17"),
+        ("varchar", "'k' || case when i = 0 then 59 else i end", "several rows have the id 'k59'"),
+        ("varchar", "case when i = 1 then 'A' when i = 2 then 'a' else i::varchar end", None),
+    ],
+)
+def test_a_plan_refuses_repeated_ids_of_a_table(
+    kind: str, values: str, named: str | None, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    url = duck(tmp_path, kind, values)
+    new = str(tmp_path / "new.parquet")
+    if named is None:
+        plan(translator(), at(f"{url}.old"), at(new))
+        return
+    with pytest.raises(InputError, match=f"ids are not unique: {named}, and each would get .* Name a column whose"):
+        plan(translator(), at(f"{url}.old"), at(new))
+    with pytest.raises(InputError, match=f"ids are not unique: {named}"):
+        il.plan(f"{url}.old")
+    # Only the rows that are read count.
+    chosen = "id::varchar not in ('17', 'k59')"
+    assert plan(translator(), at(f"{url}.old"), at(new), Options(where=chosen)).rows == 58
+    assert il.plan(f"{url}.old", where=chosen).rows == 58
+
+
+@pytest.mark.parametrize("scheme", ["file", "lancedb", "faiss", pytest.param("postgresql", marks=pytest.mark.store)])
+@pytest.mark.parametrize("kind", ["int", "text"])
+def test_a_plan_refuses_repeated_ids_of_every_store_that_has_them(
+    scheme: str, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    rows = unit(60, D_IN, 3)
+    numbers = [min(i, 58) for i in range(60)]
+    table = pa.table(
+        {
+            "id": numbers if kind == "int" else [f"k{number}" for number in numbers],
+            "vector": pa.array(rows.tolist(), pa.list_(pa.float32(), D_IN)),
+        }
+    )
+    pq.write_table(table, tmp_path / "old.parquet")
+    address = f"file://{tmp_path}/old.parquet"
+    if scheme == "lancedb":
+        pytest.importorskip("lancedb").connect(tmp_path / "old.db").create_table("items", table)
+        address = f"lancedb://{tmp_path}/old.db#items.vector"
+    if scheme == "faiss":
+        faiss = pytest.importorskip("faiss")
+        index = faiss.IndexIDMap2(faiss.IndexFlatIP(D_IN))
+        index.add_with_ids(rows, np.array(numbers))
+        faiss.write_index(index, str(tmp_path / "old.faiss"))
+        address = f"faiss://{tmp_path}/old.faiss"
+    if scheme == "postgresql":
+        place = request.getfixturevalue("postgres")
+        psycopg = pytest.importorskip("psycopg")
+        with psycopg.connect(place) as connection:
+            connection.execute(f"create table items (id {'bigint' if kind == 'int' else 'text'}, v vector({D_IN}))")
+            lines = zip(table["id"].to_pylist(), map(str, rows.tolist()), strict=True)
+            connection.cursor().executemany("insert into items values (%s, %s)", list(lines))
+        address = f"{place}#items.v"
+    message = "(not unique: (several|2) rows have|are repeated)"
+    with pytest.raises(InputError, match=message):
+        il.plan(address)
+    with (
+        open_source(address) as old,
+        open_store(f"file://{tmp_path}/new.parquet") as new,
+        pytest.raises(InputError, match=message),
+    ):
+        plan(translator(), old, new)
 
 
 @pytest.mark.parametrize("kind", ["decimal(20,0)", "hugeint", "timestamp", "blob", "double", "date", "boolean"])

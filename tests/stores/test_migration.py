@@ -234,7 +234,13 @@ def test_resume_lists_rows_that_were_added_to_the_source(
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [("row 420", "the rows of page 8 differ"), ("row 3", ""), ("row 529", "rows of page 10 are not there any more")],
+    [
+        ("row 421", "the row after the one with the id 'row 420' is gone or has moved"),
+        # Ids of the sample are in the journal.
+        ("row 428", "the row with the id 'row 428' is gone or has moved"),
+        ("row 3", ""),
+        ("row 529", "the row after the one with the id 'row 528' is not there any more"),
+    ],
 )
 def test_resume_refuses_a_source_that_lost_a_row_before_it_was_copied(
     memory: Callable[[str], Store], source: Records, interrupted: Path, row: str, message: str
@@ -246,6 +252,33 @@ def test_resume_refuses_a_source_that_lost_a_row_before_it_was_copied(
     old.delete(pa.array([row]))
     with pytest.raises(InputError, match=f"changed while it was migrated: .*{message}|is not what it was when"):
         _again(memory, interrupted)
+    if message:
+        missed = message.split(" is ", maxsplit=1)[0]
+        missed = f"(differ from those read at the start|are not there any more), and an earlier run missed {missed}"
+        with pytest.raises(InputError, match=missed):
+            _again(memory, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        (range(420, 425), "the row with the id 420 is gone or has moved"),
+        (range(150, 160), "the row with the id 150 is gone or has moved"),
+        (range(500, N), "the row with the id 500 is not there any more"),
+        (range(150, N), "the row with the id 150 is not there any more"),
+    ],
+)
+def test_resume_names_the_first_number_that_the_source_lost(
+    memory: Callable[[str], Store], journal: Path, lost: range, message: str
+) -> None:
+    fill(memory("old"), pa.array(range(N)), None)
+    target = memory("new")
+    _dying(target, "upsert", 3, after=True)
+    with pytest.raises(Killed):
+        migrate(translator(), memory("old"), target, journal=journal, options=SMALL)
+    memory("old").delete(pa.array(list(lost)))
+    with pytest.raises(InputError, match=f"changed while it was migrated: {message}"):
+        _again(memory, journal)
 
 
 @pytest.mark.parametrize("name", ["old.jsonl", "old.parquet"])

@@ -16,6 +16,7 @@ import pytest
 
 from command_line import Run
 from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.core.records import json_field
 from interlingua.encoders import encoder_title
 from interlingua.io import open_vectors
 from interlingua.stores import Records, Store, open_store
@@ -333,6 +334,30 @@ def test_a_text_is_a_key_of_the_documents_of_a_store(new: Store, tmp_path: Path)
         done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
     assert (done.rows, done.plan.bad) == (2, 6)
     assert whole(new).ids.to_pylist() == [0, 7]
+
+
+@pytest.mark.parametrize("asked", ["payload_json", "titel"])
+def test_whole_documents_are_no_texts_and_keys_with_texts_are_named(new: Store, tmp_path: Path, asked: str) -> None:
+    values = ['{"n": 3, "title": "a"}', '{"n": 4, "chroma:document": "b"}', '{"n": 5}']
+    with open_store(f"memory://{tmp_path.name}#documents") as old:
+        fill(old, pa.array(range(3)), pa.table([pa.array(values, pa.string())], schema=document_schema()))
+        by = TextEmbedder.of(encode, asked, "lengths")
+        with pytest.raises(InputError, match=r"Keys of the first documents with text: chroma:document, title\."):
+            plan(by, old, new)
+        with pytest.raises(InputError, match=r"Keys of the first documents with text: chroma:document, title\."):
+            migrate(by, old, new, journal=tmp_path / "j")
+
+
+def test_a_column_of_json_is_no_text(new: Store, tmp_path: Path) -> None:
+    payload = pa.table(
+        [pa.array(['{"a": "b"}', "null"]), pa.array(["x", "y"])],
+        schema=pa.schema([json_field("meta"), ("t", pa.string())]),
+    )
+    with open_store(f"memory://{tmp_path.name}#json") as old:
+        fill(old, pa.array(range(2)), payload)
+        by = TextEmbedder.of(encode, "meta", "lengths")
+        with pytest.raises(InputError, match=r"column 'meta' holds JSON; texts are needed\. Make a column or a view"):
+            migrate(by, old, new, journal=tmp_path / "j")
 
 
 def test_the_help_says_which_rows_are_left_out(run: Run) -> None:

@@ -14,8 +14,13 @@ import pytest
 
 import interlingua as il
 from command_line import Run
-from interlingua.stores import Records, Spec, open_store
+from interlingua.stores import Records, Spec, open_source, open_store
+from interlingua.stores.migration import migrate
+from interlingua.stores.planning import Options
+from interlingua.stores.reembedding import TextEmbedder
+from stores.migrations import fill, translator, whole
 from stores.servers import postgres as postgres
+from stores.servers import postgres_server as postgres_server
 
 DEMO = Path(__file__).parents[2] / "demo" / "data"
 N, WITH_TEXT = 1_600, 1_200
@@ -93,3 +98,39 @@ def test_rows_without_a_text_are_selected_in_postgresql(postgres: str) -> None:
         connection.cursor().executemany("insert into part values (%s, %s)", rows)
         found = connection.execute(f"select id from part where {without_text('postgresql', 'A text')} order by id")
         assert [key for (key,) in found.fetchall()] == [2, 3, 4]
+
+
+# Every character that one side could take for white space and the other not, alone, among blanks and in a text.
+CHARACTERS = [*(chr(code) for code in range(1, 0x3100)), "\ufeff", "\U000e0020", "\U0001f600"]
+MAYBE_BLANK = [
+    None,
+    "",
+    " \n",
+    *CHARACTERS,
+    *(f" {each}\t" for each in CHARACTERS if each.isspace()),
+    "a\u00a0b",
+    "\u2003a",
+    "x\x1c",
+]
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", pytest.param("postgresql", marks=pytest.mark.store)])
+def test_each_row_is_embedded_or_translated(scheme: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    from interlingua._texts_in_part import without_text
+
+    place = request.getfixturevalue("postgres") if scheme == "postgresql" else f"{scheme}://{tmp_path}/old.db"
+    if scheme != "postgresql":
+        pytest.importorskip(scheme)
+    rest = without_text(scheme, "A text")
+    with open_store(f"{place}#items.embedding") as store:
+        fill(store, pa.array(range(len(MAYBE_BLANK))), pa.table({"A text": pa.array(MAYBE_BLANK, pa.string())}))
+    embedder = TextEmbedder.of(lambda texts: [[float(len(text)), 1.0] for text in texts], "A text", "lengths")
+    with open_source(f"{place}#items.embedding") as source:
+        with open_store(f"memory://{tmp_path.name}#native") as native:
+            migrate(embedder, source, native, journal=tmp_path / "e", options=Options(skip_bad=True))
+            embedded = whole(native).ids.to_pylist()
+        with open_store(f"memory://{tmp_path.name}#translated") as translated:
+            migrate(translator(), source, translated, journal=tmp_path / "t", options=Options(where=rest))
+            moved = whole(translated).ids.to_pylist()
+    assert sorted(embedded + moved) == list(range(len(MAYBE_BLANK)))
+    assert sorted(moved) == [i for i, text in enumerate(MAYBE_BLANK) if not (text and text.strip())]

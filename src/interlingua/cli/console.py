@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ __all__ = [
     "WarningPrinter",
     "echo",
     "emit_json",
+    "ending_on_sigterm",
     "note",
     "show_progress",
     "stderr",
@@ -37,6 +40,33 @@ STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "
 
 class ExplainedInterrupt(KeyboardInterrupt):
     """An interrupt by Ctrl-C for which the command has already printed what to do."""
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Interrupt work on SIGTERM as Ctrl-C does, so that it says what to do; the exit code is that of SIGTERM.
+
+    A handler that the caller has set is left alone.
+    """
+    number, received = signal.SIGTERM, list[int]()
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(number) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(number, end)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not received:
+            raise
+        raise typer.Exit(128 + number) from error
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def stdout() -> Console:

@@ -75,7 +75,8 @@ class Embedding:
         if self.texts is not None:
             size = check_sample(SAMPLE if sample is None else sample)
             with console.working("Reading", record):
-                drawn = DrawnTexts.of(read_public_texts(self.texts, self.column, size), sample=size, seed=seed)
+                public = read_public_texts(self.texts, self.column, size)
+                drawn = DrawnTexts.of(public, sample=size, seed=seed, origin=str(self.texts))
         if self.target is not None or self.views:
             with console.working("Loading the encoders", record):
                 if self.target is not None:

@@ -175,6 +175,7 @@ def fit_encoders(
             seed=seed,
             device=device,
             names=names,
+            origin=str(options["--texts"]),
         )
     with console.show_progress(f"Fitting on {len(pair.texts):,} texts", record=record) as show:
         on_step = Timed(show)

@@ -6,6 +6,7 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,9 @@ from interlingua.core.arguments import check_count
 from interlingua.core.errors import InputError
 
 __all__ = ["EXAMPLES", "Command", "groups_of"]
+
+# Commands that say after an interruption how to go on.
+_RESUMABLE = ("embed", "migrate", "translate")
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -124,8 +128,10 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and say after Ctrl-C that it was interrupted, unless it has said so itself."""
         before = _version(ctx.params.get("out"))
+        ends = console.ending_on_sigterm() if ctx.info_name in _RESUMABLE else nullcontext()
         try:
-            return super().invoke(ctx)
+            with ends:
+                return super().invoke(ctx)
         except console.ExplainedInterrupt:
             raise
         except KeyboardInterrupt:

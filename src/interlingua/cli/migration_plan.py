@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.core.wording import COMPARE_SEARCHES, count_of, duration_of, size_of
+from interlingua.stores._url import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from interlingua.stores.planning import Options, Plan
 
 __all__ = ["show_plan"]
+
+# Stores of which one collection is one file.
+_FILES = ("file", "faiss")
 
 
 def _describe_origin(origin: Mapping[str, str]) -> str:
@@ -34,7 +38,8 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         return
     out = console.stdout()
     out.print(f"{count_of(plan.rows)} of width {plan.d_in} from {plan.source}", soft_wrap=True)
-    kind, place = ("second vector", ", in the same rows") if plan.as_new_vector else ("new collection", "")
+    made = "new file" if parse_url(plan.target).scheme in _FILES else "new collection"
+    kind, place = ("second vector", ", in the same rows") if plan.as_new_vector else (made, "")
     width = f"of width {plan.d_out}, metric {plan.metric}"
     out.print(f"to {plan.target}, a {kind}, {width}{place}", soft_wrap=True)
     if plan.origin:

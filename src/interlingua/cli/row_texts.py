@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
 from interlingua.core.wording import count_of
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["check_text_column", "find_texts", "read_row_texts"]
 
 _Mask = npt.NDArray[np.bool_]
@@ -27,12 +30,22 @@ def check_text_column(target: inputs.Side, column: str) -> None:
     Raises:
         InputError: it has no columns, or none of this name.
     """
+    from interlingua.stores._documents import JSON_COLUMN
+
     if not target.names:
         raise InputError(
             f"--view-encoder embeds the texts of TARGET, and {target.path} has no other column than its vectors and "
             "ids. Give TARGET with its texts, such as a .parquet or .jsonl, or give its vectors by the other model as "
             "--view FILE."
         )
+    if tuple(target.names) == (JSON_COLUMN,):
+        # The keys of documents are known only when they are read.
+        if column == JSON_COLUMN:
+            raise InputError(
+                f"--view-encoder embeds the texts of TARGET, and {column!r} of {target.path} holds whole documents. "
+                "Name a key that holds texts by --text-column."
+            )
+        return
     if column not in target.names:
         raise InputError(
             f"--view-encoder embeds the texts of TARGET, and {target.path} has no column {column!r}; its columns are "
@@ -93,9 +106,17 @@ def _values(target: inputs.Side, column: str, drawn: Any, on_rows: OnRows | None
 
     pages = report_rows(target.batches(), target.n, on_rows)
     chosen = pages if drawn is None else select_rows(pages, drawn)
-    return [
-        value for page in chosen if page.payload is not None for value in python_values(page.payload.column(column))
-    ]
+    tables = [page.payload for page in chosen if page.payload is not None]
+    return [value for table in tables for value in _values_of(table, column)]
+
+
+def _values_of(payload: pa.Table, column: str) -> list[Any]:
+    """Return the values of a column, or of a key where a store keeps documents."""
+    from interlingua.stores._documents import is_documents, payload_rows
+
+    if is_documents(payload.schema):
+        return [row.get(column) for row in payload_rows(payload, len(payload))]
+    return python_values(payload.column(column))
 
 
 def _is_text(value: Any) -> bool:

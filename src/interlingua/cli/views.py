@@ -134,8 +134,8 @@ def read_views(
 ) -> dict[str, EmbeddingSpace] | None:
     """Read the rows of views that `interlingua.cli.inputs.read_space` reads of the target with the same arguments.
 
-    Rows are matched by their ids where both sides have ids in common. Rows of two files are otherwise matched by their
-    order, which rows of a database do not have.
+    Rows are matched by their ids where both sides have ids. Rows of two files are otherwise matched by their order,
+    which rows of a database do not have.
 
     Args:
         views: as `open_views` opened them.
@@ -222,10 +222,20 @@ def _in_order(view: View, target: inputs.Side) -> VectorFile | None:
     """Return the file of a view whose row i belongs to row i of the target, or None for one that is matched by ids.
 
     Raises:
-        InputError: another number of rows.
+        InputError: another number of rows, or ids on both sides of which none is on both.
     """
     of_target, of_view = _file_of(target), _file_of(view.side)
-    if of_target is None or of_view is None or _have_ids_in_common(of_target, of_view):
+    if of_target is None or of_view is None:
+        return None
+    ids = [_keys(file) for file in (of_target, of_view)]
+    if all(ids):
+        if ids[0].isdisjoint(ids[1]):
+            raise InputError(
+                f"--view {view.address} has none of the {len(ids[0]):,} ids of TARGET {target.path}, and rows are "
+                "matched by ids where both files have them. Give files with the same ids, name the column that holds "
+                "them by file://PATH?id=COLUMN, or save the vectors without ids, as a .npy, if their order is that of "
+                "TARGET."
+            )
         return None
     if of_view.n != of_target.n:
         raise InputError(
@@ -293,8 +303,7 @@ def _file_of(side: inputs.Side) -> VectorFile | None:
     return side if isinstance(side, VectorFile) else side.file
 
 
-def _have_ids_in_common(first: VectorFile, second: VectorFile) -> bool:
-    ids = first.ids(), second.ids()
-    if ids[0] is None or ids[1] is None:
-        return False
-    return bool(set(ids_as_text(ids[0])) & set(ids_as_text(ids[1])) - {None})
+def _keys(file: VectorFile) -> set[str]:
+    """Return the ids of a file as text; none where it has no ids."""
+    ids = file.ids()
+    return set() if ids is None else {key for key in ids_as_text(ids) if key is not None}

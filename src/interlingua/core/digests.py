@@ -19,7 +19,7 @@ from interlingua.core.arrays import IntArray, row_blocks
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["digest_columns", "digest_ids", "digest_matrix", "distinct_rows", "page_digest"]
+__all__ = ["count_copies", "digest_columns", "digest_ids", "digest_matrix", "distinct_rows", "page_digest"]
 
 _Words = npt.NDArray[np.uint64]
 
@@ -58,6 +58,12 @@ def distinct_rows(matrix: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return the positions of the rows [n, d] of numbers that are no copies of an earlier row, in ascending order."""
     # Sorting the rows themselves takes longer.
     return np.sort(np.unique(digest_matrix(matrix), return_index=True)[1]).astype(np.int64)
+
+
+def count_copies(matrix: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return for each row [n, d] of numbers how many rows are equal to it, itself included."""
+    _, number, counts = np.unique(digest_matrix(matrix), return_inverse=True, return_counts=True)
+    return counts[number].astype(np.int64)
 
 
 def digest_ids(ids: pa.Array) -> IntArray:

@@ -194,8 +194,8 @@ def model_statement(audit: Audit) -> str:
     )
     if audit.is_of_one_model:
         return (
-            f"The vectors were probably made by {audit.model.model}{compared}, and so were the public ones. The figures "
-            "of this audit are for an attacker who has this model."
+            f"The vectors were probably made by {audit.model.model}{compared}, and so were the public ones. The "
+            "figures of this audit are for an attacker who has this model."
         )
     return (
         f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "

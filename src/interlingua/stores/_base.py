@@ -66,6 +66,10 @@ class Adapter(Store):
         finally:
             self._skips_missing = False
 
+    def repeated_id(self) -> Any:
+        """Return an id that several rows have, in a store that allows them and finds one without reading all rows."""
+        return None
+
     def _address_hint(self) -> str:
         """Return what addresses look like, if the name of a folder or a collection may have been taken for a host."""
         host, kind = self.url.host, self.url.kind
@@ -285,11 +289,12 @@ class TableAdapter(Adapter):
         Raises:
             InputError: there are none.
         """
-        named = self.url.options.get("id")
+        named, stored = self.url.options.get("id"), {self._folded(name): name for name in columns}
         if named is not None:
-            names = (named,) if named in columns else tuple(named.split(","))
+            names = (named,) if self._folded(named) in stored else tuple(named.split(","))
         else:
-            names = self._primary_key() or tuple(name for name in ID_NAMES if name in columns)[:1]
+            names = self._primary_key() or tuple(name for name in ID_NAMES if self._folded(name) in stored)[:1]
+        names = tuple(stored.get(self._folded(name), name) for name in names)
         if not names or not set(names) <= set(columns):
             missing = f" {named}" if named else ""
             raise InputError(

@@ -56,6 +56,26 @@ def check_text_ids(ids: pa.Array, where: str, title: str, least: int, most: int 
         )
 
 
+def check_none_repeated(source: Store) -> None:
+    """Refuse an id that several rows have, in a store that finds it without reading all rows.
+
+    Raises:
+        InputError: there is one.
+    """
+    from interlingua.stores._base import Adapter
+
+    value = source.repeated_id() if isinstance(source, Adapter) else None
+    if value is not None:
+        raise _not_unique(str(source.url), f"several rows have the id {shown(value)}")
+
+
+def _not_unique(where: str, rows: str) -> InputError:
+    return InputError(
+        f"{where}: ids are not unique: {rows}, and each would get the vector of one of them. Name a column whose "
+        "values are distinct, or make one of the columns that together form a key."
+    )
+
+
 class DistinctIds:
     """Collects ids page by page and refuses repeated ones at the end.
 
@@ -104,11 +124,7 @@ class DistinctIds:
             repeated = _first_repeated((records.ids for records, _ in pages), np.unique(repeated_numbers))
         if repeated is not None:
             value, first, second = repeated
-            raise InputError(
-                f"{self._where}: ids are not unique: rows {first} and {second} both have the id {shown(value)}, and "
-                "each would get the vector of one of them. Name a column whose values are distinct, or make one of the "
-                "columns that together form a key."
-            )
+            raise _not_unique(self._where, f"rows {first} and {second} both have the id {shown(value)}")
 
 
 def _numbers(ids: pa.Array) -> npt.NDArray[np.int64]:

@@ -46,9 +46,16 @@ def payload_rows(payload: pa.Table | None, rows: int) -> list[dict[str, Any]]:
         payload: table of the payload, or ``None``.
         rows: number of rows, if there is no payload.
     """
-    if payload is not None and payload.schema.names == [JSON_COLUMN]:
-        return to_documents(payload, rows, None)
-    return python_rows(payload, rows)
+    if payload is None or not is_documents(payload.schema):
+        return python_rows(payload, rows)
+    # What a file holds as JSON need not be an object.
+    documents: list[Any] = to_documents(payload, rows, None)
+    return [document if isinstance(document, dict) else {} for document in documents]
+
+
+def is_documents(schema: pa.Schema) -> bool:
+    """Return whether a payload is one column of documents, whose keys are known only when they are read."""
+    return bool(schema.names == [JSON_COLUMN] and is_json(schema.field(0)))
 
 
 def document_schema() -> pa.Schema:

@@ -243,6 +243,14 @@ class MigrationJournal:
         """Return the ids of the rows that will be compared at the end."""
         return [self._value(text) for (text,) in self._read("select id from sample order by id")]
 
+    def surveyed_ids(self, number: int) -> IntArray:
+        """Return the digests of the ids of the rows to write, from a page on, in the order of the survey.
+
+        There are none once rows were looked up by their ids, because their order is not kept then.
+        """
+        blobs = self._read("select digests from surveyed where page >= ? order by page", number)
+        return np.concatenate([np.empty(0, np.int64), *(self._pairs(blob)[:, 0] for (blob,) in blobs)])
+
     def unchanged_pages(self) -> set[str]:
         """Return the digests of all pages of the survey whose rows are still recorded as it read them."""
         return {digest for (digest,) in self._read("select digest from page join surveyed on page = number")}

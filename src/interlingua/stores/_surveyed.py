@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from interlingua.core.arguments import shown
-from interlingua.core.digests import page_digest
+from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, concatenated
 from interlingua.stores._conversion import Conversion
@@ -16,6 +18,9 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Cursor
 
 __all__ = ["surveyed_pages"]
+
+# Whole numbers beside the id of a row among which the id of a row that is gone is looked for.
+_LOOKED_FOR = 10_000
 
 
 def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -> Generator[Records, None, None]:
@@ -33,6 +38,7 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
         InputError: a row of the survey has changed or is gone.
     """
     reason: UnusableRowError | None = None
+    before = None
     try:
         with closing(
             conversion.source.scan(conversion.options.page_rows, _cursor(log, number))  # type: ignore[type-var]
@@ -41,31 +47,80 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
                 page = log.page(number)
                 if page is None or page.digest != conversion.copied(read).digest():
                     break
-                yield conversion.usable(read)[0]
-                number += 1
+                usable = conversion.usable(read)[0]
+                yield usable
+                number, before = number + 1, usable.ids[-1].as_py() if len(usable) else before
             else:
-                return
+                if log.page(number) is None:
+                    return
     except UnusableRowError as error:
         reason = error  # of a row that was added, or has changed
     waiting: list[Records] = []
+    wanted, found = log.surveyed_ids(number), 0
     with closing(_with_bad(conversion, _cursor(log, number), reason)) as parts:
         for read in parts:
             known, same = log.compare(conversion.copied(read).row_digests())
             if (known & ~same).any():
                 row = read.ids[int(np.argmax(known & ~same))].as_py()
                 raise _changed(conversion, f"the row with the id {shown(row)} differs from that read at the start")
-            waiting.append(read.take(np.flatnonzero(known)))
+            rows = read.take(np.flatnonzero(known))
+            # The rows that are still there, in the order of the survey: the first that differs is missing.
+            there = digest_ids(rows.ids)
+            expected = wanted[found : found + len(rows)]
+            if len(differ := np.flatnonzero(there[: len(expected)] != expected)):
+                if differ[0]:
+                    before = rows.ids[int(differ[0]) - 1].as_py()
+                missing = _named(log, int(expected[differ[0]]), before, rows.ids[int(differ[0])].as_py())
+                log.note(missing=missing)
+                raise _changed(conversion, f"{missing} is gone or has moved")
+            found, before = found + len(rows), rows.ids[-1].as_py() if len(rows) else before
+            waiting.append(rows)
             while (page := log.page(number)) is not None and sum(map(len, waiting)) >= page.rows:
                 rows = concatenated(waiting)
                 whole, waiting = rows.rows(0, page.rows), [rows.rows(page.rows, len(rows))]
                 if page_digest(conversion.copied(whole).row_digests()) != page.usable:
-                    raise _changed(conversion, f"the rows of page {number} differ from those read at the start")
+                    raise _changed(
+                        conversion, f"the rows of page {number} differ from those read at the start{_seen(log)}"
+                    )
                 yield whole
                 number += 1
             if page is None:
                 return  # every row after these was added
     if log.page(number) is not None:
-        raise _changed(conversion, f"rows of page {number} are not there any more")
+        if found >= len(wanted):  # their order is not known any more
+            raise _changed(conversion, f"rows of page {number} are not there any more{_seen(log)}")
+        missing = _named(log, int(wanted[found]), before, None)
+        log.note(missing=missing)
+        raise _changed(conversion, f"{missing} is not there any more")
+
+
+def _named(log: MigrationJournal, digest: int, before: Any, after: Any) -> str:
+    """Return words for a row that is gone, of whose id the journal has a digest: its id, or that of the row before it.
+
+    Args:
+        log: the journal.
+        digest: of the id.
+        before: id of the row before it in the order of the survey; None if that was not read again.
+        after: id of the next row that is still there; None if there is none.
+    """
+    possible = log.sample()
+    if isinstance(before, int):
+        possible += range(before + 1, before + _LOOKED_FOR)
+    elif isinstance(after, int):
+        possible += range(after - _LOOKED_FOR, after)
+    names = pa.array(map(str, possible), pa.string())
+    same = np.flatnonzero(digest_ids(names) == digest)
+    if len(same):
+        return f"the row with the id {shown(possible[int(same[0])])}"
+    if before is not None:
+        return f"the row after the one with the id {shown(before)}"
+    return "the first row to copy" if after is None else f"the row before the one with the id {shown(after)}"
+
+
+def _seen(log: MigrationJournal) -> str:
+    """Return words on the row that an earlier run missed; its place is not known any more once that run has ended."""
+    missing = log.facts.get("missing")
+    return "" if missing is None else f", and an earlier run missed {missing}"
 
 
 def _with_bad(conversion: Conversion, after: Cursor, reason: UnusableRowError | None) -> Generator[Records, None, None]:

@@ -132,6 +132,15 @@ class DuckStore(SharedClientStore, TableAdapter):
         for page in self._tables(f"select {layout.id} from {self._table} {empty} order by 1", size):
             yield page.column(0).combine_chunks()
 
+    def repeated_id(self) -> Any:
+        """Return an id that several rows have, unless a primary key rules it out."""
+        layout, unique = self._layout(), self._primary_key()
+        if unique and set(unique) <= set(layout.key):
+            return None
+        read = self._where_clause(*([f"{quoted(layout.vector)} is not null"] if self._skip_null else []))
+        query = f"select {layout.id} from {self._table} {read} group by 1 having count(*) > 1 limit 1"
+        return next((value for (value,) in self._rows(query)), None)
+
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
         layout = self._layout()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
@@ -129,6 +130,17 @@ class LanceStore(Adapter):
             for page in pages(query.to_batches(batch_size=size), size):
                 row += len(page)
                 yield self._records(page, name, d), {"version": version, "row": row}
+
+    def repeated_id(self) -> Any:
+        """Return an id that several rows have; only the column of ids is read."""
+        table = self._table()
+        key, name, _ = self._layout(table.schema)
+        condition = self._conditions(*([f"{_quoted(name)} is not null"] if self._skip_null else []))
+        query = table.search().where(condition) if condition else table.search()
+        with self._errors("cannot be read"):
+            counts = query.select([key]).to_arrow()[key].value_counts()
+        repeated = pc.greater(counts.field("counts"), 1).index(True).as_py()
+        return None if repeated < 0 else counts.field("values")[repeated].as_py()
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""

@@ -24,7 +24,7 @@ from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._taken import taken_error
 from interlingua.stores._unfilled import unfilled_notes
 from interlingua.stores._url import StoreURL
-from interlingua.stores.reembedding import TextEmbedder
+from interlingua.stores.reembedding import TextEmbedder, first_payload
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -245,10 +245,13 @@ def plan(translator: Translator | TextEmbedder, source: Store, target: Store, op
         InputError: the source cannot be used, or the target could not hold the result or has too little space.
         OutputExistsError: the target exists already.
     """
+    from interlingua.stores._distinct import check_none_repeated
+
     options = options_for(translator, options)
     with advise_skip_bad(options):
         info = options.read_info(source)
         spec = target_spec(translator, source, target, info, options)
+        check_none_repeated(source)
         return make_plan(translator, source, target, info, spec, options)
 
 
@@ -309,7 +312,7 @@ def _new_width(translator: Translator | TextEmbedder, source: Store, info: Store
         InputError: rows that the translator or the embedder does not take.
     """
     if isinstance(translator, TextEmbedder):
-        translator.check_column(info.schema, str(source.url))
+        translator.check_column(info.schema, str(source.url), lambda: first_payload(source))
         for name in ("inverse", "allow_foreign"):
             if getattr(options, name):
                 raise InputError("Texts are embedded, and no vector is translated.", f"Leave {{{name}}} out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from interlingua.core.translator import Translator
+    from interlingua.stores._protocol import Store
 
-__all__ = ["TextEmbedder", "new_vectors"]
+__all__ = ["TextEmbedder", "first_payload", "new_vectors"]
 
+# Rows whose keys a message names.
+_FIRST_ROWS = 256
 _PROBE = "A text whose vector shows the width."
 
 
@@ -61,15 +65,35 @@ class TextEmbedder:
         """Return 16 hex digits that depend on the encoder, the column and the width."""
         return hashlib.sha256(repr((self.name, self.identity, self.text_column, self.d)).encode()).hexdigest()[:16]
 
-    def check_column(self, schema: pa.Schema | None, where: str) -> None:
+    def check_column(
+        self, schema: pa.Schema | None, where: str, first: Callable[[], pa.Table | None] = lambda: None
+    ) -> None:
         """Refuse a payload without texts in the column.
 
+        Args:
+            schema: of the payload; None without any.
+            where: address of the rows, for messages.
+            first: returns the payload of the first rows, for the keys that a message names.
+
         Raises:
-            InputError: no such column, or one of another type.
+            InputError: no such column, or one of another type, such as JSON.
         """
+        from interlingua.stores._documents import is_documents, is_json
+
         names = [] if schema is None else schema.names
         if schema is not None and self._is_key(schema):
             return
+        if schema is not None and self.text_column in names and is_json(schema.field(self.text_column)):
+            if not is_documents(schema):
+                raise InputError(
+                    f"{where}: column {self.text_column!r} holds JSON; texts are needed. Make a column or a view with "
+                    "the text in it.",
+                    "Name that column with {text_column=...}.",
+                )
+            raise InputError(
+                f"{where}: {self.text_column!r} holds whole documents; texts are needed. {_describe_keys(first())}",
+                "Name a key that holds texts with {text_column=...}.",
+            )
         if schema is None or self.text_column not in names:
             raise InputError(
                 f"{where} has no column {self.text_column!r}; its columns are {', '.join(names) or 'none'}.",
@@ -109,10 +133,13 @@ class TextEmbedder:
         """
         missing = np.flatnonzero(~self.has_text(records))
         if len(missing):
+            # A key without a text in a whole page is probably not the one that was meant.
+            keys = records.payload if len(missing) == len(records) and records.payload is not None else None
+            named = "" if keys is None or not self._is_key(keys.schema) else f" {_describe_keys(keys)}"
             raise UnusableRowError(
                 f"{where}: {len(missing):,} of {count_of(len(records))} of a page "
                 f"{'has' if len(missing) == 1 else 'have'} no text in {self.text_column!r}, the first has the id "
-                f"{shown(records.ids[int(missing[0])].as_py())}."
+                f"{shown(records.ids[int(missing[0])].as_py())}.{named}"
             )
 
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -131,10 +158,10 @@ class TextEmbedder:
         return None if payload is None else pa.table({self.text_column: self._column(payload)})
 
     def _is_key(self, schema: pa.Schema) -> bool:
-        """Return whether the payload is one column of documents, whose keys are known only when they are read."""
-        from interlingua.stores._documents import JSON_COLUMN, is_json
+        """Return whether the texts are under a key of documents."""
+        from interlingua.stores._documents import JSON_COLUMN, is_documents
 
-        return schema.names == [JSON_COLUMN] and self.text_column != JSON_COLUMN and is_json(schema.field(0))
+        return is_documents(schema) and self.text_column != JSON_COLUMN
 
     def _texts(self, records: Records) -> pa.Array:
         import pyarrow as pa
@@ -149,15 +176,29 @@ class TextEmbedder:
         """Return the texts of a payload, null where a document has no text under the key."""
         import pyarrow as pa
 
-        from interlingua.stores._documents import to_documents
+        from interlingua.stores._documents import payload_rows
 
         if self._is_key(payload.schema):
-            # What a file holds as JSON need not be an object.
-            documents: list[Any] = to_documents(payload, len(payload), None)
-            values = [each.get(self.text_column) if isinstance(each, dict) else None for each in documents]
+            values = [document.get(self.text_column) for document in payload_rows(payload, len(payload))]
             return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
         column = payload.column(self.text_column).combine_chunks()
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def first_payload(source: Store) -> pa.Table | None:
+    """Return the payload of the first rows, whose keys a message names."""
+    with closing(source.scan(_FIRST_ROWS)) as pages:  # type: ignore[type-var]
+        return next((records.payload for records, _ in pages), None)
+
+
+def _describe_keys(payload: pa.Table | None) -> str:
+    """Return a sentence that names the keys under which documents of some rows have texts."""
+    from interlingua.stores._documents import payload_rows
+    from interlingua.stores._names import list_names
+
+    rows = payload_rows(payload, 0)
+    keys = sorted({key for row in rows for key, value in row.items() if isinstance(value, str)})
+    return f"Keys of the first documents with text: {list_names(keys)}."
 
 
 def new_vectors(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_callable, check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
-from interlingua.core.digests import digest_matrix
+from interlingua.core.digests import count_copies
 from interlingua.core.errors import InputError
 from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
@@ -316,20 +316,14 @@ def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed:
         candidates: true vectors of the same documents [n, d]. Each of equal rows identifies the document.
         seed: seed of the resamples.
     """
-    ranks, _ = match_ranks(vectors, candidates)
-    n = len(ranks)
-    digests = digest_matrix(check_matrix(candidates, "the candidates").astype(np.float32))
-    _, number, counts = np.unique(digests, return_inverse=True, return_counts=True)
-    copies = counts[number]
+    copies = count_copies(check_matrix(candidates, "the candidates").astype(np.float32))
     # Ties share their mean rank; without the copies of a row, its rank is lower by half of their number.
-    ranks = ranks - (copies - 1) / 2
-    resamples = Resamples(n, seed)
+    ranks = match_ranks(vectors, candidates)[0] - (copies - 1) / 2
+    n, chance, resamples = len(ranks), Interval(float(copies.mean()) / len(ranks)), Resamples(len(ranks), seed)
     logs = resamples.mean(np.log(ranks), share=False)
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
     return Reidentification(
-        top1=Figure(
-            resamples.mean(ranks < 2), Interval(float(copies.mean()) / n), None, "share of documents re-identified"
-        ),
+        top1=Figure(resamples.mean(ranks < 2), chance, None, "share of documents re-identified"),
         anonymity_set=Figure(
             Interval(float(np.exp(logs.value)), low, high),
             Interval(n * float(np.exp(-1))),
