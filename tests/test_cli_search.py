@@ -311,7 +311,7 @@ def test_rows_of_two_collections_with_one_id_are_printed_once(run: Run, calibrat
     command = ["search", calibrated, moved, "native.parquet", "--translated", "--query", "few.npy", "-k", 4, "--json"]
     twice = run(*command)
     assert [str(hit["id"]) for hit in twice.json["hits"][1]].count("1") == 2
-    assert "If such an id is of the same row in both, --unique-ids prints it once." in twice.json["notes"][-1]
+    assert "If they are the same rows, --unique-ids prints each once." in twice.json["notes"][-1]
     once = run(*command, "--unique-ids").json
     assert not any("--unique-ids" in note for note in once["notes"])
     for row in once["hits"]:

@@ -427,7 +427,10 @@ REFUSED = [
     ("source.npy {target} --texts texts.txt --sample 100", "sample is 100; "),
     ("source.npy {target} --texts nq --sample 100", "sample is 100; "),
     ("--source-encoder command:cat {target} --texts nq --sample 100", "sample is 100; "),
-    ("source.npy {target} --texts one.txt", "one.txt holds 1 text, of which 1 is different and not blank; at least 200 are"),
+    (
+        "source.npy {target} --texts one.txt",
+        "one.txt holds 1 text, of which 1 is different and not blank; at least 200 are",
+    ),
     ("source.npy {target} --texts texts.txt --column a --column b", "--column was given 2 times, and SOURCE is the"),
     ("source.npy {target} --texts texts.txt --report r.html --show a --show b", "--show was given 2 times, and SOURCE"),
     ("source.npy --target-encoder command:no-such-program --texts texts.txt", "program no-such-program does not exist"),

@@ -604,7 +604,7 @@ def test_a_migration_that_was_rolled_back_can_start_again_with_its_journal(
     done = migrate(translator(), memory("old"), memory("new"), journal=interrupted, options=SMALL)
     assert done.resumed_from == 0
     assert_migrated(source, memory("new"))
-    with pytest.raises(OutputExistsError, match=r"is finished\. If its target still exists, resume=True"):
+    with pytest.raises(OutputExistsError, match=r"copied by catch_up=True\. If the target still exists, resume=True"):
         migrate(translator(), memory("old"), memory("new"), journal=interrupted, options=SMALL)
 
 
