@@ -708,8 +708,11 @@ def test_a_collection_that_a_migration_wrote_is_called_so(run: Run, tmp_path: Pa
     assert run("identify", source, "--json").json["migrated"] is False
 
 
-def test_vectors_that_were_embedded_are_no_translations(run: Run, tmp_path: Path) -> None:
+def test_vectors_that_were_embedded_are_no_translations(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "m.duckdb"
     rows = np.load(DEMO / "target.npy")[:200].astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
