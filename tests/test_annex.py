@@ -195,20 +195,21 @@ def linked(measured: MeasuredLinks | None, p_value: float = 0.035, share: float 
 
 def test_links_that_are_right_are_shown_whatever_the_permutation_test_says(found: Audit, tmp_path: Path) -> None:
     low = replace(found, leak=replace(found.leak, value=0.01, high=None))
-    right = linked(MeasuredLinks(4_000, 0.36, 36, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)))
+    right = linked(MeasuredLinks(4_000, 0.36, 36, 36, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)))
     result = replace(low, linkage=right)
     assert severity(result) == Severity("high", ("36 rows are correctly linked with a second leak",))
     said = (
         "36 of 4,000 rows (0.9%) are linked with a second leak of another model, and 100% of these links are right; "
-        "if the same links are permuted at random, 0.1% are right. 36% of the rows have their text in the second leak."
+        "if the same links are permuted at random, 0.1% are right. 36% of the rows have their text among those of the "
+        "second leak."
     )
     page = " ".join(write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8").split())
     assert said in page
     assert "a large p-value does not show that no texts are shared" in page
     assert said in section(result, "What can be read")
-    by_chance = linked(MeasuredLinks(4_000, 0.36, 4, Interval(0.1, 0.0, 0.2), 0.001, Interval(0.025)))
-    few = linked(MeasuredLinks(4_000, 0.36, 4, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)), share=0.001)
-    none = linked(MeasuredLinks(4_000, 0.36, 0, Interval(float("nan")), 0.001, Interval(0.0)), share=0.0)
+    by_chance = linked(MeasuredLinks(4_000, 0.36, 36, 4, Interval(0.1, 0.0, 0.2), 0.001, Interval(0.025)))
+    few = linked(MeasuredLinks(4_000, 0.36, 4, 4, Interval(1.0, 1.0, 1.0), 0.001, Interval(0.025)), share=0.001)
+    none = linked(MeasuredLinks(4_000, 0.36, 0, 0, Interval(float("nan")), 0.001, Interval(0.0)), share=0.0)
     # Fewer right links count where the permutation test agrees.
     assert severity(replace(low, linkage=replace(few, p_value=0.001))).level == "high"
     for links in (by_chance, few, none, linked(None)):

@@ -623,7 +623,9 @@ def test_true_labels_that_no_attacked_row_has_are_refused_before_the_fits(world:
     for documents, count in ((60, "Of the 60 rows that are attacked, 0 have"), (N, "Of the 1,200 rows .*, 1 has")):
         with pytest.raises(InputError, match=f"{count} a true label that is among those to infer; at least 20 are"):
             world.audit(labels=labels, truth=rare, documents=documents)
-    with pytest.raises(InputError, match="Of the 1 row that is attacked, 0 have a true label"):
+    with pytest.raises(InputError, match="Of the 2 rows that are attacked, 0 have a true label"):
+        world.audit(labels=labels, truth=rare, documents=2)
+    with pytest.raises(InputError, match="documents is 1; an integer >= 2 is needed"):
         world.audit(labels=labels, truth=rare, documents=1)
     with pytest.raises(InputError, match="Of the 1,200 rows that are attacked, 1 has a true label"):
         check_inputs(world.vectors, world.corpus, labels=labels, truth=rare)

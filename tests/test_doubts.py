@@ -466,10 +466,55 @@ def test_a_wrong_fit_does_not_spoil_the_translations_of_a_right_one(world: World
     alone, both = world.audit(), world.audit(world.fit(), wrong)
     assert both.leak == alone.leak
     assert both.omitted == (
-        "1 of 2 fits was not used, because their translations are far less similar to the public texts than those of "
+        "1 of 2 fits was not used, because its translations are far less similar to the public texts than those of "
         "another fit.",
     )
     assert world.audit(world.fit(), world.fit(seed=1)).omitted == ()
+    assert "(verdict: aligned)" in owasp_paragraph(both, PROVENANCE)
+    # The better verdict does not help a fit whose translations are unlike the public texts.
+    right, aligned = replace(world.fit(), verdict=wrong.verdict), replace(wrong, verdict=world.fit().verdict)
+    turned = world.audit(right, aligned)
+    assert turned.unlike == (True, False)
+    assert "(verdict: doubtful)" in owasp_paragraph(turned, PROVENANCE)
+
+
+def test_fits_none_of_which_is_near_are_all_used(world: World) -> None:
+    for seeds in ((2, 3), (4, 5), (6, 7)):
+        failed = world.audit(*(world.fit(right=False, seed=seed) for seed in seeds))
+        assert failed.omitted == ()
+        assert failed.unlike == ()
+
+
+def test_a_second_leak_with_a_wrong_fit_passes_no_limit(world: World) -> None:
+    wrong = world.fit(right=False)
+    wrong = replace(wrong, verdict=replace(wrong.verdict, status=Status.DOUBTFUL))
+    result = world.audit(truth=GroundTruth(world.texts[:N]), second=SecondLeak([wrong], world.vectors))
+    assert "Links with the second leak may be missing: its translations are not similar to the public" in partial_doubt(
+        result
+    )
+    assert check_limit(result, 1.0) == "unchecked"
+    low = replace(result, leak=replace(result.leak, value=0.0, high=0.001))
+    assert severity(low).level == "not shown"
+
+
+def test_members_are_no_nonmembers(world: World) -> None:
+    members = world.known[:300]
+    apart = world.audit(records=KnownRecords(members, world.known[N : N + 300])).membership
+    result = world.audit(
+        records=KnownRecords(members, np.concatenate([world.known[200:300], world.known[N : N + 300]]))
+    )
+    assert apart is not None
+    assert result.membership is not None
+    assert result.membership.to_dict() == apart.to_dict()
+    assert "100 nonmembers that are members too were left out." in result.omitted
+    # Public rows that are members are not drawn as nonmembers either.
+    vectors = np.concatenate([members, world.corpus.vectors[300:]])
+    public = replace(world.corpus, vectors=vectors, texts=[*world.texts[:300], *world.corpus.texts[300:]])
+    drawn = audit([world.fit()], world.vectors, public, records=KnownRecords(members)).membership
+    alone = world.audit(records=KnownRecords(members)).membership
+    assert drawn is not None
+    assert alone is not None
+    assert drawn.auc.value == pytest.approx(alone.auc.value, abs=0.06)
 
 
 def test_a_figure_at_chance_is_no_severity(world: World) -> None:

@@ -133,8 +133,16 @@ def test_links_are_measured_with_the_texts_that_are_known(sides: Any, rng: np.ra
     assert found.measured.rows == 300
     assert found.measured.shared == 0.5
     assert found.measured.precision.value > 0.9
-    assert "between known texts are right" in links_statement(found)
-    assert "50% of the 300 rows with a known text have their text in the second leak" in links_statement(found)
+    said = links_statement(found)
+    assert f"of the {found.measured.compared} links between known texts are right" in said
+    assert "50% of the 300 rows with a known text have their text among those of the second leak" in said
+    # Only rows that are not linked have a known text.
+    none = linkage(noisy(first, rng), noisy(second, rng), texts=(names, [""] * 300 + there[300:]))
+    assert none.measured is not None
+    assert none.measured.compared == 0 or "nan" not in links_statement(none)
+    lone = linkage(noisy(first, rng), noisy(second, rng), texts=([*names[:1], *[""] * 599], ["", *there[1:]]))
+    assert "nan" not in links_statement(lone)
+    assert "None of these links is between known texts, so it is not known how many are right" in links_statement(lone)
 
 
 def test_true_texts_in_another_spelling_refute_no_links(sides: Any, rng: np.random.Generator) -> None:

@@ -756,6 +756,7 @@ def test_a_target_of_two_models_is_said(tmp_path: Path) -> None:
     mixed = str(write(tmp_path / "mixed.parquet", np.concatenate([target[:1600], other])))
     made = il.plan(str(write(tmp_path / "old.parquet", source[:2000])), mixed)
     assert any("of the rows of" in reason and "are probably of another model" in reason for reason in made.reasons)
+    assert made.target_model == "unknown"
     whole = il.plan(str(tmp_path / "old.parquet"), str(write(tmp_path / "one.parquet", target[:2000])))
     assert not any("are probably of another model" in reason for reason in whole.reasons)
 

@@ -316,7 +316,10 @@ def _look_at_target(
     if len(used) < identification.MIN_ROWS:
         return None, unusable, 0.0
     mixture = identification.find_mixture(used, seed=seed)
-    return identification.identify(used).model, unusable, 0.0 if mixture is None else mixture.share
+    if mixture is not None:
+        # Which of the two models is the new one is not known.
+        return identification.UNKNOWN, unusable, mixture.share
+    return identification.identify(used).model, unusable, 0.0
 
 
 def _find_text_columns(sample: list[Records]) -> dict[str, float]:

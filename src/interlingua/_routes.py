@@ -204,7 +204,7 @@ def choose_route(
         )
         commands = part.commands(() if facts["unusable"] else search_commands)
         reasons = [*part.reasons(), *([_NEW_MODEL] if new_model == "NEW_MODEL" else [])]
-    elif facts["model"] not in ("unknown", None) and facts["model"] == facts["target_model"]:
+    elif facts["model"] not in ("unknown", None) and facts["model"] == facts["target_model"] and not target_mixed:
         route, commands, expected = "same model", (), None
         reasons = [
             f"{facts['model']} probably made the vectors of both collections, so that there is nothing to translate. "
@@ -291,7 +291,7 @@ def choose_route(
     if target_mixed:
         reasons.append(
             f"About {target_mixed:.0%} of the rows of {target} that were looked at are probably of another model than "
-            "the rest. Leave them out of a fit; interlingua identify lists their ids."
+            "the rest. Give a fit the rows of the new model alone; interlingua identify lists the ids of the others."
         )
     if route == "re-embed in part" and target is not None:
         reasons.append(

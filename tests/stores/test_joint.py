@@ -83,6 +83,16 @@ def test_a_search_does_not_ask_for_the_facts_of_a_collection_again(
     assert len(joint.search(queries, 5, payload=True)) == len(queries)
 
 
+def test_fewer_hits_are_the_first_of_more(memory: Callable[[str], Store], split: Split) -> None:
+    _, queries = split
+    noise = np.random.default_rng(3).standard_normal(queries.shape).astype(np.float32)
+    asked = queries + 1.5 * noise * np.linalg.norm(queries, axis=1, keepdims=True) / queries.shape[1] ** 0.5
+    joint = JointSearch(translator(), memory("old"))
+    many = joint.search(asked, 10)
+    for k in (1, 2, 5):
+        assert [hits[:k] for hits in many] == joint.search(asked, k)
+
+
 def test_one_collection_is_a_bridge(memory: Callable[[str], Store], split: Split) -> None:
     rows, _ = split
     hits = JointSearch(translator(), memory("old")).search(rows[17], 3)[0]
@@ -168,10 +178,10 @@ def test_queries_are_searched_in_groups_with_the_same_hits(
     put(memory("new"), pa.array(range(80)), unit(80, D_OUT, 2))
     joint, queries = JointSearch(translator(), memory("old"), memory("new"), sample=0), unit(9, D_OUT, 3)
     together = joint.search(queries, 3)
-    monkeypatch.setattr("interlingua.stores.joint._CANDIDATES", 60)
+    monkeypatch.setattr("interlingua.stores.joint._CANDIDATES", 200)
     done: list[tuple[str, int, int]] = []
     grouped = joint.search(queries, 3, on_rows=lambda *step: done.append(step))
-    # Two queries with thirty candidates each are a group.
+    # Two queries with 100 candidates each, the fewest, are a group.
     assert done == [("searching", n, 9) for n in (2, 4, 6, 8, 9)]
     assert [[(hit.store, hit.id) for hit in row] for row in grouped] == [
         [(hit.store, hit.id) for hit in row] for row in together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion.words import Vocabulary
 
 __all__ = [
+    "ALL_FAILED",
     "ERROR_RATE",
     "doubt",
     "is_at_chance",
@@ -37,6 +39,8 @@ __all__ = [
 
 # With fewer rows, chance decides how many neighbors two models have in common.
 _FEWEST_COMPARED = 100
+# Said of an audit without a usable fit.
+ALL_FAILED = "By their own verdicts, all fits failed."
 # By chance, the equal error rate is 0.5, and differs from it a little with the rotation of the control.
 ERROR_RATE = 0.45
 # Neighbors can share identities only if most rows have another row of the same identity.
@@ -171,11 +175,11 @@ def _unlike_public(audit: Audit) -> str:
 def partial_doubt(audit: Audit) -> str:
     """Return sentences on why a part of what was measured cannot be relied on, although the headline figure can.
 
-    There are six reasons: some true contents are probably in another order than the vectors, and the headline figure
+    There are seven reasons: some true contents are probably in another order than the vectors, and the headline figure
     comes from others or is more than by chance, so that it is too low at worst; fewer words are right than the
     estimate allows; identities are found and cannot be verified; nonmembers look more like members than the members
-    do; members and nonmembers differ in kind; or the attack did not work and read something all the same. The text is
-    empty without such a part.
+    do; members and nonmembers differ in kind; links may be missing; or the attack did not work and read something all
+    the same.
     """
     if doubt(audit):
         return ""
@@ -184,6 +188,7 @@ def partial_doubt(audit: Audit) -> str:
         _fewer_than_estimated(audit),
         _found_and_not_verified(audit),
         _weak_attack(audit),
+        audit.links_doubt,
     ]
     if audit.membership is not None and audit.membership.is_reversed:
         parts.append("Nonmembers look more like members than the members do, so the two are probably exchanged.")
@@ -312,7 +317,7 @@ def _weak_attack(audit: Audit) -> str:
 def _no_attack(audit: Audit) -> str:
     """Return why the attack did not work, or an empty text."""
     if not audit.has_usable_fit:
-        return "By their own verdicts, all fits failed."
+        return ALL_FAILED
     if not audit.retrieval.is_near:
         return _similarities(audit)
     if _reads_little(audit):
@@ -347,6 +352,8 @@ def _advice(audit: Audit) -> str:
 def _similarities(audit: Audit) -> str:
     """Return a sentence on how similar the translations are to the public texts."""
     near = audit.retrieval
+    if isnan(near.public.value):
+        return f"All public {_contents(audit)}s are copies of a few, so that nothing can be compared with them."
     return (
         f"The mean similarity of the translations to the nearest public {_contents(audit)} is "
         f"{near.nearest.value:.2f}; it is {near.public.value:.2f} among public {_contents(audit)}s and "
@@ -359,9 +366,15 @@ def _contents(audit: Audit) -> str:
     return "text" if audit.word_findings else "row"
 
 
-def split_verdicts(audit: Audit) -> tuple[list[str], list[str]]:
-    """Return the verdicts of fits on the audited vectors, and of fits on others."""
-    found = _marked(audit)
+def split_verdicts(audit: Audit, *, unlike: bool = True) -> tuple[list[str], list[str]]:
+    """Return the verdicts of fits on the audited vectors, and of fits on others.
+
+    Args:
+        audit: the findings.
+        unlike: whether fits count that were left out because of their translations.
+    """
+    left_out = audit.unlike or (False,) * len(audit.verdicts)
+    found = [fit for fit, far in zip(_marked(audit), left_out, strict=True) if unlike or not far]
     return [verdict for verdict, mark in found if not mark], [verdict for verdict, mark in found if mark]
 
 
@@ -372,7 +385,8 @@ def used_fits(audit: Audit) -> list[tuple[str, bool]]:
     """
     found = _marked(audit)
     used = used_positions(audit.verdicts, [foreign for _, foreign in found])
-    return [found[position] for position in used] or found
+    unlike = audit.unlike or (False,) * len(found)
+    return [found[position] for position in used or range(len(found)) if not unlike[position]]
 
 
 def uses_only_foreign_fits(audit: Audit) -> bool:

@@ -18,7 +18,7 @@ from interlingua.leakage.inputs import GroundTruth, KnownRecords, PublicCorpus, 
 from interlingua.leakage.linkage import MIN_ROWS, Linkage, linkage
 from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
 
-__all__ = ["links_with", "membership_of", "translate_all", "what_membership_lacks"]
+__all__ = ["links_with", "membership_of", "translate_all"]
 
 # Most nonmembers that are taken from the public rows.
 _CONTROLS = 2_000
@@ -35,41 +35,43 @@ def membership_of(
     translated: Callable[[], FloatArray],
     corpus: PublicCorpus,
     seed: int,
-) -> tuple[Membership | None, str]:
-    """Return the membership test of the records, or of the true vectors, and what its nonmembers are.
+) -> tuple[Membership | None, str, list[str]]:
+    """Return the membership test of the records or of the true vectors, what its nonmembers are, and what it lacks.
 
-    Copies count once. The public rows that scores are compared with hold no tested record, because a record would be
-    its own neighbor among them.
+    Copies count once, and a record that is a member is no nonmember. The public rows that scores are compared with hold
+    no tested record, because a record would be its own neighbor among them.
     """
     members = known.vectors if records is None else records.members
     if members is None:
-        return None, ""
+        return None, "", []
     members, public = _distinct(members), _distinct(corpus.vectors)
+    lacking = []
     if records is not None and records.controls is not None:
-        controls, name = _distinct(records.controls), "the records that were given"
+        given = _distinct(records.controls)
+        controls, name = _without(given, members), "the records that were given"
+        if len(controls) < len(given):
+            lacking.append(f"{count_of(len(given) - len(controls), 'nonmember')} that are members too were left out.")
     else:
-        order = np.random.default_rng(seed).permutation(len(public))
-        controls, name = public[order[: len(order) // 2][:_CONTROLS]], f"public {corpus.contents}"
-    tested = digest_matrix(np.concatenate([members, controls]))
-    public = public[~np.isin(digest_matrix(public), tested)]
+        # A public row that is a member is in the collection.
+        candidates = _without(public, members)
+        order = np.random.default_rng(seed).permutation(len(candidates))
+        controls, name = candidates[order[: len(order) // 2][:_CONTROLS]], f"public {corpus.contents}"
+    public = _without(public, np.concatenate([members, controls]))
     if min(len(members), len(controls)) < MIN_RECORDS or len(public) < 2:  # noqa: PLR2004
-        return None, ""
-    return membership(members, controls, translated(), public, seed=seed), name
-
-
-def what_membership_lacks(tested: Membership | None, corpus: PublicCorpus, *, has_usable_fit: bool) -> list[str]:
-    """Return a sentence if the membership test that was asked for was not made, or lacks a figure."""
-    if not has_usable_fit:
-        return ["Membership was not tested, because no fit of the vectors worked."]
-    if tested is None:
         few = f"too few different records, or too few public {corpus.contents} besides them"
-        return [f"Membership was not tested, because there are {few}."]
-    if tested.found[0.01] is None:
-        return [
-            f"The share of members found at 1% false alarms was not measured, because there are only "
+        return None, "", [*lacking, f"Membership was not tested, because there are {few}."] if records else []
+    tested = membership(members, controls, translated(), public, seed=seed)
+    if records is not None and tested.found[0.01] is None:
+        lacking.append(
+            "The share of members found at 1% false alarms was not measured, because there are only "
             f"{tested.controls} nonmembers and at least 100 are needed."
-        ]
-    return []
+        )
+    return tested, name, lacking
+
+
+def _without(rows: FloatArray, others: FloatArray) -> FloatArray:
+    """Return the rows [n, d] that are not among others."""
+    return rows[~np.isin(digest_matrix(rows), digest_matrix(others))]
 
 
 def links_with(
@@ -81,8 +83,8 @@ def links_with(
     has_usable_fit: bool,
     doubtful: str,
     seed: int,
-) -> tuple[Linkage | None, list[str]]:
-    """Return the links with a second leak, and sentences on what they lack.
+) -> tuple[Linkage | None, str, list[str]]:
+    """Return the links with a second leak, why some may be missing, and sentences on what they lack.
 
     Args:
         second: the second leak. Its repeated rows are kept once, because a row with a copy has no lead.
@@ -96,7 +98,7 @@ def links_with(
     start = "Links with the second leak were not searched for, because"
     usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
     if not (has_usable_fit and usable):
-        return None, [f"{start} no fit of the {'second leak' if has_usable_fit else 'vectors'} worked."]
+        return None, "", [f"{start} no fit of the {'second leak' if has_usable_fit else 'vectors'} worked."]
     vectors = np.asarray(second.vectors, np.float32)
     kept = distinct_rows(vectors)
     few = []
@@ -106,18 +108,18 @@ def links_with(
     if len(kept) < MIN_ROWS:
         few.append(f"the second leak has {count_of(len(kept), 'distinct row')}")
     if few:
-        return None, [f"{start} {' and '.join(few)}, and at least {MIN_ROWS} of each are needed."]
+        return None, "", [f"{start} {' and '.join(few)}, and at least {MIN_ROWS} of each are needed."]
     lacking, pair = [], None
     if texts is not None and second.texts is not None:
         pair = None if doubtful else (texts, [second.texts[row] for row in kept])
         lacking = [f"How many links are right was not measured. {doubtful}"] if doubtful else []
-    other = translate_all(usable, vectors[kept])
+    other, missing = translate_all(usable, vectors[kept]), ""
     if not are_near(corpus, other, seed):
-        lacking.append(
+        missing = (
             f"Links with the second leak may be missing: its translations are not similar to the public "
             f"{corpus.contents}, so its fit is probably wrong."
         )
-    return linkage(translated, other, texts=pair, seed=seed), lacking
+    return linkage(translated, other, texts=pair, seed=seed), missing, lacking
 
 
 def _distinct(vectors: npt.ArrayLike) -> FloatArray:

@@ -57,7 +57,8 @@ def are_near(corpus: PublicCorpus, translated: FloatArray, seed: int) -> bool:
 def nearest_fits(corpus: PublicCorpus, translations: Sequence[FloatArray], seed: int) -> list[int]:
     """Return the positions of the fits whose translations are nearly as similar to the public texts as the best.
 
-    The mean of a right translation and of a wrong one is wrong. The limit is that of `RetrievalFindings.is_near`.
+    The mean of a right translation and of a wrong one is wrong. The limit is that of `RetrievalFindings.is_near`. All
+    fits are returned where not even the best is near.
 
     Args:
         corpus: the public texts.
@@ -73,6 +74,8 @@ def nearest_fits(corpus: PublicCorpus, translations: Sequence[FloatArray], seed:
 
     control = similarity(meaningless(translations[0], seed))
     found = np.array([similarity(translated) for translated in translations])
+    if not are_near(corpus, translations[int(found.argmax())], seed):
+        return list(range(len(translations)))
     return np.flatnonzero(found - control >= NEAR * (found.max() - control)).tolist()
 
 

@@ -32,7 +32,7 @@ from interlingua.leakage._doubts import label_doubt, order_doubt, vector_doubt, 
 from interlingua.leakage._headline import headline
 from interlingua.leakage._points import points_left_out
 from interlingua.leakage._predictions import attacked_rows, meaningless, most_frequent, offered, predict
-from interlingua.leakage._records import links_with, membership_of, translate_all, what_membership_lacks
+from interlingua.leakage._records import links_with, membership_of, translate_all
 from interlingua.leakage._shares import SharesReported
 from interlingua.leakage._similarity import nearest_fits, similarities
 from interlingua.leakage._words import word_findings
@@ -112,7 +112,7 @@ def audit(
     check_callable(fit, "fit", "a function")
     check_callable(on_step, "on_step", "a function of one dict")
     kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
-    documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
+    documents, seed = check_count(documents, "documents", minimum=2), check_count(seed, "seed")
     of_texts = {"defenses": defenses, "kinds": kinds, "halvings": halvings}
     rows = check_inputs(
         vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, fitted=True,
@@ -130,13 +130,15 @@ def audit(
     report({"step": "attack", "work": "translating"})
     translations = [unit_rows(translate(fit, rows[picked])) for fit in usable or ranked]
     near = nearest_fits(corpus, translations, seed)
-    unlike = len(translations) - len(near)
+    unlike, far_off = len(translations) - len(near), list[Alignment]()
     if unlike:
         omitted.append(
-            f"{unlike} of {len(translations)} fits {'was' if unlike == 1 else 'were'} not used, because their "
-            f"translations are far less similar to the public {corpus.contents} than those of another fit."
+            f"{unlike} of {len(translations)} fits {'was' if unlike == 1 else 'were'} not used, because "
+            f"{'its' if unlike == 1 else 'their'} translations are far less similar to the public {corpus.contents} "
+            "than those of another fit."
         )
         translations = [translations[position] for position in near]
+        far_off = [fit for position, fit in enumerate(usable or ranked) if position not in near]
         usable = [usable[position] for position in near] if usable else usable
         alignment = (usable or ranked)[0]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
@@ -181,7 +183,7 @@ def audit(
     }
     doubts = {name: sentence for name, sentence in doubts.items() if sentence}
     trusted = truth.without(list(doubts))
-    if "texts" in doubts:
+    if "texts" in doubts and (kinds or defenses or halvings):
         omitted.append(
             "Words of each kind, and words read with fewer rows or with a defense, are not compared with the true "
             "texts, which are probably in another order than the vectors."
@@ -197,13 +199,14 @@ def audit(
     report({"step": "attack", "work": "testing membership and links"})
     tested, controls = None, ""
     if has_usable_fit:
-        tested, controls = membership_of(records, known, lambda: translate_all(usable, rows), corpus, seed)
-    if records is not None:
-        omitted += what_membership_lacks(tested, corpus, has_usable_fit=has_usable_fit)
-    linked = None
+        tested, controls, lacking = membership_of(records, known, lambda: translate_all(usable, rows), corpus, seed)
+        omitted += lacking
+    elif records is not None:
+        omitted.append("Membership was not tested, because no fit of the vectors worked.")
+    linked, links_doubt = None, ""
     if second is not None:
         doubtful = texts_doubt or order_doubt(second.vectors, second.texts, words_compared, second=True)
-        linked, lacking = links_with(
+        linked, links_doubt, lacking = links_with(
             second, translated, known.texts, corpus, has_usable_fit=has_usable_fit, doubtful=doubtful, seed=seed
         )
         omitted += lacking
@@ -254,6 +257,8 @@ def audit(
         omitted=tuple(omitted),
         foreign=chosen.foreign,
         unordered=doubts,
+        links_doubt=links_doubt,
+        unlike=tuple(fit in far_off for fit in ranked) if far_off else (),
         public_model=identify(corpus.vectors) if len(corpus.vectors) >= MIN_ROWS else None,
     )
 

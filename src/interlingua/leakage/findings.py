@@ -227,6 +227,9 @@ class Audit:
         agreement: mean centered cosine between the translations of two fits; None with one usable fit.
         model: the model that probably made the vectors; None if there are too few rows to identify it.
         public_model: likewise the model of the public vectors.
+        links_doubt: why links with a second leak may be missing, or an empty text.
+        unlike: for each verdict, whether the fit was left out because its translations are far less similar to the
+            public texts than those of another fit; empty without such a fit.
         rows: documents that were attacked.
         leaked: rows of the audited collection.
         public: public texts or rows.
@@ -275,6 +278,8 @@ class Audit:
     foreign: tuple[bool, ...] = ()
     unordered: Mapping[str, str] = field(default_factory=dict)
     public_model: Identification | None = None
+    links_doubt: str = ""
+    unlike: tuple[bool, ...] = ()
 
     @property
     def words(self) -> WordFindings:

@@ -80,7 +80,7 @@ def check_inputs(
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     check_instance(options, "options", (Mapping, type(None)), "a mapping from names of options to their values")
     fitted, seed = check_flag(fitted, "fitted"), check_count(seed, "seed")
-    documents = None if documents is None else check_count(documents, "documents", minimum=1)
+    documents = None if documents is None else check_count(documents, "documents", minimum=2)
     rows = check_matrix(vectors, "the audited vectors")
     if len(rows) < MIN_AUDITED:
         raise InputError(

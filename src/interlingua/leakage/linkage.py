@@ -45,6 +45,7 @@ class MeasuredLinks(JsonRecord):
     Attributes:
         rows: number of rows of the first collection whose text is known.
         shared: share of them whose text is in the second collection.
+        compared: number of links between known texts.
         right: number of links between equal texts.
         precision: share of the links between known texts that are between equal ones.
         precision_control: the same for the same links with their ends permuted.
@@ -53,6 +54,7 @@ class MeasuredLinks(JsonRecord):
 
     rows: int
     shared: float
+    compared: int
     right: int
     precision: Interval
     precision_control: float
@@ -195,6 +197,7 @@ def _measure(
     return MeasuredLinks(
         rows=int(has_text.sum()),
         shared=float(shared.sum() / max(1, has_text.sum())),
+        compared=int((linked & compared).sum()),
         right=int(right_links.sum()),
         precision=resamples.ratio(right_links, linked & compared),
         precision_control=float(np.mean(wrong)) if wrong else 0.0,

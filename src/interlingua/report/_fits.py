@@ -81,7 +81,7 @@ def attack_clause(audit: Audit, public: str) -> str:
         audit: the findings.
         public: what they were aligned with.
     """
-    (own, foreign), parts = split_verdicts(audit), []
+    (own, foreign), parts = split_verdicts(audit, unlike=False), []
     if own:
         parts.append(f"were aligned without pairs with {public} under another encoder ({_label(own)})")
     if foreign:

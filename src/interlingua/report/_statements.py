@@ -64,14 +64,17 @@ def links_statement(found: Linkage, contents: str = "texts") -> str:
         )
     known = found.measured.rows
     of = "the rows" if known == found.rows[0] else f"the {count_of(known)} with a known text"
-    shared = f"{found.measured.shared:.0%} of {of} have their text in the second leak"
+    shared = f"{found.measured.shared:.0%} of {of} have their text among those of the second leak"
     if not found.links:
         return f"No row is linked with the second leak of another model. {shared}."
-    links = "links" if known == found.rows[0] else "links between known texts"
+    start = f"{rows} are linked with a second leak of another model"
+    compared = found.measured.compared
+    if not compared:
+        return f"{start}. None of these links is between known texts, so it is not known how many are right. {shared}."
+    links = "these links" if compared == found.links else f"the {count_of(compared, 'link')} between known texts"
     return (
-        f"{rows} are linked with a second leak of another model, and {found.measured.precision.value:.0%} of these "
-        f"{links} are right; if the same links are permuted at random, {found.measured.precision_control:.1%} are "
-        f"right.{_refuted(found)} {shared}."
+        f"{start}, and {found.measured.precision.value:.0%} of {links} are right; if the same links are permuted at "
+        f"random, {found.measured.precision_control:.1%} are right.{_refuted(found)} {shared}."
     )
 
 

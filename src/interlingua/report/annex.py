@@ -199,13 +199,17 @@ def _readings(audit: Audit) -> list[str]:
         )
     if audit.membership is not None:
         found = audit.membership.found[0.01]
-        note = membership_note(audit.membership)
-        if found is not None:
-            lines.append(
-                f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} "
-                "are recognized, while 1% of other records are wrongly taken for records of the collection (area under "
-                f"the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{note and f' {note}'}"
-            )
+        # Where the headline figure is not in doubt, the conclusion says what is wrong with the records.
+        note = membership_note(audit.membership) if doubt(audit) else ""
+        area = f"area under the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance"
+        recognized = (
+            f"There are too few nonmembers to say how many of the {audit.membership.members:,} tested records that are "
+            f"in the collection are recognized ({area})."
+            if found is None
+            else f"Of the {audit.membership.members:,} tested records that are in the collection, {in_percent(found)} "
+            f"are recognized, while 1% of other records are wrongly taken for records of the collection ({area})."
+        )
+        lines.append(f"{recognized} {note}".rstrip())
     if audit.linkage is not None:
         lines.append(links_statement(audit.linkage, contents_of(audit)))
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from interlingua.core.statistics import beyond_control
 from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import MARGIN, NEEDED
-from interlingua.leakage._doubts import doubt, partial_doubt
+from interlingua.leakage._doubts import ALL_FAILED, doubt, partial_doubt
 from interlingua.leakage.findings import SOME, Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import severity
@@ -126,7 +127,8 @@ def conclusion(audit: Audit) -> str:
         )
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
-        return f"{claim} {doubt(audit) or partial_doubt(audit)}"
+        why = doubt(audit) or partial_doubt(audit)
+        return f"{claim} {why if ALL_FAILED in why else f'{ALL_FAILED} {why}'}"
     contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
     needed = f"needs neither the {contents} nor the model that made them", "another encoder"
     if audit.is_of_one_model:
@@ -357,7 +359,8 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
             top1.control,
         )
     public = "public texts" if audit.word_findings else "public rows"
-    meaning = f"cosine with the nearest one; {near.public.value:.2f} among {public}; {_ROTATED}"
+    among = "not known" if isnan(near.public.value) else f"{near.public.value:.2f}"
+    meaning = f"cosine with the nearest one; {among} among {public}; {_ROTATED}"
     return [*rows, FigureRow(f"Similarity to {public}", meaning, near.nearest, control=near.control)]
 
 

@@ -38,6 +38,8 @@ _POOL_ROWS = 50_000
 _QUERIES = 256
 # Candidates of a group of queries that are in memory at the same time.
 _CANDIDATES = 100_000
+# With fewer candidates, the best hit by score is often not among them.
+_FEWEST_CANDIDATES = 100
 # Rows of a collection that are compared with the space of the translator.
 _COMPARED = 1_024
 _OPPOSITE: Mapping[Side, Side] = {"source": "target", "target": "source"}
@@ -195,7 +197,8 @@ class JointSearch:
         Args:
             queries: [q, d] vectors of the query space, or a single one [d].
             k: number of hits.
-            candidates: the other collection returns this many times k hits, because scoring changes their order.
+            candidates: the other collection returns this many times k hits, and 100 at least, because scoring changes
+                their order.
             payload: whether hits have the other columns of their rows.
             on_rows: called with the phase, the queries done and their number, after each group.
 
@@ -214,7 +217,7 @@ class JointSearch:
         check_flag(payload, "payload")
         check_on_rows(on_rows)
         results: list[list[JointHit]] = []
-        size = max(_CANDIDATES // (k * (1 if self._other is None else candidates)), 1)
+        size = max(_CANDIDATES // (k if self._other is None else max(k * candidates, _FEWEST_CANDIDATES)), 1)
         for start in range(0, len(units), size):
             best = self._search_group(units[start : start + size], k, candidates)
             results += self._with_payload(best) if payload else best
@@ -245,7 +248,8 @@ class JointSearch:
                 pairs = zip(own.ids, own.scores.tolist(), strict=True)
                 hits += [JointHit(str(self._own.url), i, self._scaled(s), s, False) for i, s in pairs]
         if self._other is not None:
-            for hits, more in zip(merged, self._search_other(self._other, units, k * candidates), strict=True):
+            nominees = max(k * candidates, _FEWEST_CANDIDATES)
+            for hits, more in zip(merged, self._search_other(self._other, units, nominees), strict=True):
                 hits += more
         if self._unique_ids:
             merged = [_unique(hits) for hits in merged]
