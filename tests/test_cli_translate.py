@@ -56,7 +56,8 @@ def test_an_interrupted_translation_resumes_where_it_stopped(
                 signal.raise_signal(number)
             return whole(self, x, **options)
 
-        patch.setattr(Translator, "translate", stop_after_300)
+        # By its path, because another test may have imported the modules again.
+        patch.setattr("interlingua.core.translator.Translator.translate", stop_after_300)
         ran = run(*arguments)
     assert ran.code == code
     assert "Interrupted after 300 rows" in ran.err
