@@ -144,6 +144,12 @@ def pending(done: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield key, (spaces, str(n), str(m), method)
 
 
+def _setting(record: dict[str, Any]) -> tuple[str, str, str]:
+    """Return the cells of a record that both tables have: rows a side, columns and verdict."""
+    rows = " and ".join(f"{rows:,}" for rows in dict.fromkeys(record["rows"]))
+    return rows, " to ".join(f"{d:,}" for d in record["d"]), record["status"]
+
+
 def table(records: list[dict[str, Any]]) -> str:
     """Return recorded costs beside those that `interlingua plan` estimates for the mean load before and after a fit."""
     lines = [
@@ -156,9 +162,7 @@ def table(records: list[dict[str, Any]]) -> str:
         unpaired = costs.seconds if r["status"] == "aligned" else costs.failed_seconds
         cells = (
             "on pairs" if paired else "unpaired",
-            " and ".join(f"{rows:,}" for rows in dict.fromkeys(r["rows"])),
-            " to ".join(f"{d:,}" for d in r["d"]),
-            r["status"],
+            *_setting(r),
             f"{r['seconds']:,.0f}",
             f"{costs.paired_seconds if paired else unpaired:,.0f}",
             f"{r['processor_seconds']:,.0f}",
@@ -180,9 +184,7 @@ def planned_table(records: list[dict[str, Any]]) -> str:
     for r, ratio in zip(planned, ratios, strict=True):
         cells = (
             "planted" if r["spaces"].startswith("planted") else "search questions",
-            " and ".join(f"{rows:,}" for rows in dict.fromkeys(r["rows"])),
-            " to ".join(f"{d:,}" for d in r["d"]),
-            r["status"],
+            *_setting(r),
             f"{planned_seconds(r):,.0f}",
             f"{r['seconds']:,.0f}",
             f"{ratio:.2f}",

@@ -204,7 +204,7 @@ def choose_route(
         )
         commands = part.commands(() if facts["unusable"] else search_commands)
         reasons = [*part.reasons(), *([_NEW_MODEL] if new_model == "NEW_MODEL" else [])]
-    elif facts["model"] not in ("unknown", None) and facts["model"] == facts["target_model"] and not target_mixed:
+    elif facts["model"] != "unknown" and facts["model"] == facts["target_model"]:
         route, commands, expected = "same model", (), None
         reasons = [
             f"{facts['model']} probably made the vectors of both collections, so that there is nothing to translate. "

@@ -70,13 +70,18 @@ def test_a_column_of_lancedb_that_a_migration_did_not_write(tmp_path: Path) -> N
     assert not says_so(f"{table}.native")
 
 
+def qdrant_collection(scheme: str, folder: Path, name: str) -> str:
+    """Return the address of a collection in a new folder; skip the test where a client is not installed."""
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+    (folder / "q").mkdir()
+    return f"{scheme}://{folder}/q#{name}"
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
 def test_a_vector_of_qdrant_that_a_migration_did_not_write(scheme: str, tmp_path: Path) -> None:
-    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
-    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
-    collection = f"{scheme}://{tmp_path}/q#moved"
-    (tmp_path / "q").mkdir()
+    collection = qdrant_collection(scheme, tmp_path, "moved")
     migrated(tmp_path, f"{collection}.v")
     spec = Spec(D_OUT, "cosine", pa.int64(), None, N, as_new_vector=True)
     with open_store(f"{collection}.native") as native:
@@ -113,10 +118,7 @@ def test_a_description_of_someone_else_is_no_mark_in_milvus(tmp_path: Path, monk
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
 def test_every_vector_of_qdrant_that_a_migration_wrote_is_marked(scheme: str, tmp_path: Path) -> None:
-    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
-    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
-    collection = f"{scheme}://{tmp_path}/q#moved"
-    (tmp_path / "q").mkdir()
+    collection = qdrant_collection(scheme, tmp_path, "moved")
     migrated(tmp_path, f"{collection}.v")
     names = ("v", "w", "x")
     with open_store(f"{collection}.w") as store:
@@ -132,10 +134,7 @@ def test_every_vector_of_qdrant_that_a_migration_wrote_is_marked(scheme: str, tm
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
 def test_a_vector_that_a_migration_adds_to_a_collection_of_someone_else(scheme: str, tmp_path: Path) -> None:
-    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
-    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
-    collection = f"{scheme}://{tmp_path}/q#theirs"
-    (tmp_path / "q").mkdir()
+    collection = qdrant_collection(scheme, tmp_path, "theirs")
     with open_store(f"{collection}.v") as store:
         fill(store, pa.array(range(N)), None)
         written = store._mark()  # type: ignore[attr-defined]
@@ -212,10 +211,7 @@ def test_a_collection_of_qdrant_whose_mark_lists_no_vector(tmp_path: Path, monke
 def test_a_vector_of_qdrant_is_no_longer_listed_when_it_is_removed(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
-    pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
-    collection = f"{scheme}://{tmp_path}/q#moved"
-    (tmp_path / "q").mkdir()
+    collection = qdrant_collection(scheme, tmp_path, "moved")
     migrated(tmp_path, f"{collection}.v")
     with open_store(f"{collection}.w") as store:
         migrate_beside(store, tmp_path / "w")

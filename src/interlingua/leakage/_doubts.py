@@ -176,7 +176,7 @@ def partial_doubt(audit: Audit) -> str:
     """Return sentences on why a part of what was measured cannot be relied on, although the headline figure can.
 
     There are seven reasons: some true contents are probably in another order than the vectors, and the headline figure
-    comes from others or is more than by chance, so that it is too low at worst; fewer words are right than the
+    comes from others or is above chance, so that it can only be too low; fewer words are right than the
     estimate allows; identities are found and cannot be verified; nonmembers look more like members than the members
     do; members and nonmembers differ in kind; links may be missing; or the attack did not work and read something all
     the same.

@@ -74,9 +74,11 @@ def nearest_fits(corpus: PublicCorpus, translations: Sequence[FloatArray], seed:
 
     control = similarity(meaningless(translations[0], seed))
     found = np.array([similarity(translated) for translated in translations])
-    if not are_near(corpus, translations[int(found.argmax())], seed):
-        return list(range(len(translations)))
-    return np.flatnonzero(found - control >= NEAR * (found.max() - control)).tolist()
+    near = np.flatnonzero(found - control >= NEAR * (found.max() - control)).tolist()
+    # Whether the best is near takes longer, and matters only where others would be left out.
+    if len(near) < len(found) and not are_near(corpus, translations[int(found.argmax())], seed):
+        return list(range(len(found)))
+    return near
 
 
 def _nearest_other(extraction: Extraction) -> float:

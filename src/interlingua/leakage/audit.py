@@ -130,15 +130,14 @@ def audit(
     report({"step": "attack", "work": "translating"})
     translations = [unit_rows(translate(fit, rows[picked])) for fit in usable or ranked]
     near = nearest_fits(corpus, translations, seed)
-    unlike, far_off = len(translations) - len(near), list[Alignment]()
+    unlike = [fit for position, fit in enumerate(usable or ranked) if position not in near]
     if unlike:
+        was, its = ("was", "its") if len(unlike) == 1 else ("were", "their")
         omitted.append(
-            f"{unlike} of {len(translations)} fits {'was' if unlike == 1 else 'were'} not used, because "
-            f"{'its' if unlike == 1 else 'their'} translations are far less similar to the public {corpus.contents} "
-            "than those of another fit."
+            f"{len(unlike)} of {len(translations)} fits {was} not used, because {its} translations are far less "
+            f"similar to the public {corpus.contents} than those of another fit."
         )
         translations = [translations[position] for position in near]
-        far_off = [fit for position, fit in enumerate(usable or ranked) if position not in near]
         usable = [usable[position] for position in near] if usable else usable
         alignment = (usable or ranked)[0]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
@@ -258,7 +257,7 @@ def audit(
         foreign=chosen.foreign,
         unordered=doubts,
         links_doubt=links_doubt,
-        unlike=tuple(fit in far_off for fit in ranked) if far_off else (),
+        unlike=tuple(fit in unlike for fit in ranked) if unlike else (),
         public_model=identify(corpus.vectors) if len(corpus.vectors) >= MIN_ROWS else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["job_name", "migration_mark", "names_migration"]
+__all__ = ["job_name", "migration_mark", "names_translation"]
 
 _MARK = "interlingua migration "
 # Begins the job of a migration that embeds texts, whose vectors are no translations.
@@ -29,6 +29,6 @@ def migration_mark(job: str) -> str:
     return f"{_MARK}{job}"
 
 
-def names_migration(mark: str | None) -> bool:
+def names_translation(mark: str | None) -> bool:
     """Return whether a comment or another mark is that of a migration that translated vectors."""
     return mark is not None and mark.startswith(_MARK) and mark != _MARK and not mark.startswith(_MARK + _EMBEDDING)

@@ -20,7 +20,7 @@ from interlingua.core.wording import count_of
 from interlingua.stores._base import Adapter
 from interlingua.stores._capabilities import Metric
 from interlingua.stores._documents import from_documents
-from interlingua.stores._marks import migration_mark, names_migration
+from interlingua.stores._marks import migration_mark, names_translation
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -141,17 +141,17 @@ class PointStore(Adapter):
         return None if vector_only or _JOB not in mark else migration_mark(mark[_JOB])
 
     def is_migrated(self) -> bool:
-        """Return whether the mark of the collection names the vector as one that a migration wrote."""
+        """Return whether the mark of the collection names the vector as one that a migration translated."""
         return self._vector in self._migrated_vectors()
 
     def _migrated_vectors(self) -> set[str]:
-        """Return the names of the vectors that migrations wrote; some may have been removed since."""
+        """Return the names of the vectors that migrations translated; some may have been removed since."""
         names = self._mark().get(_NAMES)
         return set(names) if isinstance(names, list) else set()
 
     def _mark_vector(self, job: str) -> None:
         """Note whether a migration writes the vector, which was added to an existing collection."""
-        if not names_migration(migration_mark(job)):
+        if not names_translation(migration_mark(job)):
             self._unmark_vector()
         else:
             self._write_mark({_NAMES: sorted({*self._migrated_vectors(), self._vector})})
@@ -267,7 +267,7 @@ class PointStore(Adapter):
 
 def new_mark(job: str, vector: str) -> dict[str, Any]:
     """Return what a migration notes in a collection that it makes: its job, and the names of the vectors it writes."""
-    return {_JOB: job, _NAMES: [vector] if names_migration(migration_mark(job)) else []}
+    return {_JOB: job, _NAMES: [vector] if names_translation(migration_mark(job)) else []}
 
 
 def is_mixed(spec: Spec | None) -> bool:

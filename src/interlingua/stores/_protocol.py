@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._capabilities import Capabilities, Metric
-from interlingua.stores._marks import names_migration
+from interlingua.stores._marks import names_translation
 from interlingua.stores._url import StoreURL
 
 if TYPE_CHECKING:
@@ -302,19 +302,20 @@ class Store(ABC):
         return None
 
     def migration(self, *, vector_only: bool = False) -> str | None:
-        """Return the mark of the migration that made the collection, ``None`` if there is none.
+        """Return the mark of the migration that translated the vectors, ``None`` if there is none.
 
-        It names the job, which is the fingerprint of the translator and the time. The journal has the rest.
+        Vectors that a migration embedded have none. The mark names the job, which is the fingerprint of the translator
+        and the time. The journal has the rest.
 
         Args:
             vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
         """
         # Another mark tells a collection only from a later one of its name.
         mark = self.creation(vector_only=vector_only)
-        return mark if names_migration(mark) else None
+        return mark if names_translation(mark) else None
 
     def is_migrated(self) -> bool:
-        """Return whether a migration says that it wrote these vectors; not every store can say so.
+        """Return whether a mark says that a migration translated these vectors; not every store keeps one.
 
         A store that can tell them from vectors that someone else has added to the collection since overrides this.
         """

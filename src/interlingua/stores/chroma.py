@@ -20,7 +20,7 @@ from interlingua.stores._capabilities import Capabilities, Metric
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
-from interlingua.stores._marks import migration_mark, names_migration
+from interlingua.stores._marks import migration_mark, names_translation
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -157,7 +157,7 @@ class ChromaStore(CollectionStore):
     def migration(self, *, vector_only: bool = False) -> str | None:
         """Return the migration that the metadata of the collection names."""
         mark = migration_mark((self._open().metadata or {}).get(_MARK, ""))
-        return mark if names_migration(mark) else None
+        return mark if names_translation(mark) else None
 
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""

@@ -17,7 +17,7 @@ from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._capabilities import Capabilities
-from interlingua.stores._marks import migration_mark, names_migration
+from interlingua.stores._marks import migration_mark, names_translation
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
@@ -211,7 +211,7 @@ class PostgresStore(PostgresTable):
         """Return the comment on the column if it names a migration; it stays with a column that is renamed."""
         found = self._created()
         comment = None if found is None else found[2]
-        return comment if names_migration(comment) else None
+        return comment if names_translation(comment) else None
 
     def _created(self) -> tuple[int, int, str | None] | None:
         """Return the numbers of the table and of its column, and the comment on the column."""
