@@ -595,6 +595,20 @@ class StoreContract:
             assert (target.migration(vector_only=True) is not None) == self.marks_vectors
             assert target.is_migrated()
 
+    def test_what_a_migration_embedded_says_so_and_not_that_it_was_translated(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        kinds, address = opened("probe").capabilities, f"memory://{tmp_path.name}#texts"
+        embedder = TextEmbedder.of(lambda texts: [[0.6, 0.8] for _ in texts], "title", "constant")
+        rows = self.rows(kinds.ids[0], "none", 20)
+        with open_store(address) as source:
+            self.fill(source, replace(rows, payload=pa.table({"title": [f"title {i}" for i in range(20)]})))
+        options = Options(metric="cosine", drop_payload=kinds.payload == "none")
+        with open_source(address) as source, opened("made") as target:
+            migrate(embedder, source, target, journal=tmp_path / "e", options=options)
+        with open_source(url("made")) as made:
+            assert (made.is_embedded(), made.is_migrated()) == (self.marks, False)
+
     def test_what_no_migration_wrote_does_not_say_so(self, opened: Open, url: Callable[[str], str]) -> None:
         kinds = opened("probe").capabilities
         records = self.rows(kinds.ids[0], kinds.payload)

@@ -16,6 +16,7 @@ from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.marks import OTHER_COMMENTS
 from stores.migrations import D_OUT, fill, translator, unit
+from stores.servers import postgres as postgres
 
 N = 60
 VECTORS = unit(N, D_OUT, 5)
@@ -228,3 +229,67 @@ def test_a_vector_of_qdrant_is_no_longer_listed_when_it_is_removed(
         store.drop(vector_only=True)
         assert not store.exists()
     assert says_so(f"{collection}.v")
+
+
+VIEWS = {
+    "same": "select * from moved",
+    "renamed": "select id, V as shown, native from moved where id > 3",
+    "joined": "select r.*, m.V as again from renamed r join moved m using (id)",
+    "sorted_view": "select * from (select id, V as shown from moved order by id limit 20) x",
+    "together": "select id, native as shown from moved union all select id, V from moved",
+}
+
+
+def of_view(says: Any, base: str) -> dict[str, bool]:
+    columns = {"same": "v", "renamed": "shown", "joined": "shown", "sorted_view": "shown", "together": "shown"}
+    found = {name: says(f"{base}#{name}.{column}") for name, column in columns.items()}
+    return {**found, "native": says(f"{base}#renamed.native"), "native behind": says(f"{base}#joined.native")}
+
+
+EXPECTED = {**dict.fromkeys(VIEWS, True), "native": False, "native behind": False}
+
+
+def test_the_mark_of_a_column_is_seen_through_views_of_duckdb(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    base = f"duckdb://{tmp_path}/d.duckdb"
+    migrated(tmp_path, f"{base}#moved.V")
+    values = ", ".join(["(random() - 0.5)::float"] * D_OUT)
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute(f"alter table moved add column native float[{D_OUT}]")
+        connection.execute(f"update moved set native = [{values}]")
+        for name, query in VIEWS.items():
+            connection.execute(f"create view {name} as {query}")
+        connection.execute("create view single as select id, V from moved")
+    with_id = base + "?id=id"
+    assert of_view(says_so, with_id) == EXPECTED
+    assert says_so(f"{with_id}#single")
+    assert il.plan(f"{with_id}#renamed.shown").migrated
+    assert not il.plan(f"{with_id}#renamed.native").migrated
+
+
+@pytest.mark.store
+def test_the_mark_of_a_column_is_seen_through_views_of_postgres(tmp_path: Path, postgres: str) -> None:
+    psycopg = pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    migrated(tmp_path, f"{postgres}#moved.V")
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"alter table moved add column native vector({D_OUT})")
+        for name, query in VIEWS.items():
+            connection.execute(f"create view {name} as {query}".replace("V", '"V"'))
+        connection.execute('create view single as select id, "V" from moved')
+        connection.execute('create view "Odd name" as select id, "V" as "Odd column" from moved as "Odd alias"')
+        connection.execute(f"create table whole (id int primary key, v vector({D_OUT})) partition by range (id)")
+        connection.execute("create table part partition of whole default")
+        connection.execute("comment on column whole.v is 'interlingua migration x-1'")
+        connection.execute("create view of_parts as select * from whole")
+        connection.execute('insert into whole select id, "V" from moved')
+        connection.execute('create materialized view kept as select id, "V" as shown from moved')
+
+    def says(address: str) -> bool:
+        return says_so(address.replace("#same.v", "#same.V"))
+
+    with_id = postgres.replace("?", "?id=id&")
+    assert of_view(says, with_id) == EXPECTED
+    assert says_so(f"{with_id}#single")
+    assert says_so(f"{with_id}#Odd%20name.Odd%20column")
+    assert says_so(f"{with_id}#of_parts.v")
+    assert not says_so(f"{with_id}#kept.shown"), "a materialized view is a copy"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["job_name", "migration_mark", "names_translation"]
+from collections.abc import Iterable
+
+__all__ = ["first_mark", "job_name", "migration_mark", "names_embedding", "names_translation"]
 
 _MARK = "interlingua migration "
 # Begins the job of a migration that embeds texts, whose vectors are no translations.
@@ -32,3 +34,14 @@ def migration_mark(job: str) -> str:
 def names_translation(mark: str | None) -> bool:
     """Return whether a comment or another mark is that of a migration that translated vectors."""
     return mark is not None and mark.startswith(_MARK) and mark != _MARK and not mark.startswith(_MARK + _EMBEDDING)
+
+
+def names_embedding(mark: str | None) -> bool:
+    """Return whether a comment or another mark is that of a migration that embedded texts."""
+    return mark is not None and mark.startswith(_MARK + _EMBEDDING)
+
+
+def first_mark(comments: Iterable[str]) -> str | None:
+    """Return the first of several comments that is the mark of a migration, of one that translates if there is one."""
+    found = [comment for comment in comments if names_translation(comment) or names_embedding(comment)]
+    return next(iter(sorted(found, key=names_embedding)), None)

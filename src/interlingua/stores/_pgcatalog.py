@@ -70,6 +70,14 @@ from pg_class c where c.oid = to_regclass({table})"""
 CREATION = """
 select attrelid::bigint, attnum, col_description(attrelid, attnum) from pg_attribute
 where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
+# The kind of a relation, and the plan of a query of one column of it.
+KIND = "select relkind from pg_class where oid = to_regclass({table})"
+PLAN = "explain (verbose, format json) select {name} from {table}"
+# Names of the columns of a table as SQL writes them, with their comments; those of a partition are at its parent.
+COMMENTS = """
+select quote_ident(a.attname), col_description(a.attrelid, a.attnum)
+from (select to_regclass(format('%I.%I', {schema}, {relation})) as oid) r
+join pg_attribute a on a.attrelid in (r.oid, pg_partition_root(r.oid)) and a.attnum > 0 and not a.attisdropped"""
 EXTENSION = """
 select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"""
 

@@ -144,6 +144,10 @@ class PointStore(Adapter):
         """Return whether the mark of the collection names the vector as one that a migration translated."""
         return self._vector in self._migrated_vectors()
 
+    def is_embedded(self) -> bool:
+        """Return whether a migration made the collection of texts, and none is known to have translated this vector."""
+        return super().is_embedded() and not self.is_migrated()
+
     def _migrated_vectors(self) -> set[str]:
         """Return the names of the vectors that migrations translated; some may have been removed since."""
         names = self._mark().get(_NAMES)

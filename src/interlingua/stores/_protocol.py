@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._capabilities import Capabilities, Metric
-from interlingua.stores._marks import names_translation
+from interlingua.stores._marks import names_embedding, names_translation
 from interlingua.stores._url import StoreURL
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class Store(ABC):
     """
 
     capabilities: ClassVar[Capabilities]
+    # Whether the mark of a migration is looked for at the vector (True), at its collection (False), or at both.
+    _marked_parts: ClassVar[tuple[bool, ...]] = (True, False)
 
     def __init__(self, url: StoreURL) -> None:
         self.url = url
@@ -310,16 +312,24 @@ class Store(ABC):
         Args:
             vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
         """
-        # Another mark tells a collection only from a later one of its name.
-        mark = self.creation(vector_only=vector_only)
+        mark = self._migration_mark(vector_only=vector_only)
         return mark if names_translation(mark) else None
+
+    def _migration_mark(self, *, vector_only: bool) -> str | None:
+        """Return the mark of the migration that made the vectors, or anything else that names none."""
+        # Another mark tells a collection only from a later one of its name.
+        return self.creation(vector_only=vector_only)
 
     def is_migrated(self) -> bool:
         """Return whether a mark says that a migration translated these vectors; not every store keeps one.
 
         A store that can tell them from vectors that someone else has added to the collection since overrides this.
         """
-        return any(self.migration(vector_only=vector_only) is not None for vector_only in (True, False))
+        return any(self.migration(vector_only=vector_only) is not None for vector_only in self._marked_parts)
+
+    def is_embedded(self) -> bool:
+        """Return whether a mark says that a model made these vectors of texts, in `interlingua embed`."""
+        return any(names_embedding(self._migration_mark(vector_only=part)) for part in self._marked_parts)
 
     def unfinished(self) -> str | None:
         """Return ``Spec.job`` of rows that were written for a target that is not complete yet, ``None`` without any."""

@@ -20,7 +20,7 @@ from interlingua.stores._capabilities import Capabilities, Metric
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
-from interlingua.stores._marks import migration_mark, names_translation
+from interlingua.stores._marks import migration_mark
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -154,10 +154,9 @@ class ChromaStore(CollectionStore):
         """Return the id that Chroma gave the collection."""
         return f"collection {self._open().id}"
 
-    def migration(self, *, vector_only: bool = False) -> str | None:
+    def _migration_mark(self, *, vector_only: bool) -> str | None:
         """Return the migration that the metadata of the collection names."""
-        mark = migration_mark((self._open().metadata or {}).get(_MARK, ""))
-        return mark if names_translation(mark) else None
+        return migration_mark((self._open().metadata or {}).get(_MARK, ""))
 
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""

@@ -34,11 +34,12 @@ from interlingua.stores._ducktable import (
     quoted,
     widened,
 )
-from interlingua.stores._marks import migration_mark
+from interlingua.stores._marks import first_mark, migration_mark
 from interlingua.stores._names import NOT_EMPTY
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
+from interlingua.stores._views import duckdb_comments
 
 __all__ = ["DuckStore"]
 
@@ -64,6 +65,8 @@ class DuckStore(SharedClientStore, TableAdapter):
         limits="search is exact and reads every row",
     )
     _collection_rule = _column_rule = NOT_EMPTY
+    # Every column has a mark of its own.
+    _marked_parts = (True,)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -231,9 +234,13 @@ class DuckStore(SharedClientStore, TableAdapter):
         rows = self._rows(f"select comment from {catalog} where {condition}")
         return rows[0][0] if rows else None
 
-    def is_migrated(self) -> bool:
-        """Return whether the mark of this column names a migration."""
-        return self.migration(vector_only=True) is not None
+    def _migration_mark(self, *, vector_only: bool) -> str | None:
+        """Return the comment on the table or the column; that of a view is on the column that it shows."""
+        comment = super()._migration_mark(vector_only=vector_only)
+        view = self._is_table.replace("table_name", "view_name")
+        if comment is not None or not self._rows(f"select 1 from duckdb_views() where {view}"):
+            return comment
+        return first_mark(duckdb_comments(self._rows, self._table, quoted(self._layout().vector)))
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the file for writing."""

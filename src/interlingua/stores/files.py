@@ -170,6 +170,10 @@ class FileStore(Adapter):
         """Return whether the file says that its vectors were made of other vectors, and not of texts."""
         return self.origin is not None and "text" not in self.origin
 
+    def is_embedded(self) -> bool:
+        """Return whether the file says that its vectors were made of texts."""
+        return self.origin is not None and "text" in self.origin
+
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""
         settings = unfinished_settings(follow_link(self._path))

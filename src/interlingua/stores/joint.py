@@ -64,7 +64,7 @@ class JointHit:
             that of the encoder; larger is nearer.
         raw: the cosine before any conversion, in the query's space.
         translated: whether the row is of the other model, so that its score depends on the translation: of the query,
-            or of the row in a migrated collection.
+            or of the row in a migrated collection, unless `interlingua embed` made its vectors.
         payload: the other columns of the row, if they were asked for; times that Python cannot represent are text.
         reranked: whether the score is that of an encoder which read the text of the row.
     """
@@ -91,6 +91,7 @@ class JointSearch:
         seed: of the random generator that draws the sample.
         allow_foreign: do not compare collections and queries with the spaces of the translator.
         translated: the collection of the other model was migrated: it holds translations into the space of the queries.
+            If a mark says that `interlingua embed` made its vectors, their scores are not converted.
         unique_ids: rows of both collections with the same id, compared as text, are the same text. A hit of the other
             model's collection is left out where the search in the query's own collection has found the same id.
 
@@ -98,6 +99,8 @@ class JointSearch:
         calibration: what converts the scores of the other model's collection: the calibration of the ``"translator"``,
             samples of both ``"collections"``, or ``"none"``.
         scale: the model on whose scale scores are given.
+        embedded: whether a mark of the collection that was given with ``translated`` says that the model of the queries
+            made its vectors of texts, so that they are no translations.
 
     Raises:
         SpaceMismatchError: the vectors of a collection cannot be of its space.
@@ -150,6 +153,7 @@ class JointSearch:
         check_flag(allow_foreign, "allow_foreign")
         self._unique_ids = check_flag(unique_ids, "unique_ids")
         self._check_roles(translated=translated)
+        self.embedded = bool(translated and self._other is not None and self._other.is_embedded())
         # Collections and queries are compared with their spaces before they are translated.
         self._to_other: Callable[[FloatArray], FloatArray] = partial(translator.invert, allow_foreign=True)
         self._to_own: Callable[[FloatArray], FloatArray] = partial(translator.translate, allow_foreign=True)
@@ -168,16 +172,16 @@ class JointSearch:
                 advice = _MIGRATED if is_migrated else _OF_THE_QUERIES if store is self._other else ""
                 self._id_types[str(store.url)] = _check(store, width, other, advice).id_type
                 # Translations are not quite where the model itself would put the texts.
-                if not allow_foreign and not is_migrated:
-                    _check_space(store, translator, inverse=store is target)
+                if not allow_foreign and (not is_migrated or self.embedded):
+                    _check_space(store, translator, inverse=(store is target) is not is_migrated)
         self._check_queries: Callable[[FloatArray], None] | None = None
         if not allow_foreign:
             self._check_queries = partial(translator.check_space, inverse=query_space == "target")
         self._quantiles: tuple[FloatArray, FloatArray] | None = None
-        if sample:
+        if sample and not self.embedded:
             self._quantiles = self._sampled_quantiles(sample, np.random.default_rng(seed))
         self.calibration: Calibration = "none" if self._quantiles is None else "collections"
-        if self._own is None and self._known is not None:
+        if self._own is None and self._known is not None and not self.embedded:
             self.calibration = "translator"
 
     def search(
@@ -252,7 +256,7 @@ class JointSearch:
             for hits, more in zip(merged, self._search_other(self._other, units, nominees), strict=True):
                 hits += more
         if self._unique_ids:
-            merged = [_unique(hits) for hits in merged]
+            merged = [_unique(hits, str(self._other.url) if self._other else "") for hits in merged]
         return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
@@ -267,7 +271,8 @@ class JointSearch:
         for query, hits in zip(units, answers, strict=True):
             raw = vectors[[positions[value] for value in hits.ids]] @ query
             pairs = zip(hits.ids, self._converted(raw).tolist(), raw.tolist(), strict=True)
-            scored.append([JointHit(str(other.url), i, self._scaled(s), float(r), True) for i, s, r in pairs])
+            foreign = not self.embedded
+            scored.append([JointHit(str(other.url), i, self._scaled(s), float(r), foreign) for i, s, r in pairs])
         return scored
 
     def _converted(self, raw: FloatArray) -> FloatArray:
@@ -316,10 +321,10 @@ def _unchanged(rows: FloatArray) -> FloatArray:
     return rows
 
 
-def _unique(hits: list[JointHit]) -> list[JointHit]:
-    """Return the hits of one query without those of the other model's collection whose id the other hits have."""
-    own = {str(hit.id) for hit in hits if not hit.translated}
-    return [hit for hit in hits if not hit.translated or str(hit.id) not in own]
+def _unique(hits: list[JointHit], other: str) -> list[JointHit]:
+    """Return the hits of one query without those of the collection ``other`` whose id the other hits have."""
+    own = {str(hit.id) for hit in hits if hit.store != other}
+    return [hit for hit in hits if hit.store != other or str(hit.id) not in own]
 
 
 def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None:

@@ -48,6 +48,8 @@ class LanceStore(Adapter):
         limits=f"an index is built from {_INDEXED_ROWS:,} rows on",
     )
     _collection_noun = "table"
+    # Every column has a mark of its own.
+    _marked_parts = (True,)
     _collection_rule = NameRule(
         "1 to 249 letters from A to Z, digits, dots, _ and -, and not only one or two dots, are",
         r"(?!\.{1,2}$)[A-Za-z0-9_.-]+",
@@ -196,10 +198,6 @@ class LanceStore(Adapter):
         schema = self._table().schema
         job = ((schema.field(self._layout(schema)[1]) if vector_only else schema).metadata or {}).get(_MARK)
         return None if job is None else migration_mark(job.decode("utf-8", "replace"))
-
-    def is_migrated(self) -> bool:
-        """Return whether the mark of this column names a migration."""
-        return self.migration(vector_only=True) is not None
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the table once for all batches."""

@@ -17,11 +17,12 @@ from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._capabilities import Capabilities
-from interlingua.stores._marks import migration_mark, names_translation
+from interlingua.stores._marks import first_mark, migration_mark
 from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._taken import taken_error
+from interlingua.stores._views import names_column, scanned_by_postgres
 
 __all__ = ["PostgresStore"]
 
@@ -207,11 +208,17 @@ class PostgresStore(PostgresTable):
         number, column, _ = found
         return f"column {column} of table {number}" if vector_only else f"table {number}"
 
-    def migration(self, *, vector_only: bool = False) -> str | None:
-        """Return the comment on the column if it names a migration; it stays with a column that is renamed."""
+    def _migration_mark(self, *, vector_only: bool) -> str | None:
+        """Return the comment on the column, which stays with it under another name; of a view, that of its column."""
         found = self._created()
-        comment = None if found is None else found[2]
-        return comment if names_translation(comment) else None
+        if found is None or found[2] is not None or self._one(catalog.KIND)[0] != "v":
+            return None if found is None else found[2]
+        comments: list[str] = []
+        for scan in scanned_by_postgres(self._one(catalog.PLAN, name=self._sql.Identifier(self._vector_name()))[0]):
+            schema, relation = map(self._sql.Literal, scan[:2])
+            columns = self._run(catalog.COMMENTS, schema=schema, relation=relation)
+            comments += [comment for name, comment in columns if comment is not None and names_column(scan, name)]
+        return first_mark(comments)
 
     def _created(self) -> tuple[int, int, str | None] | None:
         """Return the numbers of the table and of its column, and the comment on the column."""
