@@ -19,13 +19,16 @@ from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator, load
 
-# An encoder of texts such as "text 7": it knows the vector of each in the target space.
+# An encoder of texts such as "text 7": it knows the vector of each in the target space, and gives other texts some of
+# these vectors.
 PROGRAM = """
 import sys
+import zlib
 import numpy as np
 rows = np.load(sys.argv[1])
 for line in sys.stdin:
-    print(rows[int(line.split()[1])].tolist())
+    word = line.split()[1]
+    print(rows[int(word) if word.isdigit() else zlib.crc32(line.encode()) % len(rows)].tolist())
 """
 
 
@@ -318,3 +321,54 @@ def test_rows_of_two_collections_with_one_id_are_printed_once(run: Run, calibrat
         assert len({str(hit["id"]) for hit in row}) == 4
     first = once["hits"][1][0]
     assert (first["id"], first["translated"]) == ("1", False)
+
+
+def test_a_collection_that_embed_made_is_not_called_migrated(
+    run: Run, calibrated: str, planted: tuple[Rows, Rows], encoder: str
+) -> None:
+    np.save("few.npy", planted[1][:2])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0].ravel()), D_SOURCE)
+    texts = [f"text {i}" for i in range(N)]
+    pq.write_table(pa.table({"id": range(N), "vector": vectors, "text": texts}), "whole.parquet")
+    assert run("embed", "whole.parquet", "new.parquet", "--encoder", encoder).code == 0
+    command = ("search", calibrated, "new.parquet", "--translated", "--query", "few.npy", "-k", 2)
+    shown = run(*command)
+    assert shown.code == 0, shown.err
+    table = " ".join(shown.out.split())
+    assert "source, embedded" in table
+    assert "migrated" not in table
+    assert re.search(r"The source collection was embedded by `interlingua embed`.* are not converted", shown.err)
+    found = run(*command, "--json").json
+    assert found["calibration"] == "none"
+    for row in found["hits"]:
+        assert row[0]["score"] == pytest.approx(1, abs=1e-3)
+        assert all(hit["score"] == hit["raw"] and not hit["translated"] for hit in row)
+    Path("new-too.parquet").write_bytes(Path("new.parquet").read_bytes())
+    both = run(*command[:2], "new.parquet", "new-too.parquet", *command[3:], "--json").json
+    assert "ids are among the hits of both collections" in both["notes"][-1]
+    once = run(*command[:2], "new.parquet", "new-too.parquet", *command[3:], "--unique-ids", "--json").json
+    assert all(len({hit["id"] for hit in row}) == 2 for row in once["hits"])
+
+
+@pytest.mark.parametrize("option", ["--encoder", "--rerank"])
+def test_a_model_of_another_space_is_refused_before_the_search(
+    run: Run, place: Path, planted: tuple[Rows, Rows], encoder: str, option: str
+) -> None:
+    turned = planted[1] @ np.linalg.qr(np.random.default_rng(0).standard_normal((planted[1].shape[1],) * 2))[0]
+    np.save("turned.npy", turned.astype(np.float32))
+    np.save("few.npy", planted[1][:2])
+    wrong = encoder.replace("target.npy", "turned.npy")
+    asked = ("--text", "text 7") if option == "--encoder" else ("--query", "few.npy")
+    command = ("search", "translator", "old.parquet", *asked, option)
+    refused = run(*command, wrong, "--json")
+    assert refused.code == 2
+    assert re.search(
+        rf"The model of {option} is not the model of the target space that this translator was fitted on. Of \d+ plain "
+        r"English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes on",
+        refused.json["error"],
+    )
+    assert run(*command, wrong, "--allow-foreign", "--json").code == 0
+    right = run(*command, encoder, "--json")
+    assert right.code == 0, right.err
+    assert "SpaceMismatch" not in right.err
+    assert "Warning" not in right.err

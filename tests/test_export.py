@@ -163,7 +163,8 @@ def test_behind_an_encoder_texts_go_in_and_the_encoder_stays_as_it_was(
     translator = linear()
     before = {path.name: path.read_bytes() for path in encoders["left"].rglob("*") if path.is_file()}
     model = st.SentenceTransformer(
-        str(to_sentence_transformers(translator, tmp_path / "st", encoder=encoders["left"])), device="cpu"
+        str(to_sentence_transformers(translator, tmp_path / "st", encoder=encoders["left"], allow_foreign=True)),
+        device="cpu",
     )
     alone = st.SentenceTransformer(str(encoders["left"]), device="cpu")
     close(model.encode(TEXTS), translator.translate(alone.encode(TEXTS)))
@@ -174,7 +175,8 @@ def test_behind_an_encoder_texts_go_in_and_the_encoder_stays_as_it_was(
 @QUIET
 def test_the_bridge_translates_queries_and_not_documents(tmp_path: Path, st: Any, encoders: dict[str, Path]) -> None:
     translator = linear()
-    path = to_query_bridge(translator, tmp_path / "bridge", queries=encoders["left"], documents=encoders["right"])
+    left, right = encoders["left"], encoders["right"]
+    path = to_query_bridge(translator, tmp_path / "bridge", queries=left, documents=right, allow_foreign=True)
     model = st.SentenceTransformer(str(path), device="cpu")
     left, right = (st.SentenceTransformer(str(encoders[side]), device="cpu") for side in ("left", "right"))
     close(model.encode_query(TEXTS), translator.translate(left.encode_query(TEXTS)))
@@ -200,7 +202,10 @@ def test_a_static_encoder_of_another_width_is_refused(tmp_path: Path, inverse: b
     with pytest.raises(InputError, match="gives vectors of width .* is needed.*wrong direction"):
         to_sentence_transformers(linear(), tmp_path / "out", encoder=folder, inverse=inverse)
     assert not (tmp_path / "out").exists()
-    assert to_sentence_transformers(linear(), tmp_path / "out", encoder=folder, inverse=not inverse).is_dir()
+    written = to_sentence_transformers(
+        linear(), tmp_path / "out", encoder=folder, inverse=not inverse, allow_foreign=True
+    )
+    assert written.is_dir()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.options import AsJson, Inverse, TranslatorFolder, check_effect
+from interlingua.cli.options import AllowForeign, AsJson, Inverse, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError
 
 __all__ = ["Form", "export"]
@@ -53,19 +53,23 @@ def export(
             "the translator, and documents through this encoder.",
         ),
     ] = None,
+    allow_foreign: AllowForeign = False,
     public: Annotated[bool, typer.Option("--public", help="hub: make a new repository public.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a translator for other tools.
 
     The result runs without interlingua and gives the same vectors as `translate`, up to rounding in float32. A
-    translator that is a network can be written as onnx or safetensors only. Existing files are never replaced.
+    translator that is a network can be written as onnx or safetensors only. Existing files are never replaced. An
+    encoder is first compared with the space that was fitted, on plain English texts.
     """
     from interlingua import export as exports
     from interlingua.core.translator import load
 
     if (encoder or documents) and to is not Form.SENTENCE_TRANSFORMERS:
         raise InputError(f"--encoder and --documents belong to --to {Form.SENTENCE_TRANSFORMERS}; leave them out.")
+    if not encoder:
+        check_effect({"--allow-foreign": allow_foreign}, "has no effect without --encoder, which is compared.")
     if to is not Form.HUB:
         check_effect({"--public": public}, f"belongs to --to {Form.HUB}; leave it out.")
     if documents and not encoder:
@@ -83,10 +87,16 @@ def export(
         elif to is Form.SAFETENSORS:
             written = str(exports.to_safetensors(translator, out, inverse=inverse))
         elif encoder and documents:
-            bridge = exports.to_query_bridge(translator, out, queries=encoder, documents=documents, inverse=inverse)
+            bridge = exports.to_query_bridge(
+                translator, out, queries=encoder, documents=documents, inverse=inverse, allow_foreign=allow_foreign
+            )
             written = str(bridge)
         else:
-            written = str(exports.to_sentence_transformers(translator, out, encoder=encoder, inverse=inverse))
+            written = str(
+                exports.to_sentence_transformers(
+                    translator, out, encoder=encoder, inverse=inverse, allow_foreign=allow_foreign
+                )
+            )
     if as_json:
         console.emit_json({"out": written, "to": to.value, "inverse": inverse})
     else:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich import box
-from rich.table import Table
 
 from interlingua.cli import console
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.fitted import note_verdict
+from interlingua.cli.hits import (
+    TEXT_COLUMN,
+    Space,
+    columns_of,
+    count_texts,
+    explain,
+    hit_table,
+    note_same_ids,
+    other_space,
+    sides_of,
+)
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -33,24 +41,17 @@ from interlingua.stores.registry import address_forms
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
-    from interlingua.stores.joint import JointHit, JointSearch
+    from interlingua.encoders import Encode
 
-__all__ = ["Space", "search"]
+__all__ = ["search"]
 
 _MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"
 _TEXTS, _SCORES = "Queries and hits as texts", "Scores"
-_NOMINEES, _COLUMN = 100, "text"
+_NOMINEES = 100
 # Hits with the other columns of their rows that a command holds in memory.
 _MAX_HITS = 500_000
-# Queries and characters of a value in the table.
-_QUERIES_SHOWN, _SHOWN = 20, 70
-
-
-class Space(StrEnum):
-    """The two spaces of a translator."""
-
-    SOURCE = "source"
-    TARGET = "target"
+# Queries in the table.
+_QUERIES_SHOWN = 20
 
 
 def search(
@@ -105,7 +106,7 @@ def search(
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"With --rerank: the column of the texts; {_COLUMN} by default.",
+            help=f"With --rerank: the column of the texts; {TEXT_COLUMN} by default.",
             rich_help_panel=_TEXTS,
         ),
     ] = None,
@@ -113,8 +114,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help=f"A column to print with each hit; {_COLUMN} by default, if there is one. Give it several times for "
-            "several columns. --json has all columns.",
+            help=f"A column to print with each hit; {TEXT_COLUMN} by default, if there is one. Give it several times "
+            "for several columns. --json has all columns.",
             rich_help_panel=_TEXTS,
         ),
     ] = None,
@@ -168,6 +169,7 @@ def search(
         raise InputError(f"--scale {scale} has no effect with --rerank, whose scores are those of the model itself.")
     if nominees is not None and nominees < k:
         raise InputError(f"--nominees is {nominees} and -k {k}; at least as many nominees as hits are needed.")
+    from interlingua._encoder_spaces import check_encoder
     from interlingua.core.translator import load
     from interlingua.encoders import encoder_title, open_encoder, with_task
     from interlingua.stores.joint import JointSearch
@@ -179,10 +181,19 @@ def search(
     queries: Any = None if query is None else read_vectors(query)
     name = rerank or encoder
     model = None if name is None else open_encoder(name, task="query")
-    if model is not None and text:
-        queries = model(text)
+    plain = None
+    if model is not None:
+        queries, plain = _embed(model, text or (), queries, compared=not allow_foreign)
     given_by = f"--query {query}" if query is not None else f"The model of {'--rerank' if rerank else '--encoder'}"
     _check_width(queries, given_by, translator, space)
+    if model is not None and plain is not None:
+        check_encoder(
+            lambda texts: plain,
+            translator,
+            space.value,
+            title=f"The model of {'--rerank' if rerank else '--encoder'}",
+            variants=[other for other in [with_task(model, "document")] if other is not model],
+        )
     found_each = k if rerank is None else max(k, nominees or _NOMINEES)
     if len(queries) * found_each > _MAX_HITS:
         raise InputError(
@@ -211,29 +222,25 @@ def search(
             found = joint.search(queries, found_each, payload=True, on_rows=progress.on_rows)
             results = found
             if encode is not None:
-                results = rank_again(found, queries, encode, column=text_column or _COLUMN, k=k)
+                results = rank_again(found, queries, encode, column=text_column or TEXT_COLUMN, k=k)
         finally:
             for store in (first, second):
                 if store is not None:
                     store.close()
         record("done", queries=len(results), k=k, scale=joint.scale, calibration=joint.calibration)
-    columns = _columns(results, show)
+    columns = columns_of(results, show)
     reranker = None if rerank is None else encoder_title(rerank)
-    notes = _explain(joint, translator, space, reranker, results, translated=translated)
+    notes = explain(joint, translator, space, reranker, results, translated=translated)
     if rerank is not None:
-        notes.insert(1, _count_texts(found, text_column or _COLUMN))
-    notes += _note_same_ids(results)
+        notes.insert(1, count_texts(found, text_column or TEXT_COLUMN))
+    notes += note_same_ids(results)
     if as_json:
         hits = [[asdict(hit) for hit in row] for row in results]
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
-    sides = {
-        str(store.url): _titled(translator, side)
-        for store, side in zip((first, second), Space, strict=True)
-        if store is not None
-    }
-    console.stdout().print(_table(results[:_QUERIES_SHOWN], sides, columns, translated=translated))
+    sides = sides_of(joint, translator, space, (first, second))
+    console.stdout().print(hit_table(results[:_QUERIES_SHOWN], sides, columns, translated=translated))
     if len(results) > _QUERIES_SHOWN:
         notes.insert(0, f"The table has the first {_QUERIES_SHOWN} of {len(results):,} queries; --json has all.")
     for line in notes:
@@ -256,6 +263,26 @@ def _check_options(query: str | None, text: Sequence[str] | None, encoder: str |
         )
 
 
+def _embed(model: Encode, texts: Sequence[str], queries: Any, *, compared: bool) -> tuple[Any, Any]:
+    """Return the queries, and the vectors of plain texts by which the model is compared with its space.
+
+    Args:
+        model: of the query space.
+        texts: queries as texts.
+        queries: their vectors if there are no texts.
+        compared: whether the model is compared; otherwise there are no vectors of plain texts.
+    """
+    from interlingua._encoder_spaces import PLAIN_TEXTS
+
+    # All in one call, because an encoder that is a program starts with every call.
+    together = [*texts, *(PLAIN_TEXTS if compared else ())]
+    if not together:
+        return queries, None
+    with console.working("Embedding"):
+        made = model(together)
+    return made[: len(texts)] if texts else queries, made[len(texts) :] if compared else None
+
+
 def _check_width(queries: Any, given_by: str, translator: Translator, space: Space) -> None:
     """Refuse queries whose width differs from that of their space, and say whether it is that of the other space.
 
@@ -273,128 +300,8 @@ def _check_width(queries: Any, given_by: str, translator: Translator, space: Spa
     width = shape[-1] if len(shape) == 2 else None  # noqa: PLR2004
     if width in {None, widths[space]}:
         return
-    other = _other(space)
+    other = other_space(space)
     hint = "Are they of another model?"
     if width == widths[other]:
         hint = f"That is the width of the {other} space; for queries of its model add --space {other}."
     raise InputError(f"{given_by} gives queries of width {width}, and the {space} space has {widths[space]}. {hint}")
-
-
-def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) -> list[str]:
-    """Return the columns to print.
-
-    Raises:
-        InputError: no hit has such a column.
-    """
-    there = {name for hits in results for hit in hits for name in hit.payload or ()}
-    missing = [name for name in show or () if name not in there]
-    if missing:
-        raise InputError(
-            f"--show: no hit has a column {missing[0]!r}; columns are {', '.join(sorted(there)) or 'none'}."
-        )
-    return list(show or ([_COLUMN] if _COLUMN in there else []))
-
-
-def _table(
-    results: Sequence[Sequence[JointHit]], sides: dict[str, str], columns: Sequence[str], *, translated: bool
-) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("query", "rank", "score"):
-        table.add_column(heading, justify="right")
-    for heading in ("id", "from", *columns):
-        table.add_column(heading, overflow="fold")
-    for number, hits in enumerate(results):
-        for rank, hit in enumerate(hits, 1):
-            side = sides.get(hit.store, hit.store)
-            how = "migrated" if translated else "query translated"
-            origin = f"{side}, {how}" if hit.translated else side
-            origin += ", ranked again" if hit.reranked else ""
-            values = [_short((hit.payload or {}).get(name)) for name in columns]
-            table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin, *values)
-    return table
-
-
-def _given_name(translator: Translator, side: str) -> str:
-    """Return the name that the fit gave a space of the translator, or an empty text if it gave none."""
-    name = (translator.card.get(side) or {}).get("name")
-    return "" if name in (None, side) else str(name)
-
-
-def _titled(translator: Translator, side: Space) -> str:
-    """Return a space of the translator, with the name that the fit gave it."""
-    name = _given_name(translator, side)
-    return f"{name} ({side})" if name else str(side)
-
-
-def _short(value: Any) -> str:
-    text = "" if value is None else " ".join(str(value).split())
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _explain(
-    joint: JointSearch,
-    translator: Translator,
-    space: Space,
-    reranker: str | None,
-    results: Sequence[Sequence[JointHit]],
-    *,
-    translated: bool,
-) -> list[str]:
-    """Return sentences that say what the scores are."""
-    name = _given_name(translator, joint.scale)
-    of = f"{name} ({joint.scale} space)" if name else f"the {joint.scale} space"
-    lines = [f"score: cosine with the query, on the scale of {of}."]
-    if reranker is not None:
-        lines[0] = f"score: cosine of the query with the text of the hit, both by {reranker}."
-        if any(not hit.reranked for hits in results for hit in hits):
-            lines.append("Hits without a text are not ranked again; their score is an estimate of the same cosine.")
-    elif any(hit.translated for hits in results for hit in hits):
-        how = {
-            "translator": "converted by the calibration of the translator",
-            "collections": "converted so that samples of both collections have equally high scores",
-            "none": "not converted, and usually lower than that of a text embedded again",
-        }[joint.calibration]
-        lines.append(
-            f"The {_other(space)} collection holds translated vectors; their cosine is {how}."
-            if translated
-            else f"Hits of the {_other(space)} collection were found by the translated query. Their score compares the "
-            f"query itself with their translated vectors; this cosine is {how}."
-        )
-        if joint.calibration == "collections":
-            single = (
-                "leaves the cosine as it is"
-                if translator.calibration is None
-                else "uses the calibration of the translator"
-            )
-            lines.append(f"A search of that collection alone {single}, so the same hits have other scores there.")
-    if reranker is None and joint.calibration == "none" and translator.calibration is None:
-        lines.append("This translator has no calibration of scores; fit again, or add one with interlingua calibrate.")
-    return lines
-
-
-def _count_texts(found: Sequence[Sequence[JointHit]], column: str) -> str:
-    """Return a sentence that says how many nominees were ranked by a text."""
-    from interlingua.stores.rerank import text_of
-
-    texts = sum(text_of(hit, column) is not None for hits in found for hit in hits)
-    return f"{texts:,} of {sum(map(len, found)):,} nominees have a text in {column!r} and were ranked again."
-
-
-def _note_same_ids(results: Sequence[Sequence[JointHit]]) -> list[str]:
-    """Return advice where hits of two collections have the same ids."""
-    both = 0
-    for hits in results:
-        own, other = ({str(hit.id) for hit in hits if hit.translated == of_other} for of_other in (False, True))
-        both += len(own & other)
-    if not both:
-        return []
-    if both == 1:
-        return ["1 id is among the hits of both collections. If it is the same row, --unique-ids prints it once."]
-    return [
-        f"{both:,} ids are among the hits of both collections. If they are the same rows, --unique-ids prints each "
-        "once."
-    ]
-
-
-def _other(space: Space) -> Space:
-    return Space.SOURCE if space is Space.TARGET else Space.TARGET

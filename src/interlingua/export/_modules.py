@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_path
+from interlingua._encoder_spaces import check_encoder
+from interlingua.core.arguments import check_flag, check_path
 from interlingua.core.arrays import FloatArray
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.maps import AffineMap
 from interlingua.core.model_card import escape_markdown
 from interlingua.core.storage import save_tensors
 from interlingua.core.translator import Translator
+from interlingua.encoders import sentence_encoder, with_task
 from interlingua.export._parts import Folded, direction, fold, new_folder, provenance
 
 # These names have been importable since version 2 and still are in 6.
 _TYPE = "sentence_transformers.models.{}"
 _SETTINGS = "config_sentence_transformers.json"
 _CALIBRATION = "score_calibration.json"
+# What loading a model raises if a package or a file is missing, or if it needs code of its own.
+_NOT_LOADED = (ImportError, OSError, ValueError, RuntimeError, LookupError, AttributeError, TypeError)
 _ROOT_ONLY = {"modules.json", _SETTINGS, _CALIBRATION, "README.md", ".gitattributes"}
 
 
 def to_sentence_transformers(
-    translator: Translator, path: str | Path, *, encoder: str | Path | None = None, inverse: bool = False
+    translator: Translator,
+    path: str | Path,
+    *,
+    encoder: str | Path | None = None,
+    inverse: bool = False,
+    allow_foreign: bool = False,
 ) -> Path:
     """Write one direction as ``Normalize``, ``Dense``, ``Normalize`` that ``SentenceTransformer(path)`` loads.
 
@@ -37,24 +47,36 @@ def to_sentence_transformers(
     With an encoder in front the result takes texts and gives vectors of the other model. Without, it takes
     ``{"sentence_embedding": vectors}`` and translates them in that dict. The folder contains no remote code.
 
+    If sentence-transformers is installed, the encoder embeds 100 plain English texts, and their vectors are compared
+    with statistics of the fitted ones, as `Translator.translate` compares its rows.
+
     Args:
         translator: a linear one.
         path: the folder to write; it must not exist.
         encoder: a sentence-transformers folder of the model that made the vectors; it is copied, never changed.
         inverse: export the direction from target to source.
+        allow_foreign: do not compare the encoder with the space that the translator was fitted on.
 
     Returns:
         The path.
 
     Raises:
+        SpaceMismatchError: the encoder is not the model that made the vectors.
         InputError: a network, which these modules cannot hold exactly; or an encoder of another kind or width.
         OutputExistsError: the folder exists.
+
+    Warns:
+        InputWarning: the encoder cannot be loaded, so nothing was compared.
+        SpaceMismatchWarning: the encoder may be another model.
     """
     path, folded = check_path(path), _folded(translator, inverse=inverse)
+    check_flag(allow_foreign, "allow_foreign")
     before = _Encoder(encoder) if encoder is not None else None
     if before is not None:
         before.check_width(folded.weight.shape[1])
     with new_folder(path) as folder:
+        if before is not None and not allow_foreign:
+            before.check_space(translator, "target" if inverse else "source")
         modules = before.copy_to(folder) if before is not None else []
         for kind, tensor, bias in _steps(folded):
             name = f"{len(modules)}_{kind}"
@@ -68,7 +90,13 @@ def to_sentence_transformers(
 
 
 def to_query_bridge(
-    translator: Translator, path: str | Path, *, queries: str | Path, documents: str | Path, inverse: bool = False
+    translator: Translator,
+    path: str | Path,
+    *,
+    queries: str | Path,
+    documents: str | Path,
+    inverse: bool = False,
+    allow_foreign: bool = False,
 ) -> Path:
     """Write a ``Router`` that encodes queries with one model and documents with another, in the documents' space.
 
@@ -82,19 +110,30 @@ def to_query_bridge(
         queries: sentence-transformers folder of the query encoder; it is copied.
         documents: sentence-transformers folder of the document encoder; it is copied.
         inverse: the translator's target is the query encoder.
+        allow_foreign: do not compare the encoders with the spaces of the translator.
 
     Returns:
         The path.
 
     Raises:
-        InputError: as `to_sentence_transformers`, for either encoder.
+        SpaceMismatchError: as `to_sentence_transformers`, for either encoder.
+        InputError: the same.
         OutputExistsError: the folder exists.
+
+    Warns:
+        InputWarning: as `to_sentence_transformers`.
+        SpaceMismatchWarning: the same.
     """
     path, folded = check_path(path), _folded(translator, inverse=inverse)
+    check_flag(allow_foreign, "allow_foreign")
     query_encoder, document_encoder = _Encoder(queries), _Encoder(documents)
     query_encoder.check_width(folded.weight.shape[1])
     document_encoder.check_width(folded.weight.shape[0])
     with new_folder(path) as folder:
+        if not allow_foreign:
+            query_side, document_side = ("target", "source") if inverse else ("source", "target")
+            query_encoder.check_space(translator, query_side)
+            document_encoder.check_space(translator, document_side)
         types: dict[str, str] = {}
         structure: dict[str, list[str]] = {"query": [], "document": []}
         for route, encoder in (("query", query_encoder), ("document", document_encoder)):
@@ -118,7 +157,7 @@ def to_query_bridge(
 
 
 class _Encoder:
-    """A saved sentence-transformers model as files; nothing of it is loaded or run."""
+    """A saved sentence-transformers model as files, which are copied without being loaded."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = check_path(folder, "the encoder's folder")
@@ -146,6 +185,32 @@ class _Encoder:
                         "Is this another model, or the wrong direction?"
                     )
                 return
+
+    def check_space(self, translator: Translator, side: str) -> None:
+        """Refuse the model of another space, if it can be loaded here.
+
+        Raises:
+            SpaceMismatchError: it is not the model of that side.
+
+        Warns:
+            InputWarning: it cannot be loaded.
+            SpaceMismatchWarning: it may be another model.
+        """
+        title = f"The encoder {self.folder}"
+        try:
+            encode = sentence_encoder(str(self.folder))
+        except _NOT_LOADED as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            warnings.warn(
+                f"{title} was not compared with the {side} space of the translator, because it cannot be loaded here: "
+                f"{reason.rstrip('.')}. Check that it is the model of the {side} vectors.",
+                InputWarning,
+                stacklevel=4,
+            )
+            return
+        # The fitted vectors may have been made with the prompt of one of these tasks.
+        variants = [with_task(encode, task) for task in ("query", "document")]
+        check_encoder(encode, translator, side, title=title, variants=variants)
 
     def _width(self, module: Mapping[str, Any]) -> int | None:
         """Return the width of what a module gives, or None where its files do not say it."""
