@@ -296,3 +296,21 @@ def test_translated_rows_need_a_calibration_and_no_source_queries() -> None:
     asked = known.fit_calibration(y, y[::-1], translated=True, queries=(None, y[:300] + 1), allow_foreign=True)
     assert asked.calibration is not None
     assert asked.calibration.rows == (400, 400)
+
+
+def test_it_says_how_far_it_was_measured_and_how_steep_it_is(translator: Translator) -> None:
+    quantiles = np.tile(QUANTILE_LEVELS, (6, 1)).astype(np.float32)
+    levels = -np.log10(np.maximum(1 - QUANTILE_LEVELS, 1e-7))
+    quantiles[SCORE_KINDS.index("target")] = 0.1 * levels
+    quantiles[SCORE_KINDS.index("translated")] = 0.05 * levels
+    n = 1 + int(np.sqrt(2 * 10 * 1e4))  # 10 of about 100,000 pairs
+    made = ScoreCalibration(quantiles, (n, 2 * n))
+    assert made.measured_up_to("translated") == pytest.approx(0.2, abs=0.005)
+    assert made.steepness("translated", "target") == pytest.approx(2, abs=0.05)
+    assert made.steepness("target", "translated") == pytest.approx(0.5, abs=0.05)
+    few, many = ScoreCalibration(quantiles, (200, 200)), ScoreCalibration(quantiles, (2_048, 2_048))
+    assert few.measured_up_to("target") < made.measured_up_to("target") < many.measured_up_to("target")
+    with pytest.raises(InputError, match="kind"):
+        made.measured_up_to("other")
+    flat = ScoreCalibration(np.full((6, len(QUANTILE_LEVELS)), 0.5, np.float32), (300, 300))
+    assert flat.steepness("translated", "target") == 0

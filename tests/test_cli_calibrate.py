@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
-from interlingua.core.translator import load
+from interlingua.cli.tables import calibration_note
+from interlingua.core.calibration import SCORE_KINDS, ScoreCalibration
+from interlingua.core.translator import Translator, load
 
 
 @pytest.fixture
@@ -32,7 +34,38 @@ def test_a_translator_gets_the_scales_of_both_models(run: Run, place: Path, plan
     assert shown.code == 0, shown.err
     assert f"0.500 {made.calibrate(0.5, 'source'):.3f}" in " ".join(shown.out.split())
     assert "calibrated on 600 and 300 rows without pairs" in shown.err
-    assert "calibrated on 600 and 300 rows without pairs" in run("inspect", "t").out
+    inspected = run("inspect", "t").out
+    assert "calibrated on 600 and 300 rows without pairs" in inspected
+    limit = load("t").calibration.measured_up_to("translated")  # type: ignore[union-attr]
+    for said in (shown.out, inspected):
+        assert (
+            f"Fewer than 10 of the pairs that were measured have a cosine above {limit:.2f} with one translated, so "
+            "conversions of higher ones are rough. The smaller side had 300 rows; up to 2,048 make the scales more "
+            "exact."
+        ) in said
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1.1, None),
+        (1.5, "A difference of 0.01 between the highest of the others becomes 0.015 on the scale of the target model"),
+        (40.0, "becomes 0.1 or more on the scale of the target model, because translated vectors"),
+    ],
+)
+def test_a_steep_conversion_is_explained(
+    place: Path, planted: tuple[Rows, Rows], factor: float, said: str | None
+) -> None:
+    made = load("translator").fit_calibration(*planted)
+    found = made.calibration
+    assert found is not None
+    quantiles = np.array(found.quantiles)
+    translated, target = SCORE_KINDS.index("translated"), SCORE_KINDS.index("target")
+    quantiles[translated] = quantiles[target] / factor
+    steep = ScoreCalibration(quantiles, (2_048, 2_048))
+    note = calibration_note(Translator(made.forward, made.backward, made.profiles, made.card, steep))
+    assert "The smaller side" not in note
+    assert (said in note) if said else ("difference" not in note)
 
 
 def test_queries_and_pairs_are_measured(run: Run, place: Path, planted: tuple[Rows, Rows]) -> None:

@@ -180,6 +180,7 @@ def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json:
         return
     console.stdout().print(tables.CALIBRATION_TITLE)
     console.stdout().print(tables.calibration_table(translator))
+    console.stdout().print(tables.calibration_note(translator), soft_wrap=True)
     numbers = " and ".join(f"{n:,}" for n in rows)
     used = f"{numbers} rows without pairs"
     if facts["paired"]:

@@ -50,6 +50,7 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     if calibration is not None:
         out.print(tables.CALIBRATION_TITLE)
         out.print(tables.calibration_table(translator))
+        out.print(tables.calibration_note(translator), soft_wrap=True)
 
 
 def _overview(card: dict[str, Any]) -> Table:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CALIBRATION_TITLE",
     "DIRECTIONS",
+    "calibration_note",
     "calibration_scores",
     "calibration_table",
     "print_notes",
@@ -40,11 +41,13 @@ _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
     "needed: the limit. Aligned fits meet every limit, or pairs confirm them.",
-    "score: how near the weakest measurement comes to its limit. It is 1 as soon as every measurement reaches its "
-    "limit, so it does not rank aligned fits.",
+    "score: how near the weakest of transport excess, refit agreement, cycle and held-out pairs comes to its limit. It "
+    "is 1 as soon as each of them reaches its limit, so it does not rank aligned fits.",
 )
 # Scores of the source model whose counterparts are printed.
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
+# How much a difference of scores may grow by the conversion before it is said.
+_STEEP, _STEEPEST = 1.25, 10
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
@@ -140,6 +143,30 @@ def calibration_table(translator: Translator) -> Table:
     for values in zip(*calibration_scores(translator).values(), strict=True):
         table.add_row(*(f"{value:.3f}" for value in values))
     return table
+
+
+def calibration_note(translator: Translator) -> str:
+    """Return a sentence on how far the scores of translated vectors were measured; empty without a calibration."""
+    from interlingua.core.calibration import MAX_ROWS
+
+    found = translator.calibration
+    if found is None:
+        return ""
+    limit, steep = found.measured_up_to("translated"), found.steepness("translated", "target")
+    note = (
+        f"Fewer than 10 of the pairs that were measured have a cosine above {limit:.2f} with one translated, so "
+        "conversions of higher ones are rough."
+    )
+    if min(found.rows) < MAX_ROWS // 2:
+        note += f" The smaller side had {min(found.rows):,} rows; up to {MAX_ROWS:,} make the scales more exact."
+    if steep >= _STEEP:
+        becomes = f"{steep / 100:.3f}" if steep < _STEEPEST else "0.1 or more"
+        note += (
+            f" A difference of 0.01 between the highest of the others becomes {becomes} on the scale of the target "
+            "model, because translated vectors distinguish near texts less well than the model itself. No calibration "
+            "restores that."
+        )
+    return note
 
 
 def _value(score: Mapping[str, Any], key: str, *, bounds: bool) -> str:

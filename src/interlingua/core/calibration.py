@@ -49,6 +49,9 @@ MAX_ROWS = 2_048
 # Rows with a higher cosine are taken for copies of each other.
 _COPY = 1 - 1e-5
 _STEP = 1e-9
+# Fewer pairs of rows above a score do not determine its level well, and the steepness is measured from so many times as
+# many pairs on.
+_FEW_PAIRS, _DECADES = 10, 100
 # How far a cosine can be beyond 1 by rounding, in float16 too.
 _ROUNDING = 2e-3
 _SIDES = ("source", "target")
@@ -182,6 +185,42 @@ class ScoreCalibration:
                 "cosines."
             )
         return values if kind == scale else match_quantiles(values, first, second)
+
+    def measured_up_to(self, kind: str) -> float:
+        """Return the score above which fewer than 10 of the pairs of rows lie that were compared.
+
+        Conversions of higher scores depend on these few pairs, and on where the straight line from the highest of them
+        to 1 goes.
+
+        Args:
+            kind: one of `SCORE_KINDS`.
+        """
+        quantiles = self.quantiles[SCORE_KINDS.index(check_choice(kind, "kind", SCORE_KINDS))]
+        return float(np.interp(self._highest_level, QUANTILE_LEVELS, quantiles))
+
+    def steepness(self, kind: str, scale: str) -> float:
+        """Return how much a difference of high scores grows by the conversion to another scale.
+
+        It is measured from the level of 1,000 pairs of the rows to that of 10 pairs. Above 1, the conversion also
+        enlarges the differences between scores that have no meaning.
+
+        Args:
+            kind: of the scores, one of `SCORE_KINDS`.
+            scale: the kind to convert to.
+        """
+        levels = 1 - (1 - self._highest_level) * np.array([_DECADES, 1])
+        given, wanted = (
+            np.interp(
+                levels, QUANTILE_LEVELS, self.quantiles[SCORE_KINDS.index(check_choice(value, name, SCORE_KINDS))]
+            )
+            for value, name in ((kind, "kind"), (scale, "scale"))
+        )
+        return float((wanted[1] - wanted[0]) / max(given[1] - given[0], _STEP))
+
+    @property
+    def _highest_level(self) -> float:
+        n = min(self.rows)
+        return 1 - _FEW_PAIRS / (n * (n - 1) / 2)
 
     def curves(self, kind: str) -> dict[str, list[float]]:
         """Return points of the conversion from one kind of score to the scales of both models, for other programs.
