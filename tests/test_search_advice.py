@@ -33,7 +33,7 @@ def test_the_score_of_a_verdict_is_explained(run: Run, folder: Path) -> None:
     )
     assert ran.code == 0, ran.err
     said = " ".join(ran.out.split())
-    assert "It is 1 as soon as every measurement reaches its limit, so it does not rank aligned fits." in said
+    assert "It is 1 as soon as each of them reaches its limit, so it does not rank aligned fits." in said
     assert WORDS in said
 
 
@@ -52,4 +52,4 @@ def test_reports_say_so(run: Run, saved: Path, folder: Path) -> None:
     assert moved.code == 0, moved.err
     page = " ".join((folder / "moved.html").read_text("utf-8").split())
     assert page.count(WORDS) == 1
-    assert "1 where every measurement reaches its limit" in page
+    assert "1 where every decisive measurement reaches its limit" in page

@@ -10,6 +10,8 @@ import pytest
 
 import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
+from interlingua.core import summaries
+from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.identification import Fingerprint
 
 
@@ -211,3 +213,46 @@ def test_a_summary_of_a_real_fit_fits_a_screen_and_repeats_nothing(rng: np.rando
     marks = [line.split()[0] for line in lines if line.startswith(("  FAILED", "  passed"))]
     assert marks == sorted(marks)
     assert len(marks) == len(made.verdict.evidence)
+
+
+def _verdict(status: str, score: float, reasons: tuple[str, ...], **passed: bool) -> dict[str, Any]:
+    evidence = tuple(Evidence(name, 1.0, 0.0, 0.5, ok, "What it is.") for name, ok in passed.items())
+    missed = tuple(str(item) for item in evidence if not item.passed)
+    return Verdict(Status(status), score, (*reasons, *missed), evidence).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "others", "because"),
+    [
+        (("A second search found another map.",), {}, "of what is said above"),
+        ((), {"round_trip": False}, "round trip misses its limit"),
+        ((), {"round_trip": False, "hubness": False}, "round trip and hubness miss their limits"),
+        (
+            ("A search differs.",),
+            {"round_trip": False},
+            "round trip misses its limit and because of what is said above",
+        ),
+    ],
+)
+def test_a_doubtful_fit_with_a_full_score_says_what_the_score_is_of(
+    reasons: tuple[str, ...], others: dict[str, bool], because: str
+) -> None:
+    verdict = _verdict("doubtful", 1.0, reasons, transport_excess=True, refit_agreement=True, cycle=True, **others)
+    found = summaries.own_reasons(verdict)
+    assert found == [
+        *reasons,
+        "The score of 1.00 is that of transport excess, refit agreement and cycle alone, which reach their limits. The "
+        f"fit is doubtful nevertheless, because {because}.",
+    ]
+    assert "The score of 1.00 is that of" in summaries.verdict_text(verdict)
+    assert "The score of 1.00 is that of" in summaries.verdict_html(verdict)
+
+
+def test_other_verdicts_say_nothing_of_their_score() -> None:
+    for verdict in (
+        _verdict("aligned", 1.0, ("Fine.",), transport_excess=True),
+        _verdict("doubtful", 0.8, ("Weak.",), transport_excess=False),
+        _verdict("doubtful", 1.0, ("Without evidence.",)),
+        {"status": "doubtful", "score": "high", "reasons": ["By hand."]},
+    ):
+        assert not any("score" in reason for reason in summaries.own_reasons(verdict))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interlingua.core.alignment import Evidence, Status, Verdict
+from interlingua.core.summaries import DECISIVE
 
 __all__ = [
     "FEW_ROWS",
@@ -26,8 +27,6 @@ __all__ = [
 FEW_ROWS = 1_998
 # The largest score of a failed fit.
 MAX_FAILED_SCORE = 0.5
-# The score of a verdict is computed from these measurements.
-_DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
 # How many of the first measurements are the reasons of an aligned fit: transport and both agreements of refits.
 _CONFIRMING = 3
 
@@ -107,6 +106,6 @@ def at_most_doubtful(verdict: Verdict, reason: str) -> Verdict:
 def weakest_margin(evidence: Sequence[Evidence]) -> float:
     """Return the smallest ``(value - null) / (threshold - null)`` of the decisive measurements; 0 without any."""
     margins = (
-        (e.value - e.null) / (e.threshold - e.null) for e in evidence if e.name in _DECISIVE and e.threshold > e.null
+        (e.value - e.null) / (e.threshold - e.null) for e in evidence if e.name in DECISIVE and e.threshold > e.null
     )
     return float(min(margins, default=0.0))

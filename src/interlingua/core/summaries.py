@@ -24,6 +24,7 @@ from interlingua.core.wording import (
 )
 
 __all__ = [
+    "DECISIVE",
     "card_html",
     "card_notes",
     "card_text",
@@ -38,6 +39,10 @@ __all__ = [
     "verdict_text",
 ]
 
+# The score of a verdict is computed from these measurements.
+DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
+# Scores from here on are printed as 1.00.
+_FULL = 0.995
 # Columns of the text: a measurement takes two lines or three, so that a verdict with every criterion fits 24 lines.
 _WIDTH = 100
 # Colors of a measurement that passed and of one that did not, which differ for every kind of color vision.
@@ -61,9 +66,35 @@ def verdict_line(verdict: Mapping[str, Any]) -> str:
 
 
 def own_reasons(verdict: Mapping[str, Any]) -> list[str]:
-    """Return the reasons that do not repeat a measurement of the evidence word by word."""
+    """Return the reasons that do not repeat a measurement of the evidence word by word.
+
+    For a fit that is doubtful with a full score, the last one says what the score is of.
+    """
     repeated = {describe_evidence(item) for item in _evidence(verdict)}
-    return [str(reason) for reason in verdict.get("reasons", ()) if reason not in repeated]
+    reasons = [str(reason) for reason in verdict.get("reasons", ()) if reason not in repeated]
+    return reasons + _score_notes(verdict, has_reasons=bool(reasons))
+
+
+def _score_notes(verdict: Mapping[str, Any], *, has_reasons: bool) -> list[str]:
+    """Return a sentence that says why a fit is doubtful although its score is 1, as it is printed; none otherwise."""
+    score, evidence = verdict.get("score"), _evidence(verdict)
+    if verdict.get("status") != "doubtful" or not isinstance(score, int | float) or score < _FULL:
+        return []
+    decisive = [item["name"].replace("_", " ") for item in evidence if item["name"] in DECISIVE]
+    missed = [item["name"].replace("_", " ") for item in evidence if not item["passed"]]
+    because = [f"{_listed(missed)} {'misses its limit' if len(missed) == 1 else 'miss their limits'}"] if missed else []
+    because += ["of what is said above"] if has_reasons else []
+    if not decisive or not because:
+        return []
+    reach = "which reaches its limit" if len(decisive) == 1 else "which reach their limits"
+    return [
+        f"The score of {score:.2f} is that of {_listed(decisive)} alone, {reach}. The fit is doubtful nevertheless, "
+        f"because {' and because '.join(because)}."
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def verdict_text(verdict: Mapping[str, Any]) -> str:
