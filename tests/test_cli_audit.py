@@ -182,6 +182,17 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     card.write_text(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"), "utf-8")
     named = run(*with_fit)
     assert named.json["provenance"]["seeds"] == [1]
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0]
+    np.save(case / "turned.npy", (np.load(case / "target.npy") @ turn).astype(np.float32))
+    foreign = options(case, "--corpus-vectors", case / "turned.npy", *with_fit[-4:])
+    assert re.search(
+        r"fit-1 does not fit the public vectors: The target vectors are not of the space that this translator was "
+        r"fitted on.*--allow-foreign translates them nevertheless",
+        run(*foreign).json["error"],
+    )
+    assert run(*foreign, "--allow-foreign").code == 0
+    unused = run(*with_vectors(case, *keep, "--allow-foreign")).json["error"]
+    assert "--allow-foreign has no effect without --translator; leave it out." in unused
     np.save(case / "source.npy", np.load(case / "source.npy")[::-1])
     error = run(*with_vectors(case, *keep)).json["error"]
     assert "kept holds fits of other inputs: the vectors differ. Give the same inputs as then, or" in error

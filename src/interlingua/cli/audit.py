@@ -20,7 +20,16 @@ from interlingua.cli.demo_data import read_demo
 from interlingua.cli.embedded import name_encoders
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.inputs import check_different
-from interlingua.cli.options import FORMATS, STORE_ADDRESSES, AsJson, Log, Seed, check_effect, check_outputs
+from interlingua.cli.options import (
+    FORMATS,
+    STORE_ADDRESSES,
+    AllowForeign,
+    AsJson,
+    Log,
+    Seed,
+    check_effect,
+    check_outputs,
+)
 from interlingua.cli.views import name_views, naming_options
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
@@ -145,6 +154,7 @@ def audit(
     translator: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR, rich_help_panel=_ATTACK)
     ] = None,
+    allow_foreign: AllowForeign = False,
     documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST, rich_help_panel=_ATTACK)] = 2_000,
     fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
     show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
@@ -182,13 +192,11 @@ def audit(
             "An audit needs --authorized-by WHO, the person or body that authorized it. "
             "The name is written into the report."
         )
-    if translator and keep:
-        raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
-    if translator:
-        check_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
-        if not (stand_in or second or halvings or defenses != _SUITES[0]):
-            reason = "has no effect with --translator, which fits nothing; fit it with --view."
-            check_effect({"--view": views, "--view-encoder": view_encoders}, reason)
+    refits = bool(stand_in or second or halvings or defenses != _SUITES[0])
+    views_given = {"--view": views, "--view-encoder": view_encoders}
+    audit_fits.check_given(
+        translator, keep=keep, fits=fits, views={} if refits else views_given, allow_foreign=allow_foreign
+    )
     suite = check_choice(defenses, "--defenses", _SUITES)
     given = given_options(context)
     audit_inputs.check_options(
@@ -267,7 +275,7 @@ def audit(
         seeds = [] if translator else [seed + number for number in range(fits or _FITS)]
         whole = audit_fits.whole_time(corpus_texts, seeds, [] if other is None else [seed], keep, attack)
         if translator:
-            alignments = audit_fits.read_fits(translator, inputs.vectors, public)
+            alignments = audit_fits.read_fits(translator, inputs.vectors, public, allow_foreign=allow_foreign)
         else:
             alignments = audit_fits.make_fits(inputs.vectors, corpus_texts, seeds, keep, log_event, whole)
         second_leak = None

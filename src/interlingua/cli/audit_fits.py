@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from interlingua.cli import console
+from interlingua.cli.options import check_effect
 from interlingua.core.arrays import row_blocks
 from interlingua.core.atomic import write_text
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.whole import WholeTime
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from interlingua.leakage.inputs import PublicCorpus
     from interlingua.leakage.inversion import KeywordDecoder
 
-__all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits", "whole_time"]
+__all__ = ["alignment_of", "check_given", "kept_fit", "make_decoder", "make_fits", "read_fits", "whole_time"]
 
 _INPUTS = "inputs.json"
 # What the shown progress calls a fit that is not of the audited vectors.
@@ -158,10 +159,46 @@ def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
     return fit
 
 
-def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignment]:
-    """Read saved translators as the fits of an audit.
+def check_given(
+    translators: Sequence[Path] | None,
+    *,
+    keep: Path | None,
+    fits: int | None,
+    views: Mapping[str, object],
+    allow_foreign: bool,
+) -> None:
+    """Refuse options that have no effect with fits that exist, or without any.
+
+    Args:
+        translators: of ``--translator``.
+        keep: of ``--keep``.
+        fits: of ``--fits``.
+        views: options of views by their names, where nothing else is fitted.
+        allow_foreign: of ``--allow-foreign``.
 
     Raises:
+        InputError: such an option was given.
+    """
+    if not translators:
+        check_effect({"--allow-foreign": allow_foreign}, "has no effect without --translator; leave it out.")
+        return
+    if keep:
+        raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
+    check_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
+    check_effect(views, "has no effect with --translator, which fits nothing; fit it with --view.")
+
+
+def read_fits(folders: Sequence[Path], vectors: Any, public: Any, *, allow_foreign: bool) -> list[Alignment]:
+    """Read saved translators as the fits of an audit.
+
+    Args:
+        folders: of the translators.
+        vectors: the audited vectors [n, d_unknown].
+        public: the public vectors [m, d], by the auditor's encoder.
+        allow_foreign: do not compare both with the spaces of the translators.
+
+    Raises:
+        SpaceMismatchError: the audited or the public vectors cannot be of the space of a translator.
         InputError: a folder is given twice, is not a translator, or one of other widths, or one that was fitted with
             known pairs.
     """
@@ -188,6 +225,12 @@ def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignm
                 f"{folder} was fitted with known pairs, and an audit shows what can be read without any. Fit one "
                 "without --pairs: interlingua fit VECTORS PUBLIC --out DIR"
             )
+        if not allow_foreign:
+            for name, rows in (("audited", vectors), ("public", public)):
+                try:
+                    translator.check_space(np.asarray(rows, np.float32), inverse=name == "public")
+                except SpaceMismatchError as error:
+                    raise error.at(f"{folder} does not fit the {name} vectors") from error
         alignments.append(alignment)
     return alignments
 
