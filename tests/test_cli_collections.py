@@ -558,6 +558,43 @@ def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: t
     assert "only if that collection is the source" in error
 
 
+def test_a_target_of_translations_is_named_by_its_mark(
+    run: Run, saved: Path, planted: tuple[Rows, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("source.npy", planted[0])
+    np.save("target.npy", planted[1])
+    stored = put(tmp_path / "s.duckdb", "old", planted[0], range(len(planted[0])))
+    assert run("migrate", saved, stored, f"duckdb://{tmp_path}/new.duckdb#moved.v").code == 0
+    assert run("migrate", saved, stored, "moved.parquet").code == 0
+    assert run("translate", saved, "source.npy", "--out", "moved.npy").code == 0
+    said = r"Warning: interlingua translated the vectors of the target \(.*\), as their mark says\. .* name those\."
+    for target, has_mark in (
+        (f"duckdb://{tmp_path}/new.duckdb#moved.v", True),
+        ("moved.parquet", True),
+        ("moved.npy", False),  # no room for a mark
+        ("target.npy", False),
+    ):
+        for command in (
+            ("evaluate", saved, "source.npy", target),
+            ("calibrate", saved, "source.npy", target, "--out", f"c{len(target)}", "--force"),
+            ("fit", "source.npy", target, "--out", f"f{len(target)}", "--method", "principal-axes", "--allow-failed"),
+        ):
+            ran = run(*command)
+            assert bool(re.search(said, ran.err)) is has_mark, (command, ran.err)
+
+
+def test_a_mark_that_cannot_be_read_stops_no_evaluation(
+    run: Run, saved: Path, planted: tuple[Rows, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> bool:
+        raise InputError("the mark cannot be read")
+
+    monkeypatch.setattr("interlingua.stores.duckdb.DuckStore.is_migrated", fail)
+    sides = [put(tmp_path / f"{i}.duckdb", "rows", rows, range(len(rows))) for i, rows in enumerate(planted)]
+    assert run("evaluate", saved, *sides).code == 0
+
+
 def test_only_who_asks_for_the_mark_of_a_migration_reads_it(
     planted: tuple[Rows, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,6 +214,8 @@ REFUSED = [
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
     ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
+    ("--allow-foreign", f"{EXPORT} --allow-foreign", "--allow-foreign has no effect without --encoder"),
+    ("--allow-foreign", f"{AUDIT} --allow-foreign", "--allow-foreign has no effect without --translator"),
     ("--inverse", "export translator --to hub --out me/t --inverse", "holds both directions"),
     ("--view", f"{AUDIT} --translator translator --view other.npy", "--view has no effect with --translator"),
     ("--view-encoder", f"{AUDIT} --translator translator --view-encoder m", "--view-encoder has no effect with --tra"),

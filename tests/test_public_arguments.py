@@ -357,7 +357,13 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "to_onnx": (to_onnx, {"translator": linear(), "path": "never.onnx"}),
     "to_query_bridge": (
         to_query_bridge,
-        {"translator": linear(), "path": "never", "queries": encoder_folder(), "documents": encoder_folder()},
+        {
+            "translator": linear(),
+            "path": "never",
+            "queries": encoder_folder(),
+            "documents": encoder_folder(),
+            "allow_foreign": True,
+        },
     ),
     "to_safetensors": (to_safetensors, {"translator": linear(), "path": "never.safetensors"}),
     "to_sentence_transformers": (to_sentence_transformers, {"translator": linear(), "path": "never"}),

@@ -12,7 +12,7 @@ from interlingua.cli import console, inputs, tables
 from interlingua.cli.addresses import read_vectors
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.fit_rows import find_usable, note_left_out, read_pairs_of_rows, row_word
-from interlingua.cli.fitted import warn_of_fitted_rows
+from interlingua.cli.fitted import warn_of_fitted_rows, warn_of_translations
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -116,6 +116,7 @@ def calibrate(
         shown = console.show_progress("Reading", record=record, transient=True)
         with advise_skip_bad(), shown as reading:
             inputs.check_widths(files, translator, paired=paired, translated=translated)
+            warn_of_translations(files[1:], inputs.SIDES[1:])
             # Translations cannot be found among the fitted rows.
             fitted = (
                 warn_of_fitted_rows(files[1:], translator, reading.on_rows, inputs.SIDES[1:])

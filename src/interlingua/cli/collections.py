@@ -36,6 +36,7 @@ __all__ = [
     "read_rows_of_ids",
     "read_same_ids",
     "repeated_id",
+    "says_translated",
 ]
 
 _PAGE_ROWS = 4_096
@@ -87,6 +88,17 @@ class Collection:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+
+def says_translated(side: VectorFile | Collection) -> bool:
+    """Return whether a mark says that the vectors of a file or a collection are translations.
+
+    Raises:
+        InterlinguaError: the mark cannot be read.
+    """
+    if isinstance(side, Collection):
+        return side.is_migrated()
+    return side.origin is not None and "text" not in side.origin
 
 
 def open_rows(address: str, where: str | None = None, argument: str = "where", *, bad_as_nan: bool = False) -> Store:

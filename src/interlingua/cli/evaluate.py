@@ -12,7 +12,7 @@ from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import read_others
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.fit_rows import note_left_out, read_pairs_of_rows, row_word
-from interlingua.cli.fitted import warn_of_fitted_rows
+from interlingua.cli.fitted import warn_of_fitted_rows, warn_of_translations
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -100,6 +100,7 @@ def evaluate(
         shown = console.show_progress("Evaluating", record=record, transient=True)
         with advise_skip_bad(), inputs.naming_sides(files), shown as progress:
             inputs.check_widths(files, translator)
+            warn_of_translations(files[1:], inputs.SIDES[1:])
             spaces, left_out, ids = read_pairs_of_rows(
                 files,
                 rows=rows,

@@ -18,6 +18,7 @@ from interlingua.cli.embedded import embedding_of
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import counts_of, note_rows, read_fit_rows
 from interlingua.cli.fit_run import check_destinations, kept_target, run_fit, write_fit
+from interlingua.cli.fitted import warn_of_translations
 from interlingua.cli.known_pairs import KNOWN, PairById, Pairs, advise_on_pairs, are_enough, check_pairs, read_pairs
 from interlingua.cli.next_commands import commands_after_fit, show_commands
 from interlingua.cli.options import (
@@ -278,6 +279,7 @@ def fit(
         ):
             nulls = files[0].nulls if isinstance(files[0], Collection) else 0
             sides = inputs.side_names(files)
+            warn_of_translations(files[1:], sides[1:])
             # A whole table of a database would be read, and all its texts embedded, for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
             if asked.row_column is not None:

@@ -8,16 +8,17 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from interlingua.cli import console
+from interlingua.cli.collections import says_translated
 from interlingua.cli.inputs import SIDES, Side, read_space
 from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
 from interlingua.core.callbacks import OnRows
-from interlingua.core.errors import UnusableRowError
+from interlingua.core.errors import InterlinguaError, UnusableRowError
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["note_verdict", "warn_of_fitted_rows"]
+__all__ = ["note_verdict", "warn_of_fitted_rows", "warn_of_translations"]
 
 # Digests that must be found: any two files may have a few texts in common.
 _LEAST = 3
@@ -33,6 +34,25 @@ def note_verdict(translator: Translator, directory: Path) -> None:
             f"Warning: the verdict on the fit of this translator is {status} (interlingua inspect "
             f"{quote(str(directory))} has the reasons). Check some translations before you rely on them."
         )
+
+
+def warn_of_translations(files: Sequence[Side], sides: Sequence[str]) -> None:
+    """Print a warning for each side whose mark says that interlingua translated its vectors.
+
+    Args:
+        files: those that must hold vectors of a model itself; `.npy` files and some others have no room for a mark.
+        sides: what they are called.
+    """
+    for file, side in zip(files, sides, strict=True):
+        try:
+            is_translated = says_translated(file)
+        except InterlinguaError:  # A mark that cannot be read stops nothing that can be done without it.
+            continue
+        if is_translated:
+            console.note(
+                f"Warning: interlingua translated the vectors of the {side} ({file.path}), as their mark says. Vectors "
+                "that the model itself made are needed here; name those."
+            )
 
 
 def warn_of_fitted_rows(
