@@ -486,9 +486,9 @@ def test_labels_of_a_corpus_are_the_means_of_its_rows() -> None:
 def test_refusals(world: World) -> None:
     with pytest.raises(InputError, match="at least one fit"):
         audit([], world.vectors, world.corpus)
-    with pytest.raises(InputError, match="There are 3 true texts for 1200 vectors"):
+    with pytest.raises(InputError, match="There are 3 true texts for 1,200 vectors"):
         world.audit(truth=GroundTruth(texts=["a"] * 3))
-    with pytest.raises(InputError, match="1200 vectors and 2 rows of labels"):
+    with pytest.raises(InputError, match="1,200 vectors and 2 rows of labels"):
         Labels.of_corpus(world.corpus.vectors, [("a",), ("b",)])
     with pytest.raises(InputError, match="No label is on 5 rows"):
         Labels.of_corpus(world.vectors[:2], [("a",), ("b",)])

@@ -149,7 +149,7 @@ def test_labels_follow_the_rows_that_are_drawn() -> None:
         ((["a", ("b",)] * 25, ["a"] * 40), r"labels of the source: entry 1 is \('b',\)"),
         (
             (["a"] * 50, ["a", "b"] * 20),
-            "source have 1 categories, those of the target 2, and 1 are on both sides; at least 2",
+            "source have 1 category, those of the target 2, and 1 is on both sides; at least 2",
         ),
         ((["a", "1"] * 25, ["b", 1] * 20), "source have 2 categories, those of the target 2, and 0 are on both sides"),
     ],

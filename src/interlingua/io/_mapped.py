@@ -14,6 +14,7 @@ import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import is_text
+from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES, check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import (
     BFLOAT16,
@@ -157,14 +158,14 @@ def _check_lengths(
         is_id = name == id_name or (id_name is None and name.rsplit("/", 1)[-1].lower() in ID_NAMES)
         if is_id and len(shape) == 1:
             raise InputError(
-                f"{path}: {name!r} has {shape[0]} values and there are {n} vectors; one id for each is needed. Remove "
-                "or rename it if it belongs to something else."
+                f"{path}: {name!r} has {count_of(shape[0], 'value')}, and the number of vectors is {n:,}; one id for "
+                "each is needed. Remove or rename it if it belongs to something else."
             )
     if unused:
         listed = ", ".join(f"{name!r} {arrays[name].shape}" for name in unused[:8])
         were = "was" if len(unused) == 1 else "and others were" if len(unused) > 8 else "were"
         warnings.warn(
-            f"{path}: {listed} {were} left out: a column has one value for each of the {n} vectors.",
+            f"{path}: {listed} {were} left out: a column has one value for each of the {count_of(n, 'vector')}.",
             InputWarning,
             stacklevel=5,
         )
