@@ -1066,7 +1066,7 @@ def test_a_function_that_fits_is_asked_for_views_only_where_there_are_some(world
     [
         (
             lambda c: {"views": {"a": c.views["a"][:-1]}},
-            f"{N - 1} rows of the view 'a' for {N} texts; there must be one",
+            f"{N - 1:,} rows of the view 'a' for {N:,} texts; there must be one",
         ),
         (lambda c: {"views": [c.views["a"]]}, "views is .*; a mapping from names to matrices is needed"),
         (lambda c: {"views": {"a": c.views["a"][::-1]}}, r"views\['a'\] has too few nearest neighbors in common"),

@@ -129,7 +129,11 @@ ON_OPENING: list[tuple[str, bytes, str]] = [
     ("x.npz", npz(), r"no key holds vectors; the file has nothing"),
     ("x.npz", archive("vectors.npy", npy_header((10**9, 768))), r"declares shape \(1000000000, 768\) of float32"),
     ("x.npz", archive("vectors.npy", b"no array"), r"vectors has no readable .npy header"),
-    ("x.npz", lying_archive(), r"claims 3221225472 bytes packed into \d+, a ratio that arrays of vectors do not reach"),
+    (
+        "x.npz",
+        lying_archive(),
+        r"claims 3,221,225,472 bytes packed into \d+, a ratio that arrays of vectors do not reach",
+    ),
     ("x.npz", npz(vectors=np.array([[None]])), r"vectors is an object array, which would need unpickling"),
     ("x.npz", npz(vectors=X.astype(complex), id=np.arange(200)), r"vectors has dtype complex128"),
     ("x.npz", npz(vectors=X[:, 0], id=np.arange(200)), r"vectors has shape \(200,\)"),

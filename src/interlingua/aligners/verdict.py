@@ -271,7 +271,8 @@ def _judge_held_out(
     centered = [unit_rows(frame.center(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
     fitted = fitted[~np.logical_or(*(near_copies(z[fitted], z[held]) for z in centered))]
     if len(fitted) < _MIN_PAIRS // 2:
-        reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
+        are = "is" if len(fitted) == 1 else "are"
+        reason = f"Of {len(known[0]):,} known pairs {len(fitted):,} {are} unlike the {len(held):,} held out, too few."
         return Verdict(Status.FAILED, 0.0, (reason,))
     on_step({"step": "second fit", "without": len(held)})
     second = aligner.fit(problem.take_known(fitted), seed=seed, on_step=ignore_step)

@@ -237,7 +237,7 @@ def check_no_nulls(others: pa.Table | None, extension: str) -> None:
         column = others.column(name)  # type: ignore[union-attr]
         if column.null_count:
             raise InputError(
-                f"column {name!r} has {column.null_count} nulls, which {extension} arrays cannot hold. "
+                f"column {name!r} has {count_of(column.null_count, 'null')}, which {extension} arrays cannot hold. "
                 "Write .parquet or .jsonl to keep them."
             )
         if is_text(column.type) and any(text.endswith("\0") for text in column.to_pylist()):
