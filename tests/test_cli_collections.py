@@ -552,7 +552,7 @@ def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: t
             in error
         )
         assert "drop" not in error
-        assert "The journal of a run is named by --journal FILE." in error
+        assert "name the journal of that run by --journal FILE. Then --resume continues it" in error
     target = stores[1]  # the vector exists too
     error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", "--json").json["error"]
     assert "only if that collection is the source" in error
