@@ -15,10 +15,10 @@ __all__ = ["advice_after", "output_version", "resume_option"]
 
 _NOTHING = "Nothing was written."
 # A value that changes when a file or folder is replaced; None if there is none.
-Version = tuple[int, int] | None
+_Version = tuple[int, int] | None
 
 
-def output_version(params: Mapping[str, Any]) -> Version:
+def output_version(params: Mapping[str, Any]) -> _Version:
     """Return a value that changes when the output of a command is replaced; None if there is none.
 
     Args:
@@ -34,7 +34,7 @@ def output_version(params: Mapping[str, Any]) -> Version:
     return found.st_ino, found.st_mtime_ns
 
 
-def advice_after(command: str | None, params: Mapping[str, Any], before: Version) -> str:
+def advice_after(command: str | None, params: Mapping[str, Any], before: _Version) -> str:
     """Return what an interrupted command has written and how to go on, with a space before it; empty for others.
 
     Args:
@@ -46,14 +46,14 @@ def advice_after(command: str | None, params: Mapping[str, Any], before: Version
     return "" if advice is None else f" {advice(params, before)}"
 
 
-def _after_fit(params: Mapping[str, Any], before: Version) -> str:
+def _after_fit(params: Mapping[str, Any], before: _Version) -> str:
     if output_version(params) != before:
         return f"The translator {params['out']} is complete."
     run = params.get("run")
     return f"Go on from the checkpoints in {run} with --resume." if run else "No translator was written."
 
 
-def _after_translate(params: Mapping[str, Any], before: Version) -> str:
+def _after_translate(params: Mapping[str, Any], before: _Version) -> str:
     from interlingua.io._checkpoint import partial_folder
 
     if output_version(params) != before:
@@ -68,7 +68,7 @@ def resume_option(*, force: bool) -> str:
     return "--resume in place of --force" if force else "--resume"
 
 
-def _after_migrate(params: Mapping[str, Any], before: Version) -> str:
+def _after_migrate(params: Mapping[str, Any], before: _Version) -> str:
     journal = params["journal"] or journal_of(params["directory"], params["source"], params["target"])
     advice = _after_migration(params, journal)
     if advice == _NOTHING and output_version(params) != before:
@@ -77,7 +77,7 @@ def _after_migrate(params: Mapping[str, Any], before: Version) -> str:
     return advice
 
 
-def _after_embed(params: Mapping[str, Any], before: Version) -> str:
+def _after_embed(params: Mapping[str, Any], before: _Version) -> str:
     maker = f"{params['encoder']}\n{params['text_column']}"
     return _after_migration(params, params["journal"] or journal_of(maker, params["source"], params["target"]))
 
@@ -107,6 +107,6 @@ def _phase(journal: Path) -> str | None:
     return None
 
 
-_ADVICE: Mapping[str, Callable[[Mapping[str, Any], Version], str]] = MappingProxyType(
+_ADVICE: Mapping[str, Callable[[Mapping[str, Any], _Version], str]] = MappingProxyType(
     {"fit": _after_fit, "translate": _after_translate, "migrate": _after_migrate, "embed": _after_embed}
 )
