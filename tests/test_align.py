@@ -307,15 +307,15 @@ FLAT = np.hstack([gaussian(200, 3, 0)] * 4)
         ),
         ({"method": "identity", "rounds": 3}, "unknown keyword 'rounds': method 'identity' takes no settings"),
         ({"method": "ridge"}, "ridge learns from known pairs and none were given"),
-        ({"method": "identity", "pairs": [[0, 0]]}, "1 pairs were given and identity uses none"),
+        ({"method": "identity", "pairs": [[0, 0]]}, "1 pair was given and identity uses none"),
         ({"pairs": [0, 1, 2]}, r"pairs has shape \(3,\) and dtype int64; whole numbers of shape \[p, 2\]"),
         ({"pairs": [[0, 1, 2]]}, r"pairs has shape \(1, 3\)"),
         ({"pairs": [[0.0, 1.0]]}, "pairs has shape .* and dtype float64; whole numbers"),
         (
             {"pairs": [[0, 0], [7, 200]]},
-            r"pairs: 1 of 2 name rows that do not exist, the first is pair 1: \[7, 200\]",
+            r"pairs: 1 of 2 pairs names rows that do not exist, namely pair 1: \[7, 200\]",
         ),
-        ({"pairs": [[-1, 0]]}, "pairs: 1 of 1 name rows that do not exist"),
+        ({"pairs": [[-1, 0]]}, "pairs: the only pair names rows that do not exist"),
         ({"pairs": [[0, 0]], "method": "procrustes"}, "1 known pair was given; procrustes needs at least 2"),
     ],
 )

@@ -486,9 +486,9 @@ def test_labels_of_a_corpus_are_the_means_of_its_rows() -> None:
 def test_refusals(world: World) -> None:
     with pytest.raises(InputError, match="at least one fit"):
         audit([], world.vectors, world.corpus)
-    with pytest.raises(InputError, match="There are 3 true texts for 1200 vectors"):
+    with pytest.raises(InputError, match="There are 3 true texts for 1,200 vectors"):
         world.audit(truth=GroundTruth(texts=["a"] * 3))
-    with pytest.raises(InputError, match="1200 vectors and 2 rows of labels"):
+    with pytest.raises(InputError, match="1,200 vectors and 2 rows of labels"):
         Labels.of_corpus(world.corpus.vectors, [("a",), ("b",)])
     with pytest.raises(InputError, match="No label is on 5 rows"):
         Labels.of_corpus(world.vectors[:2], [("a",), ("b",)])
@@ -1066,7 +1066,7 @@ def test_a_function_that_fits_is_asked_for_views_only_where_there_are_some(world
     [
         (
             lambda c: {"views": {"a": c.views["a"][:-1]}},
-            f"{N - 1} rows of the view 'a' for {N} texts; there must be one",
+            f"{N - 1:,} rows of the view 'a' for {N:,} texts; there must be one",
         ),
         (lambda c: {"views": [c.views["a"]]}, "views is .*; a mapping from names to matrices is needed"),
         (lambda c: {"views": {"a": c.views["a"][::-1]}}, r"views\['a'\] has too few nearest neighbors in common"),

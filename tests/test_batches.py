@@ -51,7 +51,7 @@ def test_it_is_the_translator_row_by_row() -> None:
         (
             "embedding",
             [[1.0, 2.0], [1.0]],
-            "row 1 of column 'embedding' has 1 values and 2 are needed",
+            "row 1 of column 'embedding' has 1 value and 2 are needed",
         ),
         ("embedding", [[1.0, 2.0]], "2 columns; 12 are needed"),
         ("embedding", [[float("nan")] * D_IN], "NaN"),

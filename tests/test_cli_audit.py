@@ -815,7 +815,10 @@ def test_what_is_no_view_of_the_public_texts_is_refused_by_its_file(
     np.save(case / "turned.npy", np.load(case / "first.npy")[:, ::-1])
     first = ("--view", case / "first.npy")
     for more, message in (
-        (("--view", case / "short.npy"), f"--view {case}/short.npy has {N - 1} rows and there are {N} public texts"),
+        (
+            ("--view", case / "short.npy"),
+            f"--view {case}/short.npy has {N - 1} rows, and the number of public texts is {N:,}",
+        ),
         (("--view", case / "reversed.npy"), f"--view {case}/reversed.npy has too few nearest neighbors in common"),
         ((*first, *first), f"--view {case}/first.npy was given twice; give each view once"),
         ((*first, "--stand-in", case / "turned.npy"), f"--view {case}/first.npy has the same nearest neighbors as the"),

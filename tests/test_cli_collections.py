@@ -548,11 +548,11 @@ def test_a_table_of_others_is_not_to_be_dropped(run: Run, saved: Path, stores: t
         ]
         assert "'new' exists. A vector can be added to an existing collection only if that collection is the" in error
         assert (
-            "Choose a name that does not exist instead of 'new'. If an earlier migration made it, use its journal"
+            "Choose a name that does not exist instead of 'new'. If an earlier migration made it, name the journal"
             in error
         )
         assert "drop" not in error
-        assert "The journal of a run is named by --journal FILE." in error
+        assert "name the journal of that run by --journal FILE. Then --resume continues it" in error
     target = stores[1]  # the vector exists too
     error = run("migrate", saved, folder / "source.npy", target, "--journal", folder / "j", "--json").json["error"]
     assert "only if that collection is the source" in error

@@ -243,7 +243,7 @@ def test_the_decoder_refuses(
 
 
 def test_reencoded_cosine_refuses_and_counts_silence_as_nothing(encoder: Encoder) -> None:
-    with pytest.raises(InputError, match="1 vectors for 2 documents"):
+    with pytest.raises(InputError, match="1 vector for 2 documents"):
         reencoded_cosine([Extraction(text="amber")] * 2, ["amber", "birch"], encoder(["amber"]), encoder)
     texts = ["amber", "birch", "cedar"]
     silent = reencoded_cosine([Extraction(text=None)] * 3, texts, encoder(texts), encoder)

@@ -246,8 +246,8 @@ def test_a_command_reads_lines_and_writes_vectors(command: Callable[..., str], f
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("short", "wrote 1 vectors for 2 texts; one per text is needed"),
-        ("ragged", "wrote 1 numbers in line 2 and 2 in line 1; all vectors need one width"),
+        ("short", "wrote 1 vector for 2 texts; one per text is needed"),
+        ("ragged", "wrote 1 number in line 2 and 2 in line 1; all vectors need one width"),
         ("words", "wrote no vector in line 1; a JSON array or numbers between spaces or commas are needed"),
         ("exit", r"ended with exit code 1: token \*\*\* is wrong"),
     ],

@@ -175,15 +175,15 @@ def test_words_below_the_level_are_not_asserted() -> None:
 
 def test_what_does_not_go_together_is_refused(bags: Any, vocabulary: Any) -> None:
     known, mixed, texts = bags
-    with pytest.raises(InputError, match="1500 vectors and 3 texts"):
+    with pytest.raises(InputError, match="1,500 vectors and 3 texts"):
         KeywordDecoder.fit(known, texts[:3])
     with pytest.raises(InputError, match="No content word is in 5 of the 2 texts"):
         Vocabulary.of(["one text", "another"])
-    with pytest.raises(InputError, match=r"The stand-in has 1501 rows and the corpus 1500"):
+    with pytest.raises(InputError, match=r"The stand-in has 1,501 rows and the corpus 1,500"):
         KeywordDecoder.fit(
             known, texts, vocabulary=Vocabulary.of(texts, max_share=0.2), stand_in=np.vstack([mixed, mixed[:1]])
         )
     with pytest.raises(InputError, match="k is 0"):
         CorpusRetrieval.of(known, texts, k=0)
-    with pytest.raises(InputError, match="0 extractions for 1500 texts"):
+    with pytest.raises(InputError, match="0 extractions for 1,500 texts"):
         score_texts([], texts)

@@ -118,7 +118,7 @@ class TestHdf5:
         h5py = pytest.importorskip("h5py")
         with h5py.File(tmp_path / "x.h5", "w") as file:
             file.create_dataset("train", (10**9, 768), "f4", chunks=(1000, 768))
-        with pytest.raises(InputError, match="declares shape .* takes 3072000000000 bytes, and the file holds 0"):
+        with pytest.raises(InputError, match="declares shape .* takes 3,072,000,000,000 bytes, and the file holds 0"):
             open_vectors(tmp_path / "x.h5")
 
     def test_data_in_other_files_is_not_followed(self, tmp_path: Path) -> None:

@@ -193,7 +193,9 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> Path:
 @pytest.mark.parametrize("extension", [".npz", ".safetensors", ".h5"])
 def test_arrays_that_do_not_fit_the_vectors_are_refused_or_named(tmp_path: Path, extension: str) -> None:
     path = write_arrays(tmp_path / f"a{extension}", {"vectors": X, "id": np.arange(150)})
-    with pytest.raises(InputError, match="'id' has 150 values and there are 200 vectors; one id for each is needed"):
+    with pytest.raises(
+        InputError, match="'id' has 150 values, and the number of vectors is 200; one id for each is needed"
+    ):
         open_vectors(path)
     path = write_arrays(tmp_path / f"b{extension}", {"vectors": X, "box": np.zeros((200, 2)), "n": np.arange(3)})
     with pytest.warns(InputWarning, match=r"'n' \(3,\).* were left out: a column has one value for each of the") as w:

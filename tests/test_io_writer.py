@@ -305,7 +305,7 @@ def test_nulls_are_not_made_up_for_by_arrays(tmp_path: Path, extension: str) -> 
         writer.write(x, Records(None, x, table))
     like = open_vectors(tmp_path / "a.parquet")
     writer = create_writer(tmp_path / f"b{extension}", d=2, dtype="float32", like=like)
-    with pytest.raises(InputError, match=f"column 'year' has 1 nulls, which {extension} arrays cannot hold"):
+    with pytest.raises(InputError, match=f"column 'year' has 1 null, which {extension} arrays cannot hold"):
         write_all(writer, *((batch.vectors, batch) for batch in like.batches()))
 
 

@@ -106,7 +106,7 @@ def test_batches_come_straight_from_a_memory_map(vectors: dict[str, Rows], tmp_p
 def test_fewer_rows_than_a_batch_are_refused(vectors: dict[str, Rows]) -> None:
     with pytest.raises(InputError, match="b has 150 rows; a batch takes 200. Pass more rows, or a smaller batch"):
         Trainer.prepare(vectors | {"a": np.ones((500, 12), np.float32)}, QUICK.changed(batch=200))
-    with pytest.raises(InputError, match="1 spaces were given; at least 2"):
+    with pytest.raises(InputError, match="At least 2 spaces are needed, and one was given"):
         Trainer.prepare({"a": vectors["a"]}, QUICK)
 
 
@@ -310,7 +310,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_run_is_not_started_over_nor_mixed(vectors: dict[str, Rows], tmp_path: Path) -> None:
     Trainer.prepare(vectors, QUICK, folder=tmp_path).run()
-    with pytest.raises(InputError, match="holds a run already; resume it, or choose another folder"):
+    with pytest.raises(InputError, match=r"holds a run already\. Continue it with resume=True, or choose another"):
         Trainer.prepare(vectors, QUICK, folder=tmp_path).run()
     with pytest.raises(InputError, match=r"holds a run with other settings \(lr 0.001, now 0.1\)"):
         Trainer.prepare(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)

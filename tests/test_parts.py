@@ -221,7 +221,7 @@ def test_a_row_that_cannot_be_translated_leaves_nothing_behind(ray: Any, tmp_pat
     source = saved(pa.table({"embedding": column}), tmp_path / "in.parquet")
     folder = translator().save(tmp_path / "t")
     for name in ("out", "out.lance"):
-        with pytest.raises(InterlinguaError, match="not be translated: column 'embedding': 1 of 100 rows hold NaN"):
+        with pytest.raises(InterlinguaError, match="not be translated: column 'embedding': 1 of 100 rows holds NaN"):
             translate_with_ray(folder, source, tmp_path / name, workers=2)
     with pytest.raises(InputError, match="whose name ends in .lance; name it without another extension"):
         translate_with_ray(folder, source, tmp_path / "out.parquet")

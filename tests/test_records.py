@@ -67,8 +67,8 @@ def test_a_list_column_becomes_the_matrix_it_was_made_of(dtype: str, kind: Any) 
         ([[1.0], None], {}, r"x: row 1 of column 'v' is null; every row needs a vector\."),
         ([[1.0], None], {"first_row": 40}, "x: row 41 of column 'v' is null"),
         ([[1.0], None], {"ids": pa.array(["a", "b"])}, "x: the row with id 'b' of column 'v' is null"),
-        ([[1.0], [1.0, 2.0]], {}, "row 1 of column 'v' has 2 values and 1 are needed; all rows need one width"),
-        ([[1.0], [2.0]], {"d": 2}, "row 0 of column 'v' has 1 values and 2 are needed"),
+        ([[1.0], [1.0, 2.0]], {}, "row 1 of column 'v' has 2 values and 1 is needed; all rows need one width"),
+        ([[1.0], [2.0]], {"d": 2}, "row 0 of column 'v' has 1 value and 2 are needed"),
         ([[1.0], [None]], {}, r"column 'v' has null values inside vectors, the first in row 1\."),
     ],
 )

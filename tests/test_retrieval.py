@@ -86,7 +86,7 @@ def test_queries_without_relevant_documents_are_left_out() -> None:
         ([[1, 1]], [[1]], "names a document twice"),
         ([0, 1], [[1]], r"ranking has shape \(2,\)"),
         ([[0.5]], [[1]], "document numbers"),
-        ([[0]], [[1], [2]], "relevant has 2 entries for 1 queries"),
+        ([[0]], [[1], [2]], "relevant has 2 entries for 1 query"),
         ([[0]], [{1: 0}], "a grade that is not above 0"),
         ([[0]], [{1: "high"}], "document numbers, or a mapping of numbers to grades, are needed"),
         ([[0]], [5], "The relevant documents of query 0 are 5"),

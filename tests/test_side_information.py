@@ -98,7 +98,7 @@ def test_pairs_that_are_all_copies_of_each_other_cannot_judge() -> None:
     x = x + 1e-3 * rng.standard_normal(x.shape)
     alignment = il.align(x, x, pairs=[[i, i] for i in range(30)], method="procrustes")
     assert alignment.verdict.status == "failed"
-    assert "Of 30 known pairs 0 are unlike the 6 that were held out, too few" in alignment.verdict.reasons[0]
+    assert "Of 30 known pairs 0 are unlike the 6 held out, too few" in alignment.verdict.reasons[0]
 
 
 def test_labels_become_shared_numbers_and_what_is_missing_is_counted() -> None:
@@ -149,7 +149,7 @@ def test_labels_follow_the_rows_that_are_drawn() -> None:
         ((["a", ("b",)] * 25, ["a"] * 40), r"labels of the source: entry 1 is \('b',\)"),
         (
             (["a"] * 50, ["a", "b"] * 20),
-            "source have 1 categories, those of the target 2, and 1 are on both sides; at least 2",
+            "source have 1 category, those of the target 2, and 1 is on both sides; at least 2",
         ),
         ((["a", "1"] * 25, ["b", 1] * 20), "source have 2 categories, those of the target 2, and 0 are on both sides"),
     ],

@@ -438,5 +438,5 @@ def test_a_batch_that_cannot_be_used_does_not_speak_for_the_others() -> None:
         list(translate_batches([batch], translator()))
     embedder = TextEmbedder(lambda texts: np.zeros((len(texts), 3)), "text", "zeros", 3)
     page = Records(pa.array([1]), np.ones((1, 3), np.float32), pa.table({"text": ["a"]}))
-    with pytest.raises(UnusableRowError, match="The vectors of the encoder zeros: 1 of 1 rows are all zeros"):
+    with pytest.raises(UnusableRowError, match="The vectors of the encoder zeros: the row is all zeros"):
         embedder.embed(page, "things")

@@ -36,8 +36,8 @@ def bad(row: float) -> Any:
     [
         (np.ones(4), r"shape \(4,\); a matrix of shape \[n, d\]"),
         (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
-        (np.ones((0, 4)), "at least 1 rows and 1 column"),
-        (np.ones((4, 0)), "at least 1 rows and 1 column"),
+        (np.ones((0, 4)), "at least 1 row and 1 column"),
+        (np.ones((4, 0)), "at least 1 row and 1 column"),
         (np.array([["a", "b"]]), "real numbers are needed"),
         (np.ones((2, 2), complex), "dtype complex128; real numbers"),
         (np.ones((2, 2), bool), "dtype bool; real numbers"),
@@ -57,19 +57,19 @@ def test_rows_whose_squares_float32_can_hold_are_rows(size: float) -> None:
     rows = np.eye(4, dtype=np.float32) * np.float32(size)
     assert EmbeddingSpace(rows).n == 4
     rows[2] = 0
-    with pytest.raises(InputError, match="1 of 4 rows are all zeros, the first is row 2"):
+    with pytest.raises(InputError, match="1 of 4 rows is all zeros, namely row 2"):
         EmbeddingSpace(rows)
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [(np.nan, "hold NaN or infinity"), (-np.inf, "hold NaN or infinity"), (0, "are all zeros")]
+    ("value", "message"), [(np.nan, "holds NaN or infinity"), (-np.inf, "holds NaN or infinity"), (0, "is all zeros")]
 )
 def test_rows_of_the_whole_range_of_float16_are_checked(value: float, message: str) -> None:
     rows = np.zeros((4, 3), np.float16)
     rows[:, 0] = np.finfo(np.float16).smallest_subnormal, np.finfo(np.float16).max, -1, 2
     assert EmbeddingSpace(rows).n == 4
     rows[1] = value
-    with pytest.raises(InputError, match=f"1 of 4 rows {message}, the first is row 1"):
+    with pytest.raises(InputError, match=f"1 of 4 rows {message}, namely row 1"):
         EmbeddingSpace(rows)
 
 
@@ -111,16 +111,29 @@ def test_the_estimator_refuses_rows_whose_squares_overflow_float32() -> None:
             call(x * 1e39)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, r"^x: the only row holds NaN or infinity\. Give vectors that are finite and not zero\.$"),
+        (0, r"^x: the only row is all zeros; a zero vector has no direction\. Give vectors"),
+        (1e30, r"^x: the only row has a largest magnitude .*; float32 cannot square such values\. Scale it\.$"),
+    ],
+)
+def test_a_single_row_is_called_the_only_row(value: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        EmbeddingSpace(np.full((1, 3), value), name="x")
+
+
 def test_integers_and_half_precision_keep_the_same_rule() -> None:
     assert EmbeddingSpace(np.eye(3, dtype=np.float16)).n == EmbeddingSpace(np.eye(3, dtype=np.uint8)).n == 3
-    with pytest.raises(InputError, match="1 of 3 rows have a largest magnitude .*, the first is row 2"):
+    with pytest.raises(InputError, match="1 of 3 rows has a largest magnitude .*, namely row 2"):
         EmbeddingSpace(np.array([[1, 2], [3, 1], [4 * 10**18, 1]]))
 
 
 def test_rows_that_are_almost_zero_are_accepted_where_zero_rows_are() -> None:
     rows = np.eye(4) * [[1], [1e-30], [0], [1]]
     assert EmbeddingSpace(rows, allow_zero_rows=True).n == 4
-    with pytest.raises(InputError, match="1 of 4 rows have a largest magnitude"):
+    with pytest.raises(InputError, match="1 of 4 rows has a largest magnitude"):
         EmbeddingSpace(rows * [[1e200], [1], [1], [1]], allow_zero_rows=True)
 
 

@@ -106,7 +106,7 @@ def test_a_large_matrix_is_translated_in_blocks_and_to_the_same_rows(
         (np.ones(5), "source vectors has 5 columns; 48 are needed"),
         (np.full((2, D_SOURCE), np.nan), "source vectors: 2 of 2 rows hold NaN or infinity, the first is row 0"),
         (np.zeros((2, D_SOURCE)), "source vectors: 2 of 2 rows are all zeros"),
-        (np.ones((0, D_SOURCE)), "source vectors has shape .*at least 1 rows"),
+        (np.ones((0, D_SOURCE)), "source vectors has shape .*at least 1 row and"),
         (np.ones((1, 2, D_SOURCE)), r"source vectors has shape \(1, 2, 48\)"),
         (np.array(["x"] * D_SOURCE), "source vectors has dtype <U1; real numbers"),
     ],

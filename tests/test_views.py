@@ -20,8 +20,10 @@ from interlingua.aligners.linear import aligner, known_evidence
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.views import JoinedSpace, rotate_to_target
+from interlingua.cli.collections import read_rows_of_ids
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
+from interlingua.io import open_vectors
 from planted import encode, rotation, spaces_with_views, topics
 
 N, M = 120, 200
@@ -308,6 +310,24 @@ def test_fit_reads_the_rows_of_views_that_it_draws_of_the_target(
     assert len(picked) == 110
     for name in ("first", "second"):
         np.testing.assert_array_equal(given["views"][name].vectors, spaces["views"][name][picked])
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (
+            100,
+            r"--view lacks 5,900 of the 6,000 ids of TARGET, the first is '100'\. A vector for each of them is needed",
+        ),
+        (5999, r"--view lacks 1 of the 6,000 ids of TARGET, namely '5999'\. A vector"),
+    ],
+)
+def test_a_view_that_lacks_ids_says_how_many_and_which_one(kept: int, said: str, tmp_path: Path) -> None:
+    ids = [str(i) for i in range(6_000)]
+    column = pa.array([[1.0, float(i)] for i in range(kept)], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"id": ids[:kept], "vector": column}), tmp_path / "view.parquet")
+    with pytest.raises(InputError, match=said):
+        read_rows_of_ids(open_vectors(tmp_path / "view.parquet"), ids, what="--view", of="TARGET")
 
 
 def test_fit_refuses_views_that_it_could_not_use(run: Any, spaces: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import interlingua
 from interlingua.core import wording
 from interlingua.core.errors import InputError, named_side
-from interlingua.core.wording import count_of, describe_step, rough_size_of, size_of
+from interlingua.core.wording import count_of, describe_step, first_of, rough_size_of, size_of, some_of
 
 SOURCE = Path(interlingua.__file__).parent
 
@@ -156,3 +156,15 @@ def test_only_marked_sides_are_named_by_where_they_come_from() -> None:
     no_text = InputError()
     no_text.name_origins({"source": "a.npy"})
     assert str(no_text) == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "text"),
+    [
+        (2, 1200, "2 of 1,200 rows are zero, the first is row 7"),
+        (1, 3, "1 of 3 rows is zero, namely row 7"),
+        (1, 1, "the only row is zero, namely row 7"),
+    ],
+)
+def test_a_share_of_rows_has_the_verb_of_its_number(count: int, of: int, text: str) -> None:
+    assert some_of(count, of, "row", "is zero", "are zero") + first_of(count, "row 7") == text

@@ -223,7 +223,8 @@ def align_spaces(
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
-        raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
+        given = "one was" if vectors else "none was"
+        raise InputError(f"At least 2 spaces are needed, as {{name: vectors}}, and {given} given.")
     check_known_settings("adversarial", settings, keyword_names(align_spaces))
     aligner = Adversarial(**settings)
     network_settings = aligner.resolve_settings()

@@ -16,6 +16,7 @@ import numpy as np
 from interlingua.core.arguments import read_number
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = ["CommandEncoder", "masked", "with_role"]
 
@@ -114,7 +115,10 @@ class CommandEncoder:
             raise InputError(f"{program} was ended by signal {-process.returncode}.")
         if rows is None or len(rows) != len(texts):
             found = 0 if rows is None else len(rows)
-            raise InputError(f"{program} wrote {found:,} vectors for {len(texts):,} texts; one per text is needed.")
+            raise InputError(
+                f"{program} wrote {count_of(found, 'vector')} for {count_of(len(texts), 'text')}; one per text is "
+                "needed."
+            )
         return rows
 
 
@@ -162,7 +166,7 @@ def _read(
             _take(line, rows, program, count)
         read += len(lines)
         if read - len(rows) > count + _BLANK:
-            raise InputError(f"{program} wrote {read - len(rows):,} blank lines among vectors.")
+            raise InputError(f"{program} wrote {count_of(read - len(rows), 'blank line')} among vectors.")
         if len(rest) > _LONGEST:
             raise InputError(f"{program} wrote a line of more than {_LONGEST:,} bytes.")
         if on_texts is not None:
@@ -202,11 +206,14 @@ def _take(line: bytes, rows: list[list[float]], program: str, count: int) -> Non
         ) from error
     if rows and len(row) != len(rows[0]):
         raise InputError(
-            f"{program} wrote {len(row)} numbers in line {number} and {len(rows[0])} in line 1; "
+            f"{program} wrote {count_of(len(row), 'number')} in line {number} and {len(rows[0])} in line 1; "
             "all vectors need one width."
         )
     if number > count:
-        raise InputError(f"{program} wrote more than {count:,} vectors for {count:,} texts; one per text is needed.")
+        raise InputError(
+            f"{program} wrote more than {count_of(count, 'vector')} for {count_of(count, 'text')}; one per text is "
+            "needed."
+        )
     rows.append(row)
 
 
@@ -229,7 +236,8 @@ def _read_npy(start: bytes, chunks: Iterator[bytes], program: str, count: int) -
         raise InputError(f"{damaged} ({error}).") from error
     if len(shape) == 0 or shape[0] != count:
         raise InputError(
-            f"{program} wrote {shape[0] if shape else 0:,} vectors for {count:,} texts; one per text is needed."
+            f"{program} wrote {count_of(shape[0] if shape else 0, 'vector')} for {count_of(count, 'text')}; one per "
+            "text is needed."
         )
     if len(shape) != 2 or not 0 < shape[1] <= _MOST_COLUMNS or dtype.kind not in "fiu":  # noqa: PLR2004
         raise InputError(

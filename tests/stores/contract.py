@@ -286,7 +286,7 @@ class StoreContract:
 
     def test_an_id_that_is_not_there_is_refused(self, opened: Open, records: Records) -> None:
         store = self.fill(opened("things"), records.rows(0, 20))
-        with pytest.raises(InputError, match="1 of 2 ids do not exist"):
+        with pytest.raises(InputError, match="1 of 2 ids does not exist"):
             opened("things").fetch(records.take([3, 25]).ids)
         assert store.exists()
 
@@ -472,6 +472,9 @@ class StoreContract:
             found = self.whole(target).in_order_of(records.ids, "test")
             stored = self.whole(source).in_order_of(records.ids, "test")
             np.testing.assert_allclose(found.vectors, translator().translate(stored.vectors), atol=1e-5)
+            again = migrate(translator(), source, target, journal=tmp_path / "j", options=options, resume=True)
+            assert (again.finished_before, again.rows, again.resumed_from) == (True, 40, 40)
+            assert (again.updated, again.added, again.deleted, again.changed_ids) == (0, 0, 0, None)
 
     def test_a_catch_up_into_it_writes_the_new_rows_only(self, opened: Open, tmp_path: Path) -> None:
         target = opened("things")
@@ -488,6 +491,9 @@ class StoreContract:
                 return
             done = catch_up(translator(), source, target, journal=tmp_path / "j")
             assert (done.read, done.updated, done.added) == (40, 1, 1)
+            options = Options(metric="cosine")
+            again = migrate(translator(), source, target, journal=tmp_path / "j", options=options, resume=True)
+            assert (again.finished_before, again.rows, again.changed_ids) == (True, 40, None)
             expected = self.whole(source)
         found = self.whole(opened("things")).in_order_of(expected.ids, "test")
         wanted = translator().translate(expected.vectors)
@@ -512,6 +518,11 @@ class StoreContract:
             source.delete(records.take([7, 20]).ids)
             kept = catch_up(translator(), source, target, journal=tmp_path / "j")
             assert (kept.deleted, kept.removed, len(self.whole(target))) == (2, 0, 41)
+            target.delete(own.ids)  # a resume expects the rows of the migration alone
+            options, journal = Options(metric="cosine"), tmp_path / "j"
+            same = migrate(translator(), source, target, journal=journal, options=options, resume=True)
+            assert (same.deleted, same.changed_ids) == (2, None)
+            target.upsert(Records(own.ids, translator().translate(own.vectors), own.payload))
             done = catch_up(translator(), source, target, journal=tmp_path / "j", delete_vanished=True)
             assert (done.deleted, done.removed) == (2, 2)
             again = catch_up(translator(), source, target, journal=tmp_path / "j", delete_vanished=True)

@@ -197,6 +197,40 @@ def test_a_catch_up_lists_deleted_rows_and_keeps_them(memory: Callable[[str], St
     assert memory("new").info().count == N
 
 
+def test_a_resume_reports_deleted_rows_only_if_the_last_catch_up_did_not(
+    memory: Callable[[str], Store], finished: Path
+) -> None:
+    def again() -> Migration:
+        return migrate(translator(), memory("old"), memory("new"), journal=finished, options=SMALL, resume=True)
+
+    delete(9, 200)
+    assert listed(again().changed_ids)["deleted"] == [9, 200]
+    catch_up(translator(), memory("old"), memory("new"), journal=finished)
+    same = again()
+    assert (same.deleted, same.changed_ids) == (2, None)
+    delete(10)
+    assert listed(again().changed_ids)["deleted"] == [9, 10, 200]
+    catch_up(translator(), memory("old"), memory("new"), journal=finished)
+    insert(memory("old"), [9], seed=8)
+    assert (again().updated, again().deleted, again().changed_ids is None) == (1, 2, False)
+
+
+def test_the_metric_of_the_source_may_change_after_a_migration(
+    memory: Callable[[str], Store], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = MemoryStore.info
+
+    def other(self: MemoryStore) -> Any:
+        info = honest(self)
+        return replace(info, metric="l2") if self.url.names == ("old",) else info
+
+    monkeypatch.setattr(MemoryStore, "info", other)
+    insert(memory("old"), [1000], seed=8)
+    assert catch_up(translator(), memory("old"), memory("new"), journal=finished).added == 1
+    again = migrate(translator(), memory("old"), memory("new"), journal=finished, options=SMALL, resume=True)
+    assert (again.rows, again.changed_ids) == (N + 1, None)
+
+
 def test_rows_that_something_else_added_to_the_target_are_not_called_deleted(
     memory: Callable[[str], Store], finished: Path
 ) -> None:

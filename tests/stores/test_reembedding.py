@@ -164,7 +164,7 @@ def test_rows_without_a_text_are_refused_or_left_out(new: Store, tmp_path: Path)
     with open_store(f"memory://{tmp_path.name}#holes") as old:
         fill(old, pa.array(range(N)), table(values))
         with pytest.raises(
-            UnusableRowError, match=r"2 of 60 rows of a page have no text in 'text', the first has the id 3"
+            UnusableRowError, match=r"2 of 60 rows of a page have no text in 'text', the first is the row with the id 3"
         ):
             migrate(embedder(), old, new, journal=tmp_path / "j")
         assert not new.exists()
@@ -304,10 +304,10 @@ def test_lines_of_a_file_that_cannot_be_read_are_refused_or_left_out(new: Store,
     assert "6" in Path(str(done.skipped_ids)).read_text()
 
 
-@pytest.mark.parametrize(("rows", "said"), [(1, "1 of 1 row of a page has no"), (2, "1 of 2 rows of a page has no")])
+@pytest.mark.parametrize(("rows", "said"), [(1, "the only row of a page has no"), (2, "1 of 2 rows of a page has no")])
 def test_one_row_without_a_text_has_none(rows: int, said: str) -> None:
     page = Records(pa.array(range(rows)), np.ones((rows, 3), np.float32), pa.table({"text": ["", "a text"][:rows]}))
-    with pytest.raises(UnusableRowError, match=f"things: {said} text in 'text', the first has the id 0"):
+    with pytest.raises(UnusableRowError, match=f"things: {said} text in 'text', namely the row with the id 0"):
         embedder().embed(page, "things")
 
 

@@ -102,7 +102,7 @@ def test_a_long_id_is_shortened(memory: Callable[[str], Store], journal: Path) -
     assert first is not None
     assert first.startswith("'5 xxx")
     assert len(first) < 200
-    with pytest.raises(InputError, match=r"1 of 1 ids do not exist, the first is 'x+\.\.\.\."):
+    with pytest.raises(InputError, match=r"the only id does not exist, namely 'x+\.\.\.\."):
         whole(memory("new")).in_order_of(pa.array(["x" * 1_000]), "new")
 
 

@@ -313,7 +313,9 @@ def test_rows_that_become_bad_after_the_survey_are_a_change_of_the_source(resume
             write(*["7,no list"] * 20)
 
     write()
-    refused = r"old\.csv changed while it was migrated: .*not a list of numbers.* Roll back, and migrate a snapshot\.$"
+    refused = (
+        r"old\.csv changed while it was migrated: .*not a list of numbers.* Undo the migration by rollback\(\), and"
+    )
     with open_store(str(path)) as old, open_store(f"memory://{tmp_path.name}#new") as new:
         if not resumes:
             with pytest.raises(InputError, match=refused):

@@ -331,7 +331,7 @@ def check_no_pairs(problem: Problem, method: str) -> None:
     if problem.known is not None:
         given = next((step["given"] for step in problem.counts if step["step"] == "pairs"), len(problem.known[0]))
         raise InputError(
-            f"{given} pairs were given and {method} uses none.",
+            f"{count_of(given, 'pair')} {'was' if given == 1 else 'were'} given and {method} uses none.",
             "Leave {pairs=...} out, or choose a method that uses pairs, such as procrustes.",
         )
 
@@ -351,8 +351,8 @@ def check_known_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tu
     count = len(problem.known[0])
     if count < at_least:
         raise InputError(
-            f"{count} known {'pair was' if count == 1 else 'pairs were'} given; {method} needs at least {at_least}, "
-            "and hundreds to be of use."
+            f"{count_of(count, 'known pair')} {'was' if count == 1 else 'were'} given; {method} needs at least "
+            f"{at_least}, and hundreds to be of use."
         )
     return problem.known
 
@@ -380,8 +380,8 @@ def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int =
     """
     if len(rows) < min(MIN_ROWS, available):
         return (
-            f"max_rows draws {len(rows)} of the {available} rows of {name}; without pairs at least {MIN_ROWS} are "
-            "needed, better thousands."
+            f"max_rows draws {len(rows):,} of the {count_of(available)} of {name}; without pairs at least {MIN_ROWS} "
+            "are needed, better thousands."
         )
     if len(rows) < MIN_ROWS:
         return f"{name} has {count_of(len(rows))}; without pairs at least {MIN_ROWS} are needed, better thousands."

@@ -12,6 +12,7 @@ from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import described, shown
 from interlingua.core.arrays import FloatArray, row_blocks
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = ["check_fit"]
 
@@ -80,7 +81,7 @@ def _mapped(mapping: Any, rows: FloatArray, width: int, name: str) -> FloatArray
         )
     if mapped.shape != (len(rows), width) or mapped.dtype.kind != "f":
         raise InputError(
-            f"{name} returned shape {mapped.shape} and dtype {mapped.dtype} for {len(rows)} rows; "
+            f"{name} returned shape {mapped.shape} and dtype {mapped.dtype} for {count_of(len(rows))}; "
             f"real numbers of shape ({len(rows)}, {width}) are needed."
         )
     if not np.isfinite(mapped).all():

@@ -80,7 +80,7 @@ class Ridge:
         for side, rows in (("source", x), ("target", y)):
             if float(np.einsum("ij,ij->", rows, rows)) < _NO_SPREAD * len(rows):
                 raise InputError(
-                    f"the {side} rows of all {len(rows)} pairs have the same direction, so no map can be fitted to "
+                    f"the {side} rows of all {len(rows):,} pairs have the same direction, so no map can be fitted to "
                     "them. Give pairs of different texts, and vectors of at least 2 columns."
                 )
         cross = x.T @ y

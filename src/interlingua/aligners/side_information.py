@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.core.spaces import EmbeddingSpace, as_space
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, first_of, some_of
 
 __all__ = [
     "NO_PAIRS",
@@ -69,10 +69,11 @@ def check_pairs(pairs: npt.ArrayLike | None, rows: tuple[int, int]) -> IntArray 
         )
     outside = ((array < 0) | (array >= np.array(rows))).any(axis=1)
     if outside.any():
-        first = int(outside.argmax())
+        first, name = int(outside.argmax()), "rows that do not exist"
+        wrong = some_of(int(outside.sum()), len(array), "pair", f"names {name}", f"name {name}")
         raise InputError(
-            f"pairs: {int(outside.sum())} of {len(array)} name rows that do not exist, the first is pair {first}: "
-            f"{array[first].tolist()}. The source has {rows[0]} rows and the target {rows[1]}, counted from 0."
+            f"pairs: {wrong}{first_of(int(outside.sum()), f'pair {first}')}: {array[first].tolist()}. The source has "
+            f"{count_of(rows[0])} and the target {rows[1]:,}, counted from 0."
         )
     return np.asarray(array, np.int64)
 
@@ -107,8 +108,8 @@ def distinct_pairs(
         if most > max(_MAX_PARTNERS, len(once) / 2):
             row = column[once][np.argmax(own[once] == partners.argmax())]
             raise InputError(
-                f"Known pairs: {name} row {row} has {most} different partners among {len(once)} pairs. A pair is two "
-                "rows of the same text; are the two columns of the pairs right?"
+                f"Known pairs: {name} row {row} has {most:,} different partners among {len(once):,} pairs. A pair is "
+                "two rows of the same text; are the two columns of the pairs right?"
             )
     first_rows, second_rows = rows[0][once], rows[1][once]
     size = int(first_rows.max()) + 1
@@ -153,9 +154,10 @@ def shared_categories(
     names = [{value for value in side if value is not None} for side in sides]
     shared = sorted(names[0] & names[1], key=lambda value: (isinstance(value, str), value))
     if len(shared) < _MIN_CATEGORIES:
+        categories, are = "category" if len(names[0]) == 1 else "categories", "is" if len(shared) == 1 else "are"
         raise InputError(
-            f"The labels of the source have {len(names[0])} categories, those of the target {len(names[1])}, and "
-            f"{len(shared)} are on both sides; at least {_MIN_CATEGORIES} must be. Give the same names to the "
+            f"The labels of the source have {len(names[0]):,} {categories}, those of the target {len(names[1]):,}, and "
+            f"{len(shared):,} {are} on both sides; at least {_MIN_CATEGORIES} must be. Give the same names to the "
             "categories of both sides."
         )
     number = {value: i for i, value in enumerate(shared)}
@@ -290,7 +292,7 @@ def read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
     # A set has no order, iteration over a mapping or a data frame yields its keys or columns, and bytes are numbers.
     refused = isinstance(values, str | bytes | bytearray | Set | Mapping) or getattr(values, "ndim", 1) != 1
     if refused or not hasattr(values, "__len__"):
-        raise InputError(f"labels of the {name} are {type(values).__name__}; a sequence of {n} categories is needed.")
+        raise InputError(f"labels of the {name} are {type(values).__name__}; a sequence of {n:,} categories is needed.")
     if len(values) != n:
         raise InputError(
             f"labels of the {name} have {len(values):,} entries and the {name} has {count_of(n)}; give one per row."

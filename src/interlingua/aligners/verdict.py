@@ -48,6 +48,7 @@ from interlingua.core.statistics import (
     mismatch_limit,
     self_retrieval,
 )
+from interlingua.core.wording import count_of
 
 __all__ = [
     "EXCESS_LIMITS",
@@ -261,14 +262,17 @@ def _judge_held_out(
 ) -> Verdict:
     """Judge a fit on known pairs by pairs [p, d_source], [p, d_target] that a second fit did not see."""
     if len(known[0]) < _MIN_PAIRS:
-        reason = f"{len(known[0])} pairs are known, too few to hold any out; at least {_MIN_PAIRS} can confirm a map."
+        are = "is" if len(known[0]) == 1 else "are"
+        reason = f"{count_of(len(known[0]), 'pair')} {are} known, too few to hold any out; at least "
+        reason += f"{_MIN_PAIRS} can confirm a map."
         return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [min(_MAX_HELD_OUT, max(1, len(order) // 5))])
     centered = [unit_rows(frame.center(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
     fitted = fitted[~np.logical_or(*(near_copies(z[fitted], z[held]) for z in centered))]
     if len(fitted) < _MIN_PAIRS // 2:
-        reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
+        are = "is" if len(fitted) == 1 else "are"
+        reason = f"Of {len(known[0]):,} known pairs {len(fitted):,} {are} unlike the {len(held):,} held out, too few."
         return Verdict(Status.FAILED, 0.0, (reason,))
     on_step({"step": "second fit", "without": len(held)})
     second = aligner.fit(problem.take_known(fitted), seed=seed, on_step=ignore_step)

@@ -202,7 +202,7 @@ def _read_corpus(
         raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
     if len(rows) != len(public):
         raise InputError(
-            f"{texts} has {len(public)} texts and there are {len(rows)} vectors; "
+            f"{texts} has {count_of(len(public), 'text')}, and the number of vectors is {len(rows):,}; "
             "there must be one vector for each text."
         )
     return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in, "--stand-in"))
@@ -225,8 +225,9 @@ def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str,
     for name, rows in views.items():
         if len(rows) != len(corpus.texts):
             raise InputError(
-                f"--view {addresses[name]} has {len(rows)} rows and there are {len(corpus.texts)} public "
-                f"{'texts' if corpus.has_texts else 'rows'}; there must be one vector for each, in the same order."
+                f"--view {addresses[name]} has {count_of(len(rows))}, and the number of public "
+                f"{'texts' if corpus.has_texts else 'rows'} is {len(corpus.texts):,}; there must be one vector for "
+                "each, in the same order."
             )
     return views
 
@@ -263,7 +264,7 @@ def _read_labels(
     rows = read_plain_vectors(vectors, "--label-vectors")  # type: ignore[arg-type]
     if len(rows) != len(labels):
         raise InputError(
-            f"{names} names {len(labels)} labels and there are {len(rows)} vectors; "
+            f"{names} names {count_of(len(labels), 'label')}, and the number of vectors is {len(rows):,}; "
             "there must be one vector for each label."
         )
     if not corpus.has_texts:
@@ -332,7 +333,7 @@ def read_second(vectors: str | None, texts: str | None, column: str) -> tuple[Fl
     true = None if texts is None else read_true_texts(texts, column)
     if true is not None and len(true) != len(rows):
         raise InputError(
-            f"{texts} has {len(true)} texts and {vectors} has {len(rows)} vectors; "
+            f"{texts} has {count_of(len(true), 'text')} and {vectors} has {count_of(len(rows), 'vector')}; "
             "there must be one text for each vector. An empty text stands for an unknown one."
         )
     return rows, true

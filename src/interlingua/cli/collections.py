@@ -14,7 +14,7 @@ from interlingua.core.arrays import usable_rows
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import named_row, python_values
-from interlingua.core.wording import count_of, text_of
+from interlingua.core.wording import count_of, first_of, text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -277,9 +277,10 @@ def read_rows_of_ids(
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
     if len(missing) > gaps:
+        first = first_of(len(missing), shown(missing[0]))
         raise InputError(
-            f"{what} lacks {len(missing)} of the {len(ids)} ids of {of}, the first is {shown(missing[0])}. A vector "
-            "for each of them is needed."
+            f"{what} lacks {len(missing):,} of the {count_of(len(ids), 'id')} of {of}{first}. A vector for each of "
+            "them is needed."
         )
     nothing = np.full(side.d, np.nan, np.float32)
     return np.stack([found[key][0] if key in found else nothing for key in ids])

@@ -44,9 +44,10 @@ class ExplainedInterrupt(KeyboardInterrupt):
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Interrupt work on SIGTERM as Ctrl-C does, so that it says what to do; the exit code is that of SIGTERM.
+    """Interrupt work on SIGTERM as Ctrl-C does, so that it keeps and says the same.
 
-    A handler that the caller has set is left alone.
+    Work that an interrupt ends has the exit code of SIGTERM; work that goes on with what it has keeps its own. A
+    handler that the caller has set is left alone. Windows sends no SIGTERM.
     """
     number, received = signal.SIGTERM, list[int]()
     is_main = threading.current_thread() is threading.main_thread()

@@ -22,7 +22,6 @@ from interlingua.cli.migrations import (
     WHERE,
     Metric,
     Triggers,
-    after_interruption,
     check_modes,
     flag,
     journal_of,
@@ -144,7 +143,7 @@ def embed(
                 show_plan(made, options, as_json=as_json)
                 return
             watch = console.Stopwatch()
-            with phase_progress("Embedding", record, lambda: after_interruption(path)) as on_rows:
+            with phase_progress("Embedding", record) as on_rows:
                 result = migration.migrate(
                     embedder, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
                 )

@@ -14,13 +14,11 @@ from typing import Any
 from typer.core import TyperCommand
 
 from interlingua.cli import console
+from interlingua.cli.interrupted import advice_after, output_version
 from interlingua.core.arguments import check_count
 from interlingua.core.errors import InputError
 
 __all__ = ["EXAMPLES", "Command", "groups_of"]
-
-# Commands that say after an interruption how to go on.
-_RESUMABLE = ("embed", "migrate", "translate")
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -126,17 +124,17 @@ class Command(TyperCommand):
         return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, and say after Ctrl-C that it was interrupted, unless it has said so itself."""
-        before = _version(ctx.params.get("out"))
-        ends = console.ending_on_sigterm() if ctx.info_name in _RESUMABLE else nullcontext()
-        try:
-            with ends:
+        """Run the command, and say after Ctrl-C or SIGTERM that it was interrupted, unless it has said so itself."""
+        before = output_version(ctx.params)
+        # The server ends on both signals in a way of its own.
+        with nullcontext() if ctx.info_name == "serve" else console.ending_on_sigterm():
+            try:
                 return super().invoke(ctx)
-        except console.ExplainedInterrupt:
-            raise
-        except KeyboardInterrupt:
-            console.note(f"Interrupted.{_after_interrupted_fit(ctx.params, before) if ctx.info_name == 'fit' else ''}")
-            raise
+            except console.ExplainedInterrupt:
+                raise
+            except KeyboardInterrupt as error:
+                console.note(f"Interrupted.{advice_after(ctx.info_name, ctx.params, before)}")
+                raise console.ExplainedInterrupt from error
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, and refuse values that no library can take.
@@ -171,30 +169,6 @@ class Command(TyperCommand):
             formatter.write_paragraph()
             lines = (_continued(example, formatter.width - _GAP) for example in examples)
             formatter.write("Examples:\n" + "".join(f"  {line}\n" for line in lines))
-
-
-def _version(path: Path | None) -> tuple[int, int] | None:
-    """Return a value that changes when a file or folder is replaced; None if there is none."""
-    if not isinstance(path, Path):
-        return None
-    try:
-        found = path.stat()
-    except OSError:  # there is none, or the command refuses such a path
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def _after_interrupted_fit(params: Mapping[str, Any], before: tuple[int, int] | None) -> str:
-    """Return a sentence on what a fit had written before Ctrl-C, or on how to continue, with a space before it.
-
-    Args:
-        params: its parameters.
-        before: the version of the translator's folder before the fit.
-    """
-    if _version(params["out"]) != before:
-        return f" The translator {params['out']} is complete."
-    run = params.get("run")
-    return f" Go on from the checkpoints in {run} with --resume." if run else " No translator was written."
 
 
 def _is_empty(param: Any, value: Any, typed: list[str]) -> bool:

@@ -28,7 +28,6 @@ from interlingua.cli.migrations import (
     WHERE,
     Metric,
     Triggers,
-    after_interruption,
     check_modes,
     flag,
     journal_of,
@@ -194,7 +193,7 @@ def migrate(
             show_plan(made, options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with phase_progress("Migrating", record, lambda: after_interruption(path)) as on_rows:
+        with phase_progress("Migrating", record) as on_rows:
             result = migration.migrate(
                 translator, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -38,7 +38,6 @@ __all__ = [
     "WHERE",
     "Metric",
     "Triggers",
-    "after_interruption",
     "check_modes",
     "flag",
     "journal_of",
@@ -63,7 +62,6 @@ ALLOW_LOSS = (
     "that something else has written."
 )
 DRY_RUN = "Print the plan and its costs, or with --rollback what it would delete. Write nothing, no log either."
-_AGAIN = "Run the same command again to copy the other rows."
 
 
 class Metric(StrEnum):
@@ -98,20 +96,15 @@ def check_modes(*, resume: bool, dry_run: bool, undo: bool, catch_up: bool, allo
 
 
 @contextmanager
-def phase_progress(task: str, record: EventLog, advice: Callable[[], str]) -> Iterator[OnRows]:
+def phase_progress(task: str, record: EventLog) -> Iterator[OnRows]:
     """Show and log how far a migration is; yields the function to call after each page.
 
     Args:
         task: what is done.
         record: the log.
-        advice: called after Ctrl-C; returns what to do.
     """
-    try:
-        with console.show_progress(task, record=record) as progress:
-            yield progress.on_rows
-    except KeyboardInterrupt as error:
-        console.note(f"Interrupted. {advice()}")
-        raise console.ExplainedInterrupt from error
+    with console.show_progress(task, record=record) as progress:
+        yield progress.on_rows
 
 
 def flag(option: str, meaning: str, panel: str | None = None) -> Any:
@@ -147,6 +140,12 @@ def show_result(
         what = "usable vector or text" if "text" in result.plan.origin else "usable vector"
         console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
+    if result.deleted and not changed:
+        deletes = "" if "text" in result.plan.origin else "; the same command with --catch-up --delete-vanished does"
+        console.note(
+            f"{result.plan.target} still holds {count_of(result.deleted)} that {result.plan.source} no longer has. The "
+            f"last catch-up did not delete them{deletes}."
+        )
     if not changed:
         said = ["It was finished before this run."] if result.finished_before else []
         if not appends:
@@ -156,7 +155,8 @@ def show_result(
     if changed:
         when = "after the migration, which is finished" if result.finished_before else "during the migration"
         how = (
-            "roll back and start again, because rows of this target cannot be replaced"
+            "undo the migration by the same command with --rollback and start again, because rows of this target "
+            "cannot be replaced"
             if appends
             else "copy these rows by the same command with --catch-up"
         )
@@ -208,7 +208,7 @@ def run_catch_up(
         raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
     open_target = open_source if dry_run else open_store
     with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        with phase_progress("Catching up", record, lambda: _AGAIN) as show:
+        with phase_progress("Catching up", record) as show:
             done = changes.catch_up(
                 translator,
                 old,
@@ -284,13 +284,6 @@ def run_rollback(source: str, target: str, journal: Path, *, dry_run: bool, allo
         refused = " It is refused without --allow-loss." if losses else ""
         console.note(" ".join([f"--rollback would drop {found.dropped}{held}.{refused}", *losses]))
         console.note("Nothing was dropped.")
-
-
-def after_interruption(journal: Path) -> str:
-    """Return what to do after Ctrl-C."""
-    if not journal.exists():
-        return "Nothing was written."
-    return "Run the same command with --resume to continue, or with --rollback to delete what it wrote."
 
 
 def _counts(changes: CatchUp | Migration) -> str:

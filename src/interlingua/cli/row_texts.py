@@ -14,7 +14,7 @@ from interlingua.core.arguments import shown
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.values import python_values
-from interlingua.core.wording import count_of
+from interlingua.core.wording import first_of, some_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,13 +90,15 @@ def read_row_texts(
     missing = [number for number, value in enumerate(texts) if not _is_text(value)]
     if missing:
         row = np.array([missing[0] if drawn is None else drawn[missing[0]]])
-        name = f"row {row[0]:,}"
+        name = f"row {row[0]}"
         if isinstance(target, Collection):
             name = f"the id {shown(next(read_ids(target, row)))}"
+        lacks = f"no text in column {column!r}"
+        which = " that is read" if len(texts) == 1 else " that are read"
+        found = some_of(len(missing), len(texts), "row", f"has {lacks}", f"have {lacks}", which=which)
         raise InputError(
-            f"{target.path}: {len(missing):,} of the {count_of(len(texts))} that are read "
-            f"{'has' if len(missing) == 1 else 'have'} no text in column {column!r}, the first is {name}. Name the "
-            "column of the texts with --text-column, or leave such rows out with --skip-bad."
+            f"{target.path}: {found}{first_of(len(missing), name)}. Name the column of the texts with --text-column, "
+            "or leave such rows out with --skip-bad."
         )
     return texts
 

@@ -14,6 +14,7 @@ import typer
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fitted import note_verdict
+from interlingua.cli.interrupted import resume_option
 from interlingua.cli.options import (
     FORMATS,
     AllowForeign,
@@ -155,7 +156,8 @@ def translate(
             if shard is None and not kept:
                 with console.show_progress("Checking", record=record, transient=True) as checking:
                     file.check(on_rows=checking.on_rows)
-            _stream(file, writer, translator, (start, stop), record, inverse=inverse, allow_foreign=allow_foreign)
+            flags = {"inverse": inverse, "allow_foreign": allow_foreign, "force": force}
+            _stream(file, writer, translator, (start, stop), record, **flags)
         speed = (stop - start - kept) / max(watch.seconds, 1e-3)
         result = {
             "out": str(out),
@@ -181,8 +183,10 @@ def _stream(
     *,
     inverse: bool,
     allow_foreign: bool,
+    force: bool,
 ) -> None:
     start, stop = rows
+    go_on = f"run the same command with {resume_option(force=force)} to continue."
     convert = translator.invert if inverse else translator.translate
     record("start", rows=stop - start, resumed_from=writer.rows)
     try:
@@ -198,10 +202,13 @@ def _stream(
                 progress.on_rows("translating", writer.rows, stop - start)
     except OSError:
         if writer.rows:
-            console.note(f"{count_of(writer.rows)} are kept; run the same command with --resume to continue.")
+            be = "is" if writer.rows == 1 else "are"
+            console.note(f"{count_of(writer.rows)} {be} kept; {go_on}")
         raise
     except KeyboardInterrupt as error:
-        console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
+        if not writer.rows:
+            raise
+        console.note(f"Interrupted after {count_of(writer.rows)}; {go_on}")
         raise console.ExplainedInterrupt from error
 
 
@@ -260,5 +267,5 @@ def _rows_of(shard: str | None, n: int) -> tuple[int, int]:
     if not 1 <= part <= parts:
         raise InputError(f"--shard is {shard!r}; i/n with 1 <= i <= n is needed, such as 1/4 for the first of four.")
     if parts > n:
-        raise InputError(f"--shard {shard} has more parts than there are rows ({n}); use n of at most {n}.")
+        raise InputError(f"--shard {shard} has more parts than there are rows ({n:,}); use n of at most {n}.")
     return (part - 1) * n // parts, part * n // parts

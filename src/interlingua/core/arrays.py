@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import described
 from interlingua.core.errors import InputError, MissingExtraError, UnusableRowError
+from interlingua.core.wording import count_of, first_of, some_of
 
 __all__ = [
     "BLOCK_ROWS",
@@ -40,7 +41,7 @@ BLOCK_ROWS = 16_384
 SMALLEST, LARGEST = 1e-20, 1e18
 # More than the typical length of accepted rows of any width; far below the largest number of float32.
 LARGEST_NORM = 1e25
-_EXTREME = "have a largest magnitude under 1e-20 or over 1e18"
+_EXTREME = "a largest magnitude under 1e-20 or over 1e18"
 
 
 def row_blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
@@ -134,16 +135,19 @@ def check_matrix(
         )
     n, d = array.shape
     if d == 0 or n < min_rows:
-        raise InputError(f"{name} has shape {array.shape}; at least {min_rows} rows and 1 column are needed.")
+        raise InputError(f"{name} has shape {array.shape}; at least {count_of(min_rows)} and 1 column are needed.")
     if width is not None and d != width:
-        raise InputError(f"{name} has {d} columns; {width} are needed. Is it from another model?")
+        raise InputError(
+            f"{name} has {count_of(d, 'column')}; {width:,} {'is' if width == 1 else 'are'} needed. "
+            "Is it from another model?"
+        )
     check = RowCheck()
     for block in row_blocks(len(array)):
         check.add(array[block])
     check.check_directions(name, allow_zero_rows=allow_zero_rows, whole=whole)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
-            f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
+            f"{name} holds {n:,} copies of one row; there is no geometry to align. Pass the vectors of different texts."
         )
     return array
 
@@ -205,17 +209,23 @@ class RowCheck:
         zero, tiny = (accepted, accepted) if allow_zero_rows else (self._zero, self._tiny)
         bad = sum(count for count, _ in (self._broken, zero, tiny, self._huge))
         extreme = tiny[0] + self._huge[0], min((first for _, first in (tiny, self._huge) if first >= 0), default=-1)
-        for (count, first), fault, reason, remedy in (
-            (self._broken, "hold NaN or infinity", "", "Remove"),
-            (zero, "are all zeros", "; a zero vector has no direction", "Remove"),
-            (extreme, _EXTREME, "; float32 cannot square such values", "Scale"),
+        for (count, first), does, do, reason, remedy in (
+            (self._broken, "holds NaN or infinity", "hold NaN or infinity", "", "Remove"),
+            (zero, "is all zeros", "are all zeros", "; a zero vector has no direction", "Remove"),
+            (extreme, f"has {_EXTREME}", f"have {_EXTREME}", "; float32 cannot square such values", "Scale"),
         ):
             if count:
-                found = f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}."
+                found = some_of(count, self._rows, "row", does, do)
+                if self._rows > 1:
+                    found += first_of(count, f"row {first}")
+                elif not whole:
+                    found = found.replace("only ", "", 1)
+                found, them = f"{name}: {found}{reason}.", "it" if count == 1 else "them"
                 if not whole or bad < self._rows:
-                    raise UnusableRowError(f"{found} {remedy} them and try again.")
-                advice = "Scale them" if remedy == "Scale" else "Give vectors that are finite and not zero"
-                raise InputError(f"{found} None of the rows can be used. {advice}.")
+                    raise UnusableRowError(f"{found} {remedy} {them} and try again.")
+                advice = f"Scale {them}" if remedy == "Scale" else "Give vectors that are finite and not zero"
+                rest = "" if self._rows == 1 else " None of the rows can be used."
+                raise InputError(f"{found}{rest} {advice}.")
 
     def _counted(self, tally: tuple[int, int], bad: npt.NDArray[np.bool_]) -> tuple[int, int]:
         count, first = tally

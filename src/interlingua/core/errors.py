@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 _ARGUMENT = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
+# What has a function of its own in Python, and an option of the same command on the command line.
+_FUNCTIONS = ("catch_up", "rollback")
 # Around the name of a side in a message: a control character, which no name or text of a message has.
 _SIDE = "\x1f"
 
@@ -36,7 +38,8 @@ class InterlinguaError(Exception):
 
     Attributes:
         remedy: what to do about it. It names arguments in braces, as in ``"Overwrite it with {force}."``, so that
-            Python, the command line and the web page can each write them in their own syntax.
+            Python, the command line and the web page can each write them in their own syntax. ``"{rollback}"`` and
+            ``"{catch_up}"`` stand for functions, ``"{rollback=allow_loss}"`` for one with an argument.
     """
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
@@ -46,7 +49,7 @@ class InterlinguaError(Exception):
 
     def __str__(self) -> str:
         """Return the message with its remedy, arguments as Python writes them."""
-        return self.render(lambda name, value: f"{name}={value}")
+        return self.render(_as_python)
 
     def render(self, argument: Callable[[str, str], str]) -> str:
         """Return the message with its remedy.
@@ -79,6 +82,13 @@ class InterlinguaError(Exception):
             message = message.replace(named_side(name), name if name == origin else f"{name} ({origin})")
         self._marked = message
         self.args = (message.replace(_SIDE, ""), *self.args[1:])
+
+
+def _as_python(name: str, value: str) -> str:
+    """Return an argument, or the call of a function, as Python writes it."""
+    if name not in _FUNCTIONS:
+        return f"{name}={value}"
+    return f"{name}()" if value == "True" else f"{name}({value}=True)"
 
 
 class InputError(InterlinguaError, ValueError):

@@ -145,7 +145,7 @@ def neighbor_overlap(
         InputError: the sides differ in rows, or there are no k other rows.
     """
     if len(a) != len(b) or not 1 <= k < len(a):
-        raise InputError(f"There are {len(a)} and {len(b)} rows; equally many are needed, and more than {k}.")
+        raise InputError(f"There are {len(a):,} and {len(b):,} rows; equally many are needed, and more than {k}.")
     chosen = np.arange(len(a)) if queries is None else np.asarray(queries)
     first, second = (nearest(side[chosen], side, k, exclude=chosen).indices for side in (a, b))
     # Every index appears at most once in a row, so equal neighbors in the sorted union are the shared ones.

@@ -13,6 +13,7 @@ from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_columns, digest_ids, digest_matrix, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.core.wording import count_of, first_of, some_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,9 +82,9 @@ class Records:
         wanted = ids.to_pylist()
         missing = [value for value in wanted if value not in position]
         if missing:
+            found = some_of(len(missing), len(wanted), "id", "does not exist", "do not exist")
             raise InputError(
-                f"{where}: {len(missing)} of {len(wanted)} ids do not exist, the first is {shown(missing[0])}. "
-                "Were rows deleted in the meantime?"
+                f"{where}: {found}{first_of(len(missing), shown(missing[0]))}. Were rows deleted in the meantime?"
             )
         return self.take([position[value] for value in wanted])
 
@@ -205,7 +206,8 @@ def to_matrix(
     if len(other):
         row = int(other[0])
         raise UnusableRowError(
-            f"{where}: {label(row)} of column {name!r} has {widths[row]} values and {d} are needed; "
+            f"{where}: {label(row)} of column {name!r} has {count_of(int(widths[row]), 'value')} and {d:,} "
+            f"{'is' if d == 1 else 'are'} needed; "
             "all rows need one width."
         )
     values = column.flatten()

@@ -15,6 +15,7 @@ from interlingua.core.arguments import check_text, shown
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only, row_blocks
 from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = ["EmbeddingSpace", "as_space", "check_two_models", "digest_sample", "share_of_copies", "shared_rows"]
 
@@ -49,7 +50,9 @@ class EmbeddingSpace:
         if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Sized)):
             raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id per row is needed.")
         if ids is not None and len(ids) != len(array):
-            raise InputError(f"{label}: {len(ids)} ids for {len(array)} rows; one id per row is needed.")
+            raise InputError(
+                f"{label}: {count_of(len(ids), 'id')} for {count_of(len(array))}; one id per row is needed."
+            )
         self._vectors, self._ids, self._name = array, ids, name
         self._left_out: dict[str, Any] | None = None
 

@@ -19,10 +19,12 @@ __all__ = [
     "describe_total",
     "duration_of",
     "evidence_cells",
+    "first_of",
     "is_narrow",
     "none_of",
     "rough_size_of",
     "size_of",
+    "some_of",
     "text_of",
 ]
 
@@ -171,6 +173,32 @@ def none_of(count: int, noun: str, does: str, does_not: str, *, which: str = "")
         which: words after the noun that say which rows these are, with a space before.
     """
     return f"the only {noun}{which} {does_not}" if count == 1 else f"none of the {count_of(count, noun)}{which} {does}"
+
+
+def some_of(count: int, of: int, noun: str, does: str, do: str, *, which: str = "") -> str:
+    """Return how many do something: ``2 of 1,200 rows are zero``, ``1 of 3 rows is zero``, ``the only row is zero``.
+
+    Args:
+        count: number of those that do it, at least one.
+        of: number of all.
+        noun: what they are; its plural ends in s.
+        does: what one does, as a predicate.
+        do: the predicate of several.
+        which: words after the noun that say which ones these are, with a space before.
+    """
+    if of == 1:
+        return f"the only {noun}{which} {does}"
+    return f"{count:,} of {count_of(of, noun)}{which} {does if count == 1 else do}"
+
+
+def first_of(count: int, first: str) -> str:
+    """Return which of some things is the first, as the end of a sentence that has counted them, or the only one.
+
+    Args:
+        count: their number.
+        first: name of the first.
+    """
+    return f", namely {first}" if count == 1 else f", the first is {first}"
 
 
 def text_of(name: str) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import Bounds, check_count, check_flag, check_instance, check_settings
 from interlingua.core.arrays import as_array, row_blocks
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 __all__ = ["Interval", "JsonRecord", "Resamples", "interval", "share_interval"]
 
@@ -169,7 +170,7 @@ class Resamples:
         """Return one value per row as an array [n, ...]."""
         array = as_array(values, name)
         if array.dtype.kind not in "bfiu" or array.shape[:1] != (self.n,) or rank not in (None, array.ndim):
-            raise InputError(f"{name} has shape {array.shape}; numbers for each of {self.n} rows are needed.")
+            raise InputError(f"{name} has shape {array.shape}; numbers for each of {count_of(self.n)} are needed.")
         return array.astype(np.float64)
 
     @cached_property

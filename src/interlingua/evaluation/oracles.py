@@ -20,6 +20,7 @@ from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.memory import check_memory
+from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import JsonRecord
 from interlingua.evaluation.metrics import paired_cosine
 
@@ -92,7 +93,7 @@ def couple(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str) -
         )
     check_memory(
         _SQUARE_ARRAYS * 8.0 * max(len(x), len(y)) ** 2,
-        f"Coupling {len(x)} with {len(y)} rows",
+        f"Coupling {len(x):,} with {count_of(len(y))}",
         "Pass fewer rows; a coupling has an entry for every pair of rows.",
     )
     a, b = (np.full(len(z), 1 / len(z)) for z in (x, y))
@@ -131,7 +132,9 @@ def match(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str, *,
     """
     x, y = (check_matrix(z, name).astype(np.float32) for z, name in ((source, "source"), (target, "target")))
     if len(x) != len(y):
-        raise InputError(f"There are {len(x)} source and {len(y)} target rows; one each of the same texts is needed.")
+        raise InputError(
+            f"There are {len(x):,} source and {count_of(len(y), 'target row')}; one each of the same texts is needed."
+        )
     order = np.random.default_rng(check_count(seed, "seed")).permutation(len(y))
     plan = couple(x, y[order], oracle)
     true_columns = np.argsort(order)

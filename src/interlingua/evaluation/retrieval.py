@@ -217,7 +217,8 @@ def _check_relevant(relevant: Any, queries: int, documents: int | None) -> list[
             f"relevant is {shown(relevant)}; a sequence with the relevant documents of each query is needed."
         )
     if len(relevant) != queries:
-        raise InputError(f"relevant has {len(relevant)} entries for {queries} queries; one for each query is needed.")
+        asked = f"{queries:,} {'query' if queries == 1 else 'queries'}"
+        raise InputError(f"relevant has {len(relevant):,} entries for {asked}; one for each query is needed.")
     return [_grades(each, row, documents) for row, each in enumerate(relevant)]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.io._checks import check_shape, check_unused
 from interlingua.io._formats import INT8, UINT8, AnyArray, Buffers, Contents, Request
 from interlingua.io._formats import Sink as BaseSink
@@ -34,13 +35,15 @@ def open_source(path: Path, request: Request) -> MappedSource:
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
     if len(head) < _HEADER.size:
-        raise InputError(f"{path} has {size} bytes and its header alone needs {_HEADER.size}. It is truncated.")
+        raise InputError(
+            f"{path} has {count_of(size, 'byte')} and its header alone needs {_HEADER.size}. It is truncated."
+        )
     n, d = check_shape(_HEADER.unpack(head), "the header", path)
     needed = _HEADER.size + n * d * stored.itemsize
     if size != needed:
         raise InputError(
-            f"{path}: the header announces {n} rows of {d} values, which take {needed} bytes, and the file has {size}. "
-            f"It is truncated, cut from a larger file without a new header, or not {extension}."
+            f"{path}: the header announces {count_of(n)} of {count_of(d, 'value')}, which take {needed:,} bytes, and "
+            f"the file has {size:,}. It is truncated, cut from a larger file without a new header, or not {extension}."
         )
     dtype = stored.newbyteorder("=")
     scale = None if dtype.kind == "f" else 1.0
@@ -59,5 +62,5 @@ class Sink(BaseSink):
 
     def _header(self, rows: int) -> bytes:
         if rows >= 2**32:
-            raise InputError(f"{rows} rows are more than a .fbin header can count. Write .npy or .parquet.")
+            raise InputError(f"{rows:,} rows are more than a .fbin header can count. Write .npy or .parquet.")
         return _HEADER.pack(rows, self._output.d)

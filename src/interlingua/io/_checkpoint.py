@@ -151,5 +151,5 @@ def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> 
     if changed:
         raise InputError(
             f"{folder} cannot be continued: {'; '.join(changed)}.",
-            "Use the same input and settings, or start over with {force} and without resume.",
+            "Use the same input and settings, or start over with {force} and without {resume}.",
         )

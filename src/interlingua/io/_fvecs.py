@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.io._checks import NAME_ROWS, check_unused
 from interlingua.io._formats import UINT8, AnyArray, Buffers, Contents, Request, Source
 from interlingua.io._formats import Sink as BaseSink
@@ -69,12 +70,13 @@ def open_source(path: Path, request: Request) -> FvecsSource:
     d = int.from_bytes(first, "little", signed=True)
     if len(first) < 4 or d < 1 or size % (4 + stored.itemsize * d):
         raise InputError(
-            f"{path}: the first row announces {d} values, and {size} bytes are not a whole number of such rows. "
+            f"{path}: the first row announces {count_of(d, 'value')}, and {count_of(size, 'byte')} are not a whole "
+            "number of such rows. "
             f"The file is truncated, ragged, or not {extension}."
         )
     # NumPy limits the size of one record to 2 GiB.
     if 4 + stored.itemsize * d > 2**31 - 1:
-        raise InputError(f"{path}: the first row announces {d} values, more than any vector has. It is damaged.")
+        raise InputError(f"{path}: the first row announces {d:,} values, more than any vector has. It is damaged.")
     record = np.dtype([("width", _LITTLE_INT), ("values", stored, (d,))])
     return FvecsSource(path, np.memmap(path, record, "r", shape=(size // record.itemsize,)))
 

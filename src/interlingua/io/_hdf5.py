@@ -65,8 +65,8 @@ def _stored(path: Path, name: str, dataset: Any, *, is_text: bool) -> StoredArra
     stored = dataset.id.get_storage_size()
     if dataset.nbytes > _MOST_COMPRESSION * stored + _SMALL:
         raise InputError(
-            f"{path}: dataset {name!r} declares shape {dataset.shape}, which takes {dataset.nbytes} bytes, and "
-            f"the file holds {stored} for it. It is unfinished or damaged."
+            f"{path}: dataset {name!r} declares shape {dataset.shape}, which takes {dataset.nbytes:,} bytes, and "
+            f"the file holds {stored:,} for it. It is unfinished or damaged."
         )
     if dataset.chunks is not None:
         _check_chunks(path, name, dataset)

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.io._checks import VECTOR_NAMES
 from interlingua.io._formats import INT8, AnyArray
 
@@ -130,7 +131,7 @@ def take_vector(path: Path, number: int, row: dict[str, Any], vector_path: Vecto
         raise InputError(f"{path}: line {number}: {name!r} is not a list of numbers, as every vector must be.")
     if d is not None and len(values) != d:
         raise InputError(
-            f"{path}: line {number}: {name!r} has {len(values)} values and the first row has {d}; "
+            f"{path}: line {number}: {name!r} has {count_of(len(values), 'value')} and the first row has {d}; "
             "all rows need one width."
         )
     return cast(list[float], values)
@@ -195,7 +196,7 @@ def _step(value: Any, part: str) -> tuple[bool, Any]:
     if isinstance(value, list) and part.isdigit() and int(part) < len(value):
         if part == "0" and len(value) > 1 and isinstance(value[0], dict | list):
             raise InputError(
-                f"holds {len(value)} vectors and only one per line is read. Write every vector in a line of its own."
+                f"holds {len(value):,} vectors and only one per line is read. Write every vector in a line of its own."
             )
         return True, value[int(part)]
     return False, None

@@ -23,6 +23,7 @@ from interlingua.core.arguments import shown
 from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError, InputWarning, UnusableRowError
 from interlingua.core.records import is_marked_json, json_field
+from interlingua.core.wording import count_of
 from interlingua.io._checks import FILL_ONE, check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import INT8, AnyArray, Contents, Request
 from interlingua.io._json_vectors import (
@@ -260,7 +261,10 @@ def _scan(
     if request.skip_bad:
         return scan
     if scan.bad:
-        fault = f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first."
+        fault = scan.fault
+        if scan.bad + scan.n > 1:
+            which = "it is this one" if scan.bad == 1 else "this is the first"
+            fault += f" {scan.bad:,} of {count_of(scan.bad + scan.n, 'line')} cannot be used; {which}."
         raise UnusableRowError(fault) if scan.n else InputError(f"{fault} {FILL_ONE}")
     seen.check_directions(path)
     return scan

@@ -14,6 +14,7 @@ import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import is_text
+from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES, check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import (
     BFLOAT16,
@@ -157,14 +158,14 @@ def _check_lengths(
         is_id = name == id_name or (id_name is None and name.rsplit("/", 1)[-1].lower() in ID_NAMES)
         if is_id and len(shape) == 1:
             raise InputError(
-                f"{path}: {name!r} has {shape[0]} values and there are {n} vectors; one id for each is needed. Remove "
-                "or rename it if it belongs to something else."
+                f"{path}: {name!r} has {count_of(shape[0], 'value')}, and the number of vectors is {n:,}; one id for "
+                "each is needed. Remove or rename it if it belongs to something else."
             )
     if unused:
         listed = ", ".join(f"{name!r} {arrays[name].shape}" for name in unused[:8])
         were = "was" if len(unused) == 1 else "and others were" if len(unused) > 8 else "were"
         warnings.warn(
-            f"{path}: {listed} {were} left out: a column has one value for each of the {n} vectors.",
+            f"{path}: {listed} {were} left out: a column has one value for each of the {count_of(n, 'vector')}.",
             InputWarning,
             stacklevel=5,
         )
@@ -236,7 +237,7 @@ def check_no_nulls(others: pa.Table | None, extension: str) -> None:
         column = others.column(name)  # type: ignore[union-attr]
         if column.null_count:
             raise InputError(
-                f"column {name!r} has {column.null_count} nulls, which {extension} arrays cannot hold. "
+                f"column {name!r} has {count_of(column.null_count, 'null')}, which {extension} arrays cannot hold. "
                 "Write .parquet or .jsonl to keep them."
             )
         if is_text(column.type) and any(text.endswith("\0") for text in column.to_pylist()):

@@ -67,13 +67,13 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
     needed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) >= 0 and file.tell() + needed < size:
         raise InputError(
-            f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed} bytes, and {size - file.tell()} "
-            "are there. The rest would be lost; save each array in a file of its own."
+            f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed:,} bytes, and "
+            f"{size - file.tell():,} are there. The rest would be lost; save each array in a file of its own."
         )
     if min(shape, default=0) < 0 or file.tell() + needed > size:
         raise InputError(
-            f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed} bytes, and {size - file.tell()} "
-            "are there. The file is truncated or damaged; save or download it again."
+            f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed:,} bytes, and "
+            f"{size - file.tell():,} are there. The file is truncated or damaged; save or download it again."
         )
     return shape, bool(fortran), dtype
 

@@ -135,7 +135,7 @@ def _member_header(
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     if info.file_size > _MOST_COMPRESSION * max(info.compress_size, 1) + _COPY_BYTES:
         raise InputError(
-            f"{path}: {info.filename} claims {info.file_size} bytes packed into {info.compress_size}, "
+            f"{path}: {info.filename} claims {info.file_size:,} bytes packed into {info.compress_size:,}, "
             "a ratio that arrays of vectors do not reach. It was not unpacked, because it "
             "could fill the memory; do not use this file."
         )

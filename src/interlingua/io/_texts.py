@@ -87,7 +87,7 @@ def _first_fault(path: Path) -> str:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                return f"{error.reason} at byte {before + error.start:,}, in line {number:,}"
+                return f"{error.reason} at byte {before + error.start:,}, in line {number}"
             before += len(line)
     return ""
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.core.wording import count_of
 from interlingua.io._checks import check_shape, check_unused
 from interlingua.io._formats import AnyArray, Contents, Request
 from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines
@@ -81,9 +82,10 @@ def open_source(path: Path, request: Request) -> WordSource:
     if announced is not None and (
         announced[0] != n + len(skipped) or len(first) < d or (extra and all(map(_is_number, extra)))
     ):
+        words, values = count_of(announced[0], "word"), count_of(announced[1], "value")
         raise InputError(
-            f"{path}: the header announces {announced[0]} words of {announced[1]} values, and the file has {n} lines, "
-            f"the first of {len(first)} values. It is truncated or cut from a larger file."
+            f"{path}: the header announces {words} of {values}, and the file has {count_of(n, 'line')}, the first of "
+            f"{count_of(len(first), 'value')}. It is truncated or cut from a larger file."
         )
     dtype, labels = np.dtype(np.float32), list(skipped.values())
     contents = Contents(shape, dtype, None, "vectors", "word", _SCHEMA, skipped=labels)

@@ -246,7 +246,8 @@ class VectorWriter:
             return None
         if any(len(column) != rows for column in columns):
             raise InputError(
-                f"{self.path}: {rows} vectors came with {len(columns[0])} ids; there must be one id for each vector."
+                f"{self.path}: {count_of(rows, 'vector')} came with {count_of(len(columns[0]), 'id')}; there must be "
+                "one id for each vector."
             )
         table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
         if self._names is None:

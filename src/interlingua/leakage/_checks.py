@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,15 @@ def check_one_each(count: int, what: str, needed: int, of: str, advice: str = ""
         advice: a sentence that says what to do, with a space before.
     """
     if count != needed:
-        raise InputError(f"There are {count} {what} for {needed} {of}; there must be one for each.{advice}")
+        there_are = "There is" if count == 1 else "There are"
+        counts = f"{_counted(count, what)} for {_counted(needed, of)}"
+        raise InputError(f"{there_are} {counts}; there must be one for each.{advice}")
+
+
+def _counted(count: int, plural: str) -> str:
+    """Return a number with words whose first plural in s is the noun: ``1 row of the leak``, ``2 rows of the leak``."""
+    words = re.sub(r"(ie)?s\b", lambda end: "y" if end[1] else "", plural, count=1) if count == 1 else plural
+    return f"{count:,} {words}"
 
 
 def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatArray, list[str]]:
@@ -46,7 +55,8 @@ def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatA
     texts = check_texts(texts, "texts")
     if len(texts) != len(rows):
         raise InputError(
-            f"The corpus has {len(rows)} vectors and {len(texts)} texts; there must be one vector for each text."
+            f"The corpus has {count_of(len(rows), 'vector')} and {count_of(len(texts), 'text')}; there must be one "
+            "vector for each text."
         )
     return unit_rows(rows), texts
 

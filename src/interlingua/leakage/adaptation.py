@@ -49,7 +49,7 @@ def adapt(vectors: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLi
     check_one_each(len(mapped), "translations", len(rows), "documents")
     for name, side in (("documents", rows), ("public texts", candidates)):
         if len(side) < _MIN_ROWS:
-            raise InputError(f"There are {len(side)} {name}; at least {_MIN_ROWS} are needed, better thousands.")
+            raise InputError(f"There are {len(side):,} {name}; at least {_MIN_ROWS} are needed, better thousands.")
     if len(candidates) > _MAX_PUBLIC:
         order = np.random.default_rng(seed).permutation(len(candidates))
         candidates = candidates[np.sort(order[:_MAX_PUBLIC])]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_callable, check_count, check_flag, check_texts
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples, interval
@@ -180,8 +181,9 @@ def infer_attributes(
     scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
     if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
-            f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {scores.shape[0]} documents "
-            f"and {scores.shape[1]} labels a boolean matrix {scores.shape} and as many names are needed."
+            f"truth is {truth.dtype} {truth.shape} and the number of names is {len(names)}; for "
+            f"{count_of(scores.shape[0], 'document')} and {count_of(scores.shape[1], 'label')} a boolean matrix "
+            f"{scores.shape} and as many names are needed."
         )
     if not truth.any(axis=1).all():
         raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; remove such documents.")

@@ -88,7 +88,7 @@ def check_inputs(
             "shares of rows and translations are centered by their mean."
         )
     if _all_equal(rows):
-        raise InputError(f"All {len(rows)} vectors to audit are equal; give the vectors of different contents.")
+        raise InputError(f"All {len(rows):,} vectors to audit are equal; give the vectors of different contents.")
     _check_views(corpus)
     truth = truth or GroundTruth()
     truth.check_rows(len(rows))
@@ -164,8 +164,8 @@ def _check_true_labels(labels: Labels, true: Sequence[Sequence[str]], attacked: 
     known = [bool(row) for row in kept]
     if not any(known):
         raise InputError(
-            f"None of the true labels of the {len(known)} rows is one of the {len(labels.names)} labels to infer; give "
-            "both in the same spelling."
+            f"None of the true labels of the {count_of(len(known))} is one of the "
+            f"{count_of(len(labels.names), 'label')} to infer; give both in the same spelling."
         )
     found = _check_known(known, attacked, "label that is among those to infer", "labels")
     values = {frozenset(kept[row]) for row in attacked if kept[row]}
@@ -183,7 +183,7 @@ def _check_known(known: Sequence[bool], attacked: IntArray, what: str, plural: s
     if found < MIN_KNOWN:
         verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"
         raise InputError(
-            f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found} {verbs[1]} a true {what}; at least "
+            f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found:,} {verbs[1]} a true {what}; at least "
             f"{MIN_KNOWN} are needed to measure. Attack more documents or leave the true {plural} out."
         )
     return found

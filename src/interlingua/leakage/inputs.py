@@ -22,6 +22,7 @@ from interlingua.core.arguments import (
 )
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.leakage._checks import (
     check_corpus,
     check_indices,
@@ -201,7 +202,7 @@ class Labels:
         min_documents = check_count(min_documents, "min_documents", minimum=1)
         if len(label_rows) != len(rows):
             raise InputError(
-                f"The corpus has {len(rows)} vectors and {len(label_rows)} rows of "
+                f"The corpus has {count_of(len(rows), 'vector')} and {count_of(len(label_rows))} of "
                 "labels; there must be one for each vector."
             )
         blank = next((number for number, row in enumerate(label_rows) if not all(map(str.strip, row))), None)

@@ -126,7 +126,7 @@ def membership(
     for rows, name in ((members, "members"), (controls, "controls")):
         matrix = check_matrix(rows, f"the {name}")
         if len(matrix) < MIN_RECORDS:
-            raise InputError(f"There are {len(matrix)} {name}; at least {MIN_RECORDS} are needed, better 1,000.")
+            raise InputError(f"There are {len(matrix):,} {name}; at least {MIN_RECORDS} are needed, better 1,000.")
         sides.append(matrix)
     if sides[0].shape[1] != sides[1].shape[1]:
         raise InputError(

@@ -63,7 +63,7 @@ def check_new(folder: Path) -> None:
         InputError: it does.
     """
     if exists(folder):
-        raise InputError(f"{folder} holds a run already; resume it, or choose another folder.")
+        raise InputError(f"{folder} holds a run already.", "Continue it with {resume}, or choose another folder.")
 
 
 class Metrics:

@@ -17,6 +17,7 @@ from interlingua.core.neighbors import nearest
 from interlingua.core.spaces import EmbeddingSpace, as_space
 from interlingua.core.statistics import agreement
 from interlingua.core.translator import NeuralTranslator
+from interlingua.core.wording import count_of
 from interlingua.evaluation import SupportsTranslation
 from interlingua.evaluation.metrics import match_ranks
 
@@ -114,7 +115,7 @@ def draw_paired(
     source, target = as_space(source, "source"), as_space(target, "target")
     if source.n != target.n:
         raise InputError(
-            f"source_eval has {source.n} rows and target_eval {target.n}; row i of both must be the same text. "
+            f"source_eval has {count_of(source.n)} and target_eval {target.n:,}; row i of both must be the same text. "
             "Pass the vectors of the same texts in the same order."
         )
     rows = rng.permutation(source.n)[:POOL]
@@ -278,7 +279,7 @@ def _pick(values: Sequence[Any] | None, rows: IntArray, n: int, what: str) -> tu
         return None
     if len(values) != n:
         raise InputError(
-            f"There are {len(values)} entries in {what} for {n} rows; one per row is needed, in row order."
+            f"There are {len(values):,} entries in {what} for {count_of(n)}; one per row is needed, in row order."
         )
     return tuple(str(values[row]) for row in rows)
 

@@ -167,12 +167,8 @@ class Session:
             self._close_input()
             return
         self._stopped = True
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # on SIGTERM a fit goes on with the best map so far
+        process.wait()
         self._close_input()
 
     def clear(self) -> None:

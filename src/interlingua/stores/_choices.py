@@ -11,10 +11,12 @@ from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 from interlingua.stores.planning import Options, Plan
 
-__all__ = ["caught_up_options", "check_choices", "differences", "that_matter"]
+__all__ = ["LEAVING_OUT", "caught_up_options", "check_choices", "differences", "that_matter"]
 
 # Options that change neither which rows are written nor what is written.
 _WITHOUT_EFFECT = frozenset({"page_rows", "allow_foreign"})
+# Options that may be added after a migration, because rows that arrived since may lack what all rows had at first.
+LEAVING_OUT = ("skip_null", "skip_bad")
 
 
 def that_matter(options: Options | Mapping[str, Any]) -> dict[str, Any]:
@@ -36,13 +38,8 @@ def caught_up_options(journal: Path, recorded: Options, given: Options | None) -
     """
     if given is None:
         return recorded
-    # Rows that arrived since may lack what all rows had at first.
-    wider = replace(
-        recorded,
-        skip_null=recorded.skip_null or given.skip_null,
-        skip_bad=recorded.skip_bad or given.skip_bad,
-        allow_foreign=given.allow_foreign,
-    )
+    added = {name: getattr(recorded, name) or getattr(given, name) for name in LEAVING_OUT}
+    wider = replace(recorded, **added, allow_foreign=given.allow_foreign)
     before, now = that_matter(wider), that_matter(given)
     if before != now:
         changed = differences(that_matter(recorded), now, [name for name in now if before[name] != now[name]])

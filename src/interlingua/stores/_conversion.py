@@ -11,6 +11,7 @@ from interlingua.core.arrays import FloatArray, unit_rows, usable_rows
 from interlingua.core.errors import InterlinguaError, SpaceMismatchError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.core.wording import count_of, first_of
 from interlingua.stores._documents import same_payload
 from interlingua.stores._protocol import Spec, Store
 from interlingua.stores._vectors import check_vectors
@@ -99,18 +100,19 @@ class Conversion:
         differences = np.abs(self._as_stored(expected.vectors) - self._as_stored(stored.vectors)).max(axis=1)
         wrong = np.flatnonzero(~(differences <= _TOLERANCE))
         if len(wrong):
+            first = shown(expected.ids[int(wrong[0])].as_py())
             raise InterlinguaError(
                 f"{self.target.url}: vectors read back differ from their translations by up to "
-                f"{differences.max():.2g} in {len(wrong)} of {len(records)} rows, the first is id "
-                f"{shown(expected.ids[int(wrong[0])].as_py())}. Something else changed them.",
-                "Copy these vectors if they matter. Then roll back with {allow_loss}, because a rollback alone refuses "
-                "to delete vectors that something else has written.",
+                f"{differences.max():.2g} in {len(wrong):,} of {count_of(len(records))}"
+                f"{first_of(len(wrong), f'id {first}')}. Something else changed them.",
+                "Copy these vectors if they matter. Then undo the migration by {rollback=allow_loss}; {rollback} alone "
+                "refuses to delete vectors that something else has written.",
             )
         if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(
                 f"{self.target.url}: payload read back differs from the source's; the first such row has the id "
                 f"{self._first_other_payload(expected, stored)!r}.",
-                "Roll back.",
+                "Undo the migration by {rollback}.",
             )
         return stored, float(differences.max())
 

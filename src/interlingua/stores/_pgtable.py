@@ -122,7 +122,7 @@ class PostgresTable(TableAdapter):
             )
         named = f", for example ctid {positions[0][0]} and ctid {positions[1][0]}" if len(positions) == 2 else ""
         raise InputError(
-            f"{self.url}: {', '.join(key.names)} is not unique: {count} rows have the id {shown(value)}{named}. Each "
+            f"{self.url}: {', '.join(key.names)} is not unique: {count:,} rows have the id {shown(value)}{named}. Each "
             "would get the vector of one of them. Name the columns that together form a key: ?id=COLUMN,COLUMN."
         )
 

@@ -27,7 +27,7 @@ from interlingua.stores._made import check_made, holds_rows, note_written
 from interlingua.stores._open import reopen_source
 from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._sketches import written_rows
-from interlingua.stores._surveyed import surveyed_pages
+from interlingua.stores._surveyed import SNAPSHOT, surveyed_pages
 from interlingua.stores._taken import taken_error
 from interlingua.stores.changes import FETCHED_ROWS, Changes, find_changes, private_file
 from interlingua.stores.planning import Options
@@ -170,21 +170,14 @@ class Run:
                 rows, number = rows + len(records), number + 1
                 self.on_rows("copying", rows, self.spec.count)
         if rows != self.spec.count:
-            raise InputError(f"{self.source.url} lost rows while it was migrated. Roll back, and migrate a snapshot.")
+            raise InputError(f"{self.source.url} lost rows while it was migrated.", SNAPSHOT)
         self.log.note(phase="indexing")
         watch.lap("copy")
 
     def _check_last_written(self, number: int) -> None:
         """Refuse to resume if the last page of the source that was copied before the interruption has changed."""
-        try:
-            with closing(surveyed_pages(self.conversion, self.log, number)) as pages:
-                found = next(pages, None)
-        except InputError:
-            found = None
-        if found is None:
-            raise InputError(
-                f"{self.source.url} is not what it was when the migration began. Roll back and start again."
-            )
+        with closing(surveyed_pages(self.conversion, self.log, number)) as pages:
+            next(pages, None)
 
     def index(self, watch: Watch) -> None:
         """Build the index, after all rows are in."""
@@ -204,7 +197,11 @@ class Run:
         expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
         count = self.target.info().count
         if count != expected:
-            raise InterlinguaError(f"{self.target.url} holds {count_of(count)}; written: {expected:,}.", "Roll back.")
+            example = self._lost_or_foreign(lost=count < expected)
+            raise InterlinguaError(
+                f"{self.target.url} holds {count_of(count)}; written: {expected:,}.{example}",
+                "Undo the migration by {rollback}.",
+            )
         if len(sampled):
             stored, of_sample = self.conversion.compare(sampled)
             error = max(error, of_sample)
@@ -212,6 +209,40 @@ class Run:
         self.on_rows("checking", self.spec.count, self.spec.count)
         watch.lap("check")
         return max(len(sampled), compared), error, changes
+
+    def _lost_or_foreign(self, *, lost: bool) -> str:
+        """Return a sentence on the first row that was written and is not in the target, or that something else added.
+
+        Args:
+            lost: whether a row is missing, not added.
+
+        Returns:
+            The sentence, with a space before it; empty if the rows cannot be read.
+        """
+        there = list[IntArray]()
+        try:
+            skip = self.spec.as_new_vector and "skip_null" in self.target.capabilities.selects
+            self.target.restrict(skip_null=skip)
+            with closing(self.target.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
+                for page, _ in pages:
+                    there.append(digest_ids(page.ids))
+                    foreign = ~self.log.holds(there[-1])
+                    if not lost and foreign.any():
+                        row = page.ids[int(np.argmax(foreign))].as_py()
+                        return f" Something else wrote the row with the id {shown(row)}."
+            found = np.concatenate([np.empty(0, np.int64), *there])
+            self.options.restrict(self.source, bad_as_nan=True)
+            with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
+                for page, _ in pages:
+                    digests = digest_ids(page.ids)
+                    gone = self.log.holds(digests) & ~np.isin(digests, found)
+                    if gone.any():
+                        return f" The row with the id {shown(page.ids[int(np.argmax(gone))].as_py())} is not there."
+        except InterlinguaError:
+            return ""
+        finally:
+            self.target.restrict()
+        return ""
 
     def _find_changes(self) -> tuple[Changes, Records, int, float]:
         """Compare every row of the source as it is now with the digest of the survey, unless its files are the same.
@@ -265,7 +296,8 @@ class Run:
         are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
         if first_id not in nearest and are_distinct:
             raise InterlinguaError(
-                f"{self.target.url}: the index does not find id {shown(first_id)} by its own vector.", "Roll back."
+                f"{self.target.url}: the index does not find id {shown(first_id)} by its own vector.",
+                "Undo the migration by {rollback}.",
             )
 
 

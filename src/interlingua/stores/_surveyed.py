@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,15 @@ import pyarrow as pa
 
 from interlingua.core.arguments import shown
 from interlingua.core.digests import digest_ids, page_digest
-from interlingua.core.errors import InputError, UnusableRowError
+from interlingua.core.errors import InputError, InterlinguaError, UnusableRowError
 from interlingua.core.records import Records, concatenated
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Cursor
 
-__all__ = ["surveyed_pages"]
+__all__ = ["SNAPSHOT", "surveyed_pages"]
+
+SNAPSHOT = "Undo the migration by {rollback}, and migrate a snapshot."
 
 # Whole numbers beside the id of a row among which the id of a row that is gone is looked for.
 _LOOKED_FOR = 10_000
@@ -70,7 +72,7 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
             if len(differ := np.flatnonzero(there[: len(expected)] != expected)):
                 if differ[0]:
                     before = rows.ids[int(differ[0]) - 1].as_py()
-                missing = _named(log, int(expected[differ[0]]), before, rows.ids[int(differ[0])].as_py())
+                missing = _named(conversion, log, int(expected[differ[0]]), before, rows.ids[int(differ[0])].as_py())
                 log.note(missing=missing)
                 raise _changed(conversion, f"{missing} is gone or has moved")
             found, before = found + len(rows), rows.ids[-1].as_py() if len(rows) else before
@@ -89,15 +91,16 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
     if log.page(number) is not None:
         if found >= len(wanted):  # their order is not known any more
             raise _changed(conversion, f"rows of page {number} are not there any more{_seen(log)}")
-        missing = _named(log, int(wanted[found]), before, None)
+        missing = _named(conversion, log, int(wanted[found]), before, None)
         log.note(missing=missing)
         raise _changed(conversion, f"{missing} is not there any more")
 
 
-def _named(log: MigrationJournal, digest: int, before: Any, after: Any) -> str:
+def _named(conversion: Conversion, log: MigrationJournal, digest: int, before: Any, after: Any) -> str:
     """Return words for a row that is gone, of whose id the journal has a digest: its id, or that of the row before it.
 
     Args:
+        conversion: of the migration, whose target holds the row if it was on a page that an earlier run copied.
         log: the journal.
         digest: of the id.
         before: id of the row before it in the order of the survey; None if that was not read again.
@@ -112,6 +115,11 @@ def _named(log: MigrationJournal, digest: int, before: Any, after: Any) -> str:
     same = np.flatnonzero(digest_ids(names) == digest)
     if len(same):
         return f"the row with the id {shown(possible[int(same[0])])}"
+    # Some targets cannot be read before they are finished.
+    with suppress(InterlinguaError), closing(conversion.target.scan(_LOOKED_FOR)) as pages:  # type: ignore[type-var]
+        for page, _ in pages:
+            if len(same := np.flatnonzero(digest_ids(page.ids) == digest)):
+                return f"the row with the id {shown(page.ids[int(same[0])].as_py())}"
     if before is not None:
         return f"the row after the one with the id {shown(before)}"
     return "the first row to copy" if after is None else f"the row before the one with the id {shown(after)}"
@@ -147,9 +155,7 @@ def _with_bad(conversion: Conversion, after: Cursor, reason: UnusableRowError | 
 
 
 def _changed(conversion: Conversion, what: str) -> InputError:
-    return InputError(
-        f"{conversion.source.url} changed while it was migrated: {what}. Roll back, and migrate a snapshot."
-    )
+    return InputError(f"{conversion.source.url} changed while it was migrated: {what}.", SNAPSHOT)
 
 
 def _cursor(log: MigrationJournal, number: int) -> Cursor:

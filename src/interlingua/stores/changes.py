@@ -24,11 +24,10 @@ from interlingua.core.translator import Translator
 from interlingua.stores._choices import caught_up_options
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
+from interlingua.stores._finished import check_finished, check_same_columns, note_remaining
 from interlingua.stores._foreign import foreign_rows
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._made import check_made, check_not_renamed, note_written
-from interlingua.stores._origin import made_by
-from interlingua.stores._places import check_moved, is_recorded
+from interlingua.stores._made import check_made, note_written
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches, written_rows
 from interlingua.stores.planning import Options, options_for, target_spec
@@ -237,7 +236,7 @@ def catch_up(
         )
     with closing(MigrationJournal(path, create=False)) as log:
         options = options_for(
-            translator, caught_up_options(path, _check_finished(log, translator, source, target), options)
+            translator, caught_up_options(path, check_finished(log, translator, source, target), options)
         )
         if delete_vanished and not target.capabilities.deletes:
             raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
@@ -245,9 +244,9 @@ def catch_up(
             info = options.read_info(source)
         if since is not None:
             options.restrict(source, source.since(*since))
-        _check_same_columns(log, source, info.identity())
+        check_same_columns(log, source, info.identity())
         spec = target_spec(translator, source, target, info, options)
-        spec = replace(spec, job=str(log.facts["job"]))
+        spec = replace(spec, job=str(log.facts["job"]), metric=log.facts["plan"]["metric"])
         conversion = Conversion(translator, source, target, spec, options)
         read = 0
 
@@ -293,6 +292,8 @@ def catch_up(
                 # In the same rows as the source, a vector is deleted with its row; only the journal is behind.
                 _delete(target, vanished)
                 log.keep_rows(changes.remaining(info.id_type))
+        if since is None and not dry_run:
+            note_remaining(log, changes.remaining(info.id_type))
         return CatchUp(
             read,
             len(changes.updated),
@@ -343,43 +344,3 @@ def private_file(path: Path) -> Any:
     """Make a text file that only its owner can read, in place of an earlier one."""
     path.unlink(missing_ok=True)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
-
-
-def _check_finished(
-    log: MigrationJournal, translator: Translator | TextEmbedder, source: Store, target: Store
-) -> Options:
-    """Return the options of the finished migration between these stores."""
-    facts = log.facts
-    if log.phase != "done":
-        remedy = "Migrate again." if log.phase == "rolled back" else "Finish it with {resume} first."
-        raise InputError(f"{log.path} shows no finished migration: its phase is {log.phase!r}.", remedy)
-    if not target.capabilities.appends:
-        check_not_renamed(log, target)
-    for name, store in (("source", source), ("target", target)):
-        if not is_recorded(facts, name, store.url):
-            raise InputError(
-                f"{log.path}: the {name} of this migration was {facts[name]}, not {store.url}. Use the same."
-            )
-    if facts["translator"] != (given := translator.fingerprint()):
-        raise InputError(
-            f"{log.path}: the {made_by(facts['plan'])} of this migration was {facts['translator']}, not {given}. "
-            "Use the same."
-        )
-    if target.capabilities.appends:
-        raise InputError(
-            f"{target.url}: {target.title} can only append rows, so none can be replaced. Migrate to a new target "
-            "instead."
-        )
-    check_moved(log, target)
-    return Options(**facts["options"])
-
-
-def _check_same_columns(log: MigrationJournal, source: Store, identity: dict[str, Any]) -> None:
-    """Refuse a source whose columns have changed."""
-    before = log.facts["source_facts"]
-    for name, what in (("d", "the width"), ("ids", "the type of the ids"), ("payload", "the payload")):
-        if before[name] != identity[name]:
-            raise InputError(
-                f"{source.url}: {what} was {before[name]} and is {identity[name]}. If columns were renamed after the "
-                "migration, exchange the names back first; otherwise migrate to a new target."
-            )

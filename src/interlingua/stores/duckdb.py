@@ -14,6 +14,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
+from interlingua.core.wording import count_of
 from interlingua.stores._base import (
     TableAdapter,
     missing_path,
@@ -267,7 +268,9 @@ class DuckStore(SharedClientStore, TableAdapter):
         with self._errors("did not take the rows"):
             done = self._execute_with(rows, query)
         if done != len(records):
-            raise InputError(f"{self.url}: {done} of {len(records)} rows exist and were written. Were rows deleted?")
+            raise InputError(
+                f"{self.url}: only {done:,} of {count_of(len(records))} matched and were written. Were rows deleted?"
+            )
 
     def finish(self) -> None:
         """Write the log into the file; search is exact and needs no index."""

@@ -19,7 +19,7 @@ from interlingua.core.atomic import check_parent, follow_link
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records, concatenated, is_marked_json, select_rows
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, some_of
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
@@ -205,7 +205,8 @@ class FileStore(Adapter):
         if self._writer.rows < committed:
             raise InputError(
                 f"{self._path}.partial holds {count_of(self._writer.rows)} and the journal counts {committed:,}; it "
-                "was changed in the meantime. Roll back and start again."
+                "was changed in the meantime.",
+                "Undo the migration by {rollback} and start again.",
             )
         self._skip, self._next = self._writer.rows - committed, committed
 
@@ -283,9 +284,10 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: the ids in {name!r} are {ids.type}; whole numbers or text are needed.")
         repeated = len(ids) - pc.count_distinct(ids).as_py()
         if repeated:
+            is_repeated, are_repeated = f"in {name!r} is repeated", f"in {name!r} are repeated"
             raise InputError(
-                f"{self._path}: {repeated} of {len(ids)} ids in {name!r} are repeated; a store keeps one row per id, "
-                f"so rows would be lost. Make them distinct, or {other}."
+                f"{self._path}: {some_of(repeated, len(ids), 'id', is_repeated, are_repeated)}; a store keeps one row "
+                f"per id, so rows would be lost. Make them distinct, or {other}."
             )
         return ids
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
+from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES, AmbiguousVectorsError, choose_vectors
 from interlingua.stores._base import Adapter, plain_ids, sql_literal
 from interlingua.stores._capabilities import Capabilities, Metric
@@ -217,7 +218,10 @@ class LanceStore(Adapter):
             result = merge.execute(rows)
         done = result.num_updated_rows + result.num_inserted_rows
         if done != len(records):
-            raise InputError(f"{self.url}: {done} of {len(records)} rows were written. Roll back and report this.")
+            raise InputError(
+                f"{self.url}: {done:,} of {count_of(len(records))} were written.",
+                "Undo the migration by {rollback} and report this.",
+            )
 
     def finish(self) -> None:
         """Compact the fragments and build an index if there are enough rows for one."""

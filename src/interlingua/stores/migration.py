@@ -22,8 +22,9 @@ from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
-from interlingua.stores._choices import check_choices, differences, that_matter
+from interlingua.stores._choices import LEAVING_OUT, check_choices, differences, that_matter
 from interlingua.stores._conversion import Conversion
+from interlingua.stores._finished import OTHER_COLUMNS, left_by_catch_up
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_not_renamed
 from interlingua.stores._marks import job_name
@@ -60,7 +61,8 @@ class Migration:
         updated: rows of the source that changed after they had been copied; the target has them as they were before.
         added: rows of the source that were not copied, because they appeared later.
         deleted: rows that the source no longer has and the target still has.
-        changed_ids: file that lists the ids of these rows, ``None`` if there are none.
+        changed_ids: file that lists the ids of these rows, ``None`` if there are none, or only rows that the last
+            catch-up found deleted as well.
         seconds: duration of each phase of this run.
         journal: path of the journal, which a rollback needs.
         skipped_ids: file that lists the ids of the rows that were left out, ``None`` if none were.
@@ -155,7 +157,7 @@ def migrate(
             job = job_name(translator.fingerprint(), time.time_ns(), embeds="text" in plan.origin)
             log.note(job=job, plan=asdict(plan), **facts)
         planned = Plan.from_dict(log.facts["plan"])
-        spec = replace(spec, job=str(log.facts["job"]), count=planned.rows)
+        spec = replace(spec, job=str(log.facts["job"]), count=planned.rows, metric=planned.metric)
         conversion = Conversion(translator, source, target, spec, options)
         resumed_from = log.rows(done=True)
         run = Run(conversion, info, log, on_rows or (lambda phase, done, rows: None), resumed=bool(resumed_from))
@@ -172,14 +174,18 @@ def migrate(
             run.copy(watch)
             run.index(watch)
             checked, error, changes = run.check(watch)
-        if changes:
+        changed = bool(changes)
+        if changed and not (changes.updated or changes.added):
+            # The last catch-up found the same rows deleted, and left them in the target.
+            changed = not left_by_catch_up(log, changes.unchanged)
+        if changed:
             changes.write(changes_path(path), find_vanished(target, log, changes, info.id_type))
         log.note(phase="done")
         # The plan of the first run, not a new estimate: the rows just written may have filled the disk.
         return Migration(
             plan=planned,
-            rows=log.rows(),
-            resumed_from=resumed_from,
+            rows=log.row_count(),
+            resumed_from=log.row_count() if finished_before else resumed_from,
             checked=checked,
             largest_error=error,
             seconds=watch.seconds,
@@ -187,7 +193,7 @@ def migrate(
             updated=len(changes.updated),
             added=len(changes.added),
             deleted=changes.deleted,
-            changed_ids=str(changes_path(path)) if changes else None,
+            changed_ids=str(changes_path(path)) if changed else None,
             skipped_ids=str(skipped_path(path)) if planned.nulls or planned.bad else None,
             finished_before=finished_before,
         )
@@ -223,19 +229,19 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
             remedy = (
                 "Rows of the source that are new or have changed are copied by {catch_up}. If the target still exists, "
                 "{resume} compares it once more. "
-                "After a rollback, which drops the target, the migration can start again."
+                "The migration can start again after {rollback}, which drops the target."
             )
         else:
             state = f"shows that this migration was interrupted with {count_of(log.rows(done=True))} written."
-            remedy = "Go on with {resume}, or drop what it made with a rollback."
+            remedy = "Go on with {resume}, or drop what it made by {rollback}."
         raise OutputExistsError(f"{path} {state}", remedy)
 
 
 def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts: dict[str, Any]) -> None:
     """Refuse to resume a migration that was rolled back, or with another source, translator, target or options.
 
-    Rows that were added to the source of an unfinished migration, or are gone from it, are no reason: the copy compares
-    the rows with those of the survey.
+    Rows that were added to the source, or are gone from it, are no reason: the copy and the check at the end compare
+    the rows with those that the journal records, which are those of the survey or of the last catch-up.
     """
     if log.phase == "rolled back":
         raise InputError(f"{log.path}: this migration was rolled back.", "Start it again without {resume}.")
@@ -247,8 +253,13 @@ def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts:
         value: Any = given
         if name == "options":
             recorded, value = that_matter(before[name]), that_matter(given)
-        if name == "source_facts" and log.phase != "done":
-            recorded, value = ({**content, "count": None} for content in (before[name], given))
+            if log.phase == "done":
+                # A catch-up may have left out rows that arrived since.
+                recorded |= {key: True for key in LEAVING_OUT if value[key]}
+        if name == "source_facts":
+            # The new vectors of a finished migration have a metric of their own.
+            apart = {"count": None} | ({"metric": None} if log.phase == "done" else {})
+            recorded, value = ({**content, **apart} for content in (before[name], given))
         if name in ignored or recorded == value:
             continue
         what = name.replace("source_facts", "content of the source").replace("_", " ")
@@ -257,11 +268,12 @@ def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts:
         if name == "options":
             change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")
         if log.phase == "done":
-            remedy = "Rows of the source that are new or have changed are copied by {catch_up}."
-            if name != "source_facts":
-                remedy = f"Use the same {what} in every command about it. {remedy}"
+            copied = "Rows of the source that are new or have changed are copied by {catch_up}."
+            remedy = f"Use the same {what} in every command about it. {copied}"
+            if name == "source_facts":
+                remedy = OTHER_COLUMNS
             raise InputError(f"{log.path}: this migration is finished. Since then the {what} {change}.", remedy)
-        remedy = f"Use the same {what} again, or roll back and start again."
+        remedy = f"Use the same {what} again, or undo the migration by {{rollback}} and start again."
         if name == "options":
             changed = [key for key in value if recorded.get(key) != value[key]]
             remedy += f" Those of the first run: {_as_arguments(recorded, changed)}."
@@ -277,7 +289,7 @@ def _advise_catch_up(log: MigrationJournal) -> Iterator[None]:
         if log.phase == "done":
             error.remedy = (
                 f"By {log.path} this migration is finished. Rows of the source that are new or have changed are copied "
-                "by {catch_up}; a rollback would drop the target."
+                "by {catch_up}; {rollback} would drop the target."
             )
         raise
 

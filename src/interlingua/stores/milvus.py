@@ -16,6 +16,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent, remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
+from interlingua.core.wording import count_of
 from interlingua.stores._base import first_line
 from interlingua.stores._capabilities import Capabilities, Metric
 from interlingua.stores._clients import CollectionStore
@@ -217,7 +218,10 @@ class MilvusStore(CollectionStore):
                 part = rows[start : start + _REQUEST_ROWS]
                 done = self._client.upsert(self._name, part)["upsert_count"]
                 if done != len(part):
-                    raise InputError(f"{self.url}: {done} of {len(part)} rows were written. Roll back and report this.")
+                    raise InputError(
+                        f"{self.url}: {done:,} of {count_of(len(part))} were written.",
+                        "Undo the migration by {rollback} and report this.",
+                    )
             self._client.flush(self._name)
 
     def finish(self) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.core.wording import size_of
+from interlingua.core.wording import count_of, size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._capabilities import Capabilities
@@ -290,8 +290,8 @@ class PostgresStore(PostgresTable):
             done = self._connection.execute(statement).rowcount
             if done != len(records):
                 raise InputError(
-                    f"{self.url}: only {done} of {len(records)} rows matched. Were rows deleted, or does a trigger "
-                    "skip updates?"
+                    f"{self.url}: only {done:,} of {count_of(len(records))} matched. Were rows deleted, or does a "
+                    "trigger skip updates?"
                 )
 
     def finish(self) -> None:

@@ -14,7 +14,7 @@ from interlingua.core.arguments import check_callable, check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, is_text
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, first_of, some_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,11 +136,10 @@ class TextEmbedder:
             # A key without a text in a whole page is probably not the one that was meant.
             keys = records.payload if len(missing) == len(records) and records.payload is not None else None
             named = "" if keys is None or not self._is_key(keys.schema) else f" {_describe_keys(keys)}"
-            raise UnusableRowError(
-                f"{where}: {len(missing):,} of {count_of(len(records))} of a page "
-                f"{'has' if len(missing) == 1 else 'have'} no text in {self.text_column!r}, the first has the id "
-                f"{shown(records.ids[int(missing[0])].as_py())}.{named}"
-            )
+            lacks = f"no text in {self.text_column!r}"
+            found = some_of(len(missing), len(records), "row", f"has {lacks}", f"have {lacks}", which=" of a page")
+            first = first_of(len(missing), f"the row with the id {shown(records.ids[int(missing[0])].as_py())}")
+            raise UnusableRowError(f"{where}: {found}{first}.{named}")
 
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return for each row whether its text is there and not blank."""

@@ -105,7 +105,7 @@ def check_rows(problem: Problem, clusters: int, method: str) -> None:
     sides = zip(map(named_side, ("source", "target")), (problem.source.n, problem.target.n), problem.rows, strict=True)
     for side, available, rows in sides:
         if len(rows) < clusters:
-            drawn = f"max_rows draws {len(rows)} of the {available} rows of {side}"
+            drawn = f"max_rows draws {len(rows):,} of the {count_of(available)} of {side}"
             few = drawn if len(rows) < available else f"{side} has {count_of(len(rows))}"
             raise InputError(
                 f"{few}; {method} needs at least {clusters}, one for each cluster, and thousands to be useful. Pass "

@@ -19,6 +19,7 @@ from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
 from interlingua.core.statistics import mismatch_limit
+from interlingua.core.wording import count_of, some_of
 
 __all__ = [
     "MIN_REFUTING_PAIRS",
@@ -55,7 +56,8 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     own = np.diag(cosines)
     others = cosines[~np.eye(count, dtype=bool)] if count > 1 else (translated @ target.T).ravel()
     null, limit = mismatch_limit(others, count)
-    few = f" {count} pairs are weak evidence." if count < MIN_REFUTING_PAIRS else ""
+    are = "is" if count == 1 else "are"
+    few = f" {count_of(count, 'pair')} {are} weak evidence." if count < MIN_REFUTING_PAIRS else ""
     mean = Evidence(
         "held_out_pairs",
         float(own.mean()),
@@ -84,8 +86,8 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
         1 - _NEAR_SHARE,
         _MAX_DISAGREEING,
         disagreeing <= _MAX_DISAGREEING * count,
-        f"{disagreeing} of {count} known pairs disagree with the map fitted without them: the true row is not "
-        "among the nearest tenth of the target rows.",
+        f"{some_of(disagreeing, count, 'known pair', 'disagrees', 'disagree')} with the map fitted without them: the "
+        "true row is not among the nearest tenth of the target rows.",
         "at_most",
         "unrelated maps",
     )
@@ -165,7 +167,10 @@ def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray,
             score=score,
             reasons=(*_confirmed_alone(verdict, sizes), str(mean), str(share)),
         )
-    few = f"{count} held-out pairs support the map; at least {_MIN_CONFIRMING_PAIRS} can confirm it alone."
+    support = "supports" if count == 1 else "support"
+    few = (
+        f"{count_of(count, 'held-out pair')} {support} the map; at least {_MIN_CONFIRMING_PAIRS} can confirm it alone."
+    )
     reason = few if rank.passed else str(rank)
     return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_number, check_texts
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_members, check_one_each
 
 __all__ = ["Extraction", "Inverter", "Keyword", "Neighbor", "check_extractions"]
@@ -87,5 +88,6 @@ def check_extractions(
     texts = check_texts(texts, "texts")
     check_one_each(len(extractions), "extractions", len(texts), "texts")
     if len(texts) < check_count(minimum, "minimum"):
-        raise InputError(f"There are {len(texts)} texts; at least {minimum} are needed.")
+        there_are = "There is" if len(texts) == 1 else "There are"
+        raise InputError(f"{there_are} {count_of(len(texts), 'text')}; at least {minimum:,} are needed.")
     return extractions, texts

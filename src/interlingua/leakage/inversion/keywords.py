@@ -16,6 +16,7 @@ from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_row
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.statistics import agreement
+from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
@@ -218,7 +219,9 @@ def _stand_in(
 
     other = unit_rows(check_matrix(vectors, "the stand-in", min_rows=len(rows)).astype(np.float32))
     if len(other) != len(rows):
-        raise InputError(f"The stand-in has {len(other)} rows and the corpus {len(rows)}; one per text is needed.")
+        raise InputError(
+            f"The stand-in has {count_of(len(other))} and the corpus {len(rows):,}; one per text is needed."
+        )
     true = rows[held_out] - rows[train].mean(axis=0)
     if translate is not None:
         mapped = check_matrix(translate(other[held_out]), "what stand_in_map returned", width=rows.shape[1])

@@ -11,6 +11,7 @@ from interlingua.core.arguments import check_count
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
+from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Neighbor
@@ -45,7 +46,9 @@ class CorpusRetrieval:
         rows, texts = check_corpus(vectors, texts)
         k = check_count(k, "k", minimum=1)
         if k > len(rows):
-            raise InputError(f"k is {k} and the corpus has {len(rows)} rows; a k of at most {len(rows)} is needed.")
+            raise InputError(
+                f"k is {k} and the corpus has {count_of(len(rows))}; a k of at most {len(rows)} is needed."
+            )
         mean = rows.mean(axis=0)
         return cls(unit_rows(rows - mean), mean, texts, k)
 

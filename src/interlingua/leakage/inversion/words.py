@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_flag, check_number, check_text, check_texts
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.leakage._checks import check_one_each, check_vector
 
 __all__ = ["Vocabulary", "entities", "is_email", "is_number", "tokens"]
@@ -88,8 +89,8 @@ class Vocabulary:
             occurrences = counter.fit_transform(texts)
         except ValueError as error:
             raise InputError(
-                f"No content word is in {min_documents} of the {len(texts)} texts; a corpus of more or longer texts is "
-                "needed."
+                f"No content word is in {min_documents:,} of the {count_of(len(texts), 'text')}; a corpus of more or "
+                "longer texts is needed."
             ) from error
         shares = np.asarray(occurrences.mean(axis=0), np.float64).ravel()
         order = np.argsort(-shares, kind="stable")[:size]
