@@ -15,13 +15,7 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.core.wording import count_of
-from interlingua.stores._base import (
-    TableAdapter,
-    missing_path,
-    null_ids,
-    plain_ids,
-    sql_literal,
-)
+from interlingua.stores._base import TableAdapter, missing_path, null_ids, plain_ids, sql_literal
 from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
