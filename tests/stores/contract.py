@@ -620,6 +620,21 @@ class StoreContract:
         with open_source(url("made")) as made:
             assert (made.is_embedded(), made.is_migrated()) == (self.marks, False)
 
+    def test_a_vector_that_a_migration_embedded_beside_another_says_so(self, opened: Open, tmp_path: Path) -> None:
+        capabilities = opened("probe").capabilities
+        if not capabilities.adds_vectors:
+            return
+        rows = self.rows(capabilities.ids[0], "none", 20)
+        records = replace(rows, payload=pa.table({"title": [f"title {i}" for i in range(20)]}))
+        embedder = TextEmbedder.of(lambda texts: [[0.6, 0.8] for _ in texts], "title", "constant")
+        with self.fill(opened("plain"), records) as plain:
+            names = (*plain.url.names[:1], plain.info().vector_name or "")
+            old = replace(plain.url, names=tuple(filter(None, names)))
+        with open_store(old) as source, open_store(replace(old, names=(*names[:1], self.beside))) as target:
+            migrate(embedder, source, target, journal=tmp_path / "e", options=Options(metric="cosine"))
+            assert (target.is_embedded(), target.is_migrated()) == (self.marks, False)
+            assert not source.is_embedded()
+
     def test_what_no_migration_wrote_does_not_say_so(self, opened: Open, url: Callable[[str], str]) -> None:
         kinds = opened("probe").capabilities
         records = self.rows(kinds.ids[0], kinds.payload)

@@ -20,7 +20,7 @@ from interlingua.core.wording import count_of
 from interlingua.stores._base import Adapter
 from interlingua.stores._capabilities import Metric
 from interlingua.stores._documents import from_documents
-from interlingua.stores._marks import migration_mark, names_translation
+from interlingua.stores._marks import migration_mark, names_embedding, names_translation
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -36,8 +36,9 @@ _MIXED_NOTE = "The ids are numbers and UUIDs. Another Qdrant collection keeps bo
 # Digits of the largest id, 2**64 - 1.
 _MOST_DIGITS = 20
 _REQUEST_ROWS = 256
-# What the mark of a collection holds: the migration that made it, and the vectors that this and later ones wrote.
-_JOB, _NAMES = "migration", "vectors"
+# What the mark of a collection holds: the migration that made it, and the names of the vectors that this and later ones
+# translated or embedded.
+_JOB, _TRANSLATED, _EMBEDDED = "migration", "vectors", "embedded"
 # Ids, vectors and documents of some points.
 Parts = Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]
 # Points, and the offset of the next ones or None.
@@ -142,29 +143,29 @@ class PointStore(Adapter):
 
     def is_migrated(self) -> bool:
         """Return whether the mark of the collection names the vector as one that a migration translated."""
-        return self._vector in self._migrated_vectors()
+        return self._vector in self._marked_vectors(_TRANSLATED)
 
     def is_embedded(self) -> bool:
-        """Return whether a migration made the collection of texts, and none is known to have translated this vector."""
-        return super().is_embedded() and not self.is_migrated()
+        """Return whether the mark of the collection names the vector as one that a migration made of texts."""
+        return self._vector in self._marked_vectors(_EMBEDDED)
 
-    def _migrated_vectors(self) -> set[str]:
-        """Return the names of the vectors that migrations translated; some may have been removed since."""
-        names = self._mark().get(_NAMES)
+    def _marked_vectors(self, kind: str) -> set[str]:
+        """Return the names of the vectors that migrations translated or embedded; some may have been removed since."""
+        names = self._mark().get(kind)
         return set(names) if isinstance(names, list) else set()
 
     def _mark_vector(self, job: str) -> None:
-        """Note whether a migration writes the vector, which was added to an existing collection."""
-        if not names_translation(migration_mark(job)):
-            self._unmark_vector()
-        else:
-            self._write_mark({_NAMES: sorted({*self._migrated_vectors(), self._vector})})
+        """Note which kind of migration writes the vector, which was added to an existing collection."""
+        self._unmark_vector()
+        for kind, names in _marked(job, self._vector).items():
+            self._write_mark({kind: sorted({*self._marked_vectors(kind), *names})})
 
     def _unmark_vector(self) -> None:
         """Note that no migration wrote the vector, or that it is removed."""
-        marked = self._migrated_vectors()
-        if self._vector in marked:
-            self._write_mark({_NAMES: sorted(marked - {self._vector}) or None})
+        marked = {kind: self._marked_vectors(kind) for kind in (_TRANSLATED, _EMBEDDED)}
+        kept = {kind: sorted(names - {self._vector}) for kind, names in marked.items() if self._vector in names}
+        if kept:
+            self._write_mark({kind: names or None for kind, names in kept.items()})
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""
@@ -271,7 +272,13 @@ class PointStore(Adapter):
 
 def new_mark(job: str, vector: str) -> dict[str, Any]:
     """Return what a migration notes in a collection that it makes: its job, and the names of the vectors it writes."""
-    return {_JOB: job, _NAMES: [vector] if names_translation(migration_mark(job)) else []}
+    return {_JOB: job, **_marked(job, vector)}
+
+
+def _marked(job: str, vector: str) -> dict[str, list[str]]:
+    mark = migration_mark(job)
+    kinds = {_TRANSLATED: names_translation(mark), _EMBEDDED: names_embedding(mark)}
+    return {kind: [vector] for kind, is_kind in kinds.items() if is_kind}
 
 
 def is_mixed(spec: Spec | None) -> bool:
