@@ -235,6 +235,31 @@ def test_a_rollback_after_the_old_column_was_dropped_is_refused(shop: Shop) -> N
     assert shop.count("embedding_new") == N
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_rollback_under_the_new_name_of_the_column_is_refused(shop: Shop, dropped: bool, dry_run: bool) -> None:
+    shop.migrate()
+    shop.rename(*RENAMED)
+    if dropped:
+        shop.execute("alter table items drop column embedding_old")
+    address, refused = f"{shop.address}#items.embedding", "a migration to .*embedding_new, not to .*#items.embedding;"
+    with pytest.raises(InputError, match=refused):
+        rollback(shop.journal, address=address, dry_run=dry_run)
+    with open_store(address) as store, pytest.raises(InputError, match=refused):
+        rollback(shop.journal, target=store, dry_run=dry_run)
+    assert shop.count("embedding") == N
+
+
+@pytest.mark.parametrize("source", ["items.embedding_old", "others.embedding"])
+def test_a_rollback_names_the_source_of_its_migration(shop: Shop, source: str) -> None:
+    shop.migrate()
+    refused = f"a migration from .*#items.embedding, not from .*#{source}; nothing was dropped"
+    with pytest.raises(InputError, match=refused):
+        rollback(shop.journal, source=f"{shop.address}#{source}", dry_run=True)
+    own = f"{shop.address}#items.embedding"
+    assert rollback(shop.journal, source=own, dry_run=True).rows == N
+
+
 def test_a_resume_after_rows_were_added_lists_them(shop: Shop) -> None:
     def stop(phase: str, done: int, rows: int) -> None:
         if (phase, done) == ("copying", 50):

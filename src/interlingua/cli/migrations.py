@@ -268,7 +268,7 @@ def run_rollback(source: str, target: str, journal: Path, *, dry_run: bool, allo
 
     with console.show_progress("Looking for what would be lost", transient=True) as progress:
         found = migration.rollback(
-            journal, address=target, dry_run=dry_run, allow_loss=allow_loss, on_rows=progress.on_rows
+            journal, address=target, source=source, dry_run=dry_run, allow_loss=allow_loss, on_rows=progress.on_rows
         )
     if as_json:
         console.emit_json({**asdict(found), "dry_run": dry_run, "journal": str(journal)})

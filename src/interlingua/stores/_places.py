@@ -34,12 +34,11 @@ def recorded_url(facts: dict[str, Any], side: str, given: StoreURL | None = None
     Args:
         facts: of the journal.
         side: ``"source"`` or ``"target"``.
-        given: the address of the command, which is preferred if it leads to the recorded path.
+        given: the address of the command, whose path is preferred if it leads to the recorded one.
     """
-    path = facts.get(f"{side}_path")
-    return (
-        given if given is not None and path is not None and given.resolved_path == path else parse_url(str(facts[side]))
-    )
+    recorded, path = parse_url(str(facts[side])), facts.get(f"{side}_path")
+    leads_there = given is not None and path is not None and given.resolved_path == path
+    return replace(recorded, path=given.path) if given is not None and leads_there else recorded
 
 
 def check_moved(log: MigrationJournal, target: Store) -> None:

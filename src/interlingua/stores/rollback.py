@@ -20,7 +20,7 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_made, check_not_gone
 from interlingua.stores._open import open_source, open_store
 from interlingua.stores._origin import made_by
-from interlingua.stores._places import check_moved, recorded_url
+from interlingua.stores._places import check_moved, is_recorded, recorded_url
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches
 from interlingua.stores._url import StoreURL, parse_url
@@ -88,6 +88,7 @@ def rollback(
     *,
     target: Store | None = None,
     address: str | None = None,
+    source: str | None = None,
     dry_run: bool = False,
     allow_loss: bool = False,
     on_rows: OnRows | None = None,
@@ -102,14 +103,15 @@ def rollback(
         journal: the journal of the migration.
         target: the store that it wrote to; by default it is opened and closed here.
         address: the address of the target, to make sure that the journal is that of the migration that is meant.
+        source: the address of the source, for the same purpose.
         dry_run: only count the rows.
         allow_loss: drop the target in any case.
         on_rows: called with the phase, the rows done and the number of rows.
 
     Raises:
-        InputError: there is no such journal, it has another target, or its target is a relative path that leads
-            elsewhere from this folder; something else has replaced the target since; the migration is finished and
-            its target is not there under its name; or rows or vectors would be lost. Nothing is changed then.
+        InputError: there is no such journal, it has another target or source, or its target is a relative path that
+            leads elsewhere from this folder; something else has replaced the target since; the migration is finished
+            and its target is not there under its name; or rows or vectors would be lost. Nothing is changed then.
     """
     path = check_path(journal, "journal")
     if target is not None:
@@ -119,6 +121,8 @@ def rollback(
         check_callable(on_rows, "on_rows", "a function or None")
     with closing(MigrationJournal(path, create=False)) as log:
         facts, found = log.facts, Rollback()
+        if source is not None and "source" in facts:
+            _check_source(log, parse_url(source))
         if facts.get("target_begun") and log.phase != "rolled back":
             given = target.url if target is not None else None if address is None else parse_url(address)
             url = recorded_url(facts, "target", given)
@@ -156,6 +160,15 @@ def _check_target(log: MigrationJournal, recorded: StoreURL, given: StoreURL | N
         raise InputError(
             f"{log.path} is the journal of a migration to {log.facts['target']}, not to {given}; nothing was dropped. "
             "Name the target or the journal that belongs to it."
+        )
+
+
+def _check_source(log: MigrationJournal, given: StoreURL) -> None:
+    """Refuse the journal of a migration from another source than the one that the caller means."""
+    if not is_recorded(log.facts, "source", given):
+        raise InputError(
+            f"{log.path} is the journal of a migration from {log.facts['source']}, not from {given}; nothing was "
+            "dropped. Name the source under which the migration was made, or the journal that belongs to it."
         )
 
 
