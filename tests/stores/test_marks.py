@@ -251,18 +251,25 @@ EXPECTED = {**dict.fromkeys(VIEWS, True), "native": False, "native behind": Fals
 
 def test_the_mark_of_a_column_is_seen_through_views_of_duckdb(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
-    base = f"duckdb://{tmp_path}/d.duckdb"
+    base = f"duckdb://{tmp_path}/my-store.duckdb"
     migrated(tmp_path, f"{base}#moved.V")
     values = ", ".join(["(random() - 0.5)::float"] * D_OUT)
-    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+    with duckdb.connect(str(tmp_path / "my-store.duckdb")) as connection:
         connection.execute(f"alter table moved add column native float[{D_OUT}]")
         connection.execute(f"update moved set native = [{values}]")
         for name, query in VIEWS.items():
             connection.execute(f"create view {name} as {query}")
         connection.execute("create view single as select id, V from moved")
+        connection.execute("create view my_table_name as select id, V from moved")
+        connection.execute("comment on column same.V is 'prices in EUR'")
+        connection.execute('create schema "my.s"')
+        connection.execute('create table "my.s"."a ""b" as select id, V from moved')
+        connection.execute('comment on column "my.s"."a ""b".V is \'interlingua migration x-1\'')
+        connection.execute('create view of_quoted as select * from "my.s"."a ""b"')
     with_id = base + "?id=id"
     assert of_view(says_so, with_id) == EXPECTED
-    assert says_so(f"{with_id}#single")
+    for name in ("single", "my_table_name", "of_quoted"):
+        assert says_so(f"{with_id}#{name}"), name
     assert il.plan(f"{with_id}#renamed.shown").migrated
     assert not il.plan(f"{with_id}#renamed.native").migrated
 
@@ -282,6 +289,15 @@ def test_the_mark_of_a_column_is_seen_through_views_of_postgres(tmp_path: Path, 
         connection.execute("comment on column whole.v is 'interlingua migration x-1'")
         connection.execute("create view of_parts as select * from whole")
         connection.execute('insert into whole select id, "V" from moved')
+        connection.execute("""comment on column same."V" is 'prices in EUR'""")
+        connection.execute(f'create table "user" (id int primary key, v vector({D_OUT}))')
+        connection.execute("""comment on column "user".v is 'interlingua migration x-1'""")
+        connection.execute('insert into "user" select id, "V" from moved')
+        connection.execute('create view of_keyword as select "user".* from "user" join whole using (id)')
+        connection.execute(f"create table v (id int primary key, v vector({D_OUT}), native vector({D_OUT}))")
+        connection.execute("comment on column v.v is 'interlingua migration x-1'")
+        connection.execute('insert into v select id, "V", "V" from moved')
+        connection.execute("create view namesake as select v.* from v join whole using (id)")
         connection.execute('create materialized view kept as select id, "V" as shown from moved')
 
     def says(address: str) -> bool:
@@ -292,4 +308,6 @@ def test_the_mark_of_a_column_is_seen_through_views_of_postgres(tmp_path: Path, 
     assert says_so(f"{with_id}#single")
     assert says_so(f"{with_id}#Odd%20name.Odd%20column")
     assert says_so(f"{with_id}#of_parts.v")
+    assert says_so(f"{with_id}#of_keyword.v")
+    assert [says_so(f"{with_id}#namesake.{name}") for name in ("v", "native")] == [True, False]
     assert not says_so(f"{with_id}#kept.shown"), "a materialized view is a copy"
