@@ -231,6 +231,26 @@ def test_a_vector_of_qdrant_is_no_longer_listed_when_it_is_removed(
     assert says_so(f"{collection}.v")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
+def test_the_mark_of_a_vector_changes_in_one_request(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = qdrant_collection(scheme, tmp_path, "moved")
+    migrated(tmp_path, f"{collection}.v")
+    with open_store(f"{collection}.v") as store:
+        written, honest = list[Any](), store._write_mark  # type: ignore[attr-defined]
+
+        def write(changed: Any) -> None:
+            written.append(changed)
+            honest(changed)
+
+        monkeypatch.setattr(store, "_write_mark", write)
+        store._mark_vector("embedding-x-1")  # type: ignore[attr-defined]
+        assert written == [{"vectors": None, "embedded": ["v"]}]
+        assert (store.is_migrated(), store.is_embedded()) == (False, True)
+
+
 VIEWS = {
     "same": "select * from moved",
     "renamed": "select id, V as shown, native from moved where id > 3",
