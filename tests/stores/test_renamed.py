@@ -298,7 +298,7 @@ def test_a_finished_column_in_which_something_was_edited_is_not_said_to_be_rolle
     shop.migrate()
     edited = np.eye(D_OUT)[0].tolist()
     shop.execute(f"update items set embedding_new = '{edited}' where id = 5")
-    with pytest.raises(InterlinguaError, match="the first is id 5. .* this migration is finished.* catch_up") as caught:
+    with pytest.raises(InterlinguaError, match="namely id 5. .* this migration is finished.* catch_up") as caught:
         shop.migrate(resume=True)
     assert "undo the migration" not in str(caught.value)
 
