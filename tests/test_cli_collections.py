@@ -569,16 +569,17 @@ def test_a_target_of_translations_is_named_by_its_mark(
     assert run("migrate", saved, stored, "moved.parquet").code == 0
     assert run("translate", saved, "source.npy", "--out", "moved.npy").code == 0
     said = r"Warning: interlingua translated the vectors of the target \(.*\), as their mark says\. .* name those\."
-    for target, has_mark in (
+    targets = (
         (f"duckdb://{tmp_path}/new.duckdb#moved.v", True),
         ("moved.parquet", True),
         ("moved.npy", False),  # no room for a mark
         ("target.npy", False),
-    ):
+    )
+    for number, (target, has_mark) in enumerate(targets):
         for command in (
             ("evaluate", saved, "source.npy", target),
-            ("calibrate", saved, "source.npy", target, "--out", f"c{len(target)}", "--force"),
-            ("fit", "source.npy", target, "--out", f"f{len(target)}", "--method", "principal-axes", "--allow-failed"),
+            ("calibrate", saved, "source.npy", target, "--out", f"c{number}", "--force"),
+            ("fit", "source.npy", target, "--out", f"f{number}", "--method", "principal-axes", "--allow-failed"),
         ):
             ran = run(*command)
             assert bool(re.search(said, ran.err)) is has_mark, (command, ran.err)
@@ -587,12 +588,16 @@ def test_a_target_of_translations_is_named_by_its_mark(
 def test_a_mark_that_cannot_be_read_stops_no_evaluation(
     run: Run, saved: Path, planted: tuple[Rows, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> bool:
+    asked = list[str]()
+
+    def fail(store: Any) -> bool:
+        asked.append(str(store.url))
         raise InputError("the mark cannot be read")
 
     monkeypatch.setattr("interlingua.stores.duckdb.DuckStore.is_migrated", fail)
     sides = [put(tmp_path / f"{i}.duckdb", "rows", rows, range(len(rows))) for i, rows in enumerate(planted)]
     assert run("evaluate", saved, *sides).code == 0
+    assert asked == sides[1:]
 
 
 def test_only_who_asks_for_the_mark_of_a_migration_reads_it(

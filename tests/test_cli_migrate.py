@@ -226,7 +226,7 @@ def test_an_interrupted_migration_says_what_to_do(
     assert not Path("new.parquet").exists()
     if phase == "index":
         again = run("migrate", saved, store, "new.parquet", "--json").json["error"]
-        assert "Go on with --resume, or drop what it made by the same command with --rollback." in again
+        assert "Go on with --resume, or run the same command with --rollback to drop what it made." in again
     finished = run("migrate", saved, store, "new.parquet", *(["--resume"] if phase == "index" else []))
     assert finished.code == 0, finished.err
 
@@ -598,7 +598,7 @@ def test_a_column_beside_the_old_one_is_kept_after_the_switch(
     for resumes in ("--catch-up", "--resume"):
         refused = run(*command, resumes)
         assert refused.code == 2
-        assert "exchange the names back first" in refused.err
+        assert "rename them back first" in refused.err
     execute(
         "alter table items rename column embedding to embedding_new",
         "alter table items rename column embedding_old to embedding",

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.core.digests import _BLOCK_BYTES, digest_columns, digest_ids, digest_matrix, page_digest
+from interlingua.core.digests import _BLOCK_BYTES, digest_columns, digest_ids, digest_matrix, is_among, page_digest
 from interlingua.core.records import Records
 
 N = 300
@@ -122,3 +122,10 @@ def test_digests_are_the_same_in_another_process() -> None:
     here = Records(pa.array(["a"]), np.ones((1, 3), np.float32), pa.table({"m": ["x"]})).row_digests().tolist()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(here)
+
+
+def test_digests_are_looked_up_among_ordered_ones() -> None:
+    rng = np.random.default_rng(0)
+    digests, others = rng.integers(-9, 9, 40), np.sort(rng.integers(-12, 5, 15))
+    assert (is_among(digests, others) == np.isin(digests, others)).all()
+    assert not is_among(digests, others[:0]).any()

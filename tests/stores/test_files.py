@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from interlingua.cli.collections import says_translated
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records
@@ -193,6 +194,16 @@ def test_a_parquet_file_says_what_its_vectors_were_made_of(tmp_path: Path) -> No
     # JSON Lines has no room for it, and the plan in the journal has it too.
     assert open_vectors(tmp_path / "new.jsonl").origin is None
     assert all(each.plan.origin == origin for each in done.values())
+
+
+def test_a_file_of_another_program_that_names_its_model_is_not_translated(tmp_path: Path) -> None:
+    path = tmp_path / "native.parquet"
+    with create_writer(path, d=2, dtype="float32", origin={"model": "minilm"}) as writer:
+        writer.write(np.eye(2, dtype=np.float32))
+    with open_store(str(path)) as store:
+        assert not store.is_migrated()
+        assert not store.is_embedded()
+    assert not says_translated(open_vectors(path))
 
 
 def test_an_inverse_migration_names_the_models_the_other_way_round() -> None:

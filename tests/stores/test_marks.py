@@ -231,6 +231,26 @@ def test_a_vector_of_qdrant_is_no_longer_listed_when_it_is_removed(
     assert says_so(f"{collection}.v")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["qdrant", "qdrant-edge"])
+def test_the_mark_of_a_vector_changes_in_one_request(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = qdrant_collection(scheme, tmp_path, "moved")
+    migrated(tmp_path, f"{collection}.v")
+    with open_store(f"{collection}.v") as store:
+        written, honest = list[Any](), store._write_mark  # type: ignore[attr-defined]
+
+        def write(changed: Any) -> None:
+            written.append(changed)
+            honest(changed)
+
+        monkeypatch.setattr(store, "_write_mark", write)
+        store._mark_vector("embedding-x-1")  # type: ignore[attr-defined]
+        assert written == [{"vectors": None, "embedded": ["v"]}]
+        assert (store.is_migrated(), store.is_embedded()) == (False, True)
+
+
 VIEWS = {
     "same": "select * from moved",
     "renamed": "select id, V as shown, native from moved where id > 3",
@@ -251,18 +271,25 @@ EXPECTED = {**dict.fromkeys(VIEWS, True), "native": False, "native behind": Fals
 
 def test_the_mark_of_a_column_is_seen_through_views_of_duckdb(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
-    base = f"duckdb://{tmp_path}/d.duckdb"
+    base = f"duckdb://{tmp_path}/my-store.duckdb"
     migrated(tmp_path, f"{base}#moved.V")
     values = ", ".join(["(random() - 0.5)::float"] * D_OUT)
-    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+    with duckdb.connect(str(tmp_path / "my-store.duckdb")) as connection:
         connection.execute(f"alter table moved add column native float[{D_OUT}]")
         connection.execute(f"update moved set native = [{values}]")
         for name, query in VIEWS.items():
             connection.execute(f"create view {name} as {query}")
         connection.execute("create view single as select id, V from moved")
+        connection.execute("create view my_table_name as select id, V from moved")
+        connection.execute("comment on column same.V is 'prices in EUR'")
+        connection.execute('create schema "my.s"')
+        connection.execute('create table "my.s"."a ""b" as select id, V from moved')
+        connection.execute('comment on column "my.s"."a ""b".V is \'interlingua migration x-1\'')
+        connection.execute('create view of_quoted as select * from "my.s"."a ""b"')
     with_id = base + "?id=id"
     assert of_view(says_so, with_id) == EXPECTED
-    assert says_so(f"{with_id}#single")
+    for name in ("single", "my_table_name", "of_quoted"):
+        assert says_so(f"{with_id}#{name}"), name
     assert il.plan(f"{with_id}#renamed.shown").migrated
     assert not il.plan(f"{with_id}#renamed.native").migrated
 
@@ -282,6 +309,15 @@ def test_the_mark_of_a_column_is_seen_through_views_of_postgres(tmp_path: Path, 
         connection.execute("comment on column whole.v is 'interlingua migration x-1'")
         connection.execute("create view of_parts as select * from whole")
         connection.execute('insert into whole select id, "V" from moved')
+        connection.execute("""comment on column same."V" is 'prices in EUR'""")
+        connection.execute(f'create table "user" (id int primary key, v vector({D_OUT}))')
+        connection.execute("""comment on column "user".v is 'interlingua migration x-1'""")
+        connection.execute('insert into "user" select id, "V" from moved')
+        connection.execute('create view of_keyword as select "user".* from "user" join whole using (id)')
+        connection.execute(f"create table v (id int primary key, v vector({D_OUT}), native vector({D_OUT}))")
+        connection.execute("comment on column v.v is 'interlingua migration x-1'")
+        connection.execute('insert into v select id, "V", "V" from moved')
+        connection.execute("create view namesake as select v.* from v join whole using (id)")
         connection.execute('create materialized view kept as select id, "V" as shown from moved')
 
     def says(address: str) -> bool:
@@ -292,4 +328,6 @@ def test_the_mark_of_a_column_is_seen_through_views_of_postgres(tmp_path: Path, 
     assert says_so(f"{with_id}#single")
     assert says_so(f"{with_id}#Odd%20name.Odd%20column")
     assert says_so(f"{with_id}#of_parts.v")
+    assert says_so(f"{with_id}#of_keyword.v")
+    assert [says_so(f"{with_id}#namesake.{name}") for name in ("v", "native")] == [True, False]
     assert not says_so(f"{with_id}#kept.shown"), "a materialized view is a copy"

@@ -377,7 +377,7 @@ def test_a_resumed_run_counts_every_row_that_it_compares_and_names_a_rollback_th
         log.note(phase="checking")
     with pytest.raises(
         InterlinguaError,
-        match=r"the first is id 'row 2'.*Then undo the migration by rollback\(allow_loss=True\); rollback\(\) alone",
+        match=r"namely id 'row 2'.*Then run rollback\(allow_loss=True\) to undo the migration; rollback\(\) alone",
     ):
         _again(memory, interrupted)
     with pytest.raises(InputError, match="allow_loss"):
@@ -503,7 +503,7 @@ def test_one_row_that_is_left_is_one_row(
     honest = MemoryStore.upsert
     first = source.ids[0].as_py()
     monkeypatch.setattr(MemoryStore, "upsert", lambda self, r: honest(self, r.rows(0, int(r.ids[0].as_py() == first))))
-    with pytest.raises(InterlinguaError, match="holds 1 row; written: 530"):
+    with pytest.raises(InterlinguaError, match="holds 1 row and 530 were written"):
         migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
 
 
@@ -513,9 +513,55 @@ def test_a_lost_row_is_found(
     honest = MemoryStore.upsert
     monkeypatch.setattr(MemoryStore, "upsert", lambda self, records: honest(self, records.rows(1)))
     with pytest.raises(
-        InterlinguaError, match=r"holds 519 rows; written: 530\. The row with the id 'row \d+' is not there\. Undo"
+        InterlinguaError,
+        match=r"holds 519 rows and 530 were written\. The row with the id 'row \d+' is not there\. Run",
     ):
         migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+
+
+def test_after_a_lost_row_the_source_is_read_as_before(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, old, chosen = MemoryStore.upsert, memory("old"), list[bool]()
+    monkeypatch.setattr(MemoryStore, "upsert", lambda self, records: honest(self, records.rows(1)))
+    plain = old.restrict
+
+    def restrict(**given: Any) -> None:
+        chosen.append(given["bad_as_nan"])
+        plain(**given)
+
+    monkeypatch.setattr(old, "restrict", restrict)
+    with pytest.raises(InterlinguaError, match="is not there"):
+        migrate(translator(), old, memory("new"), journal=journal, options=SMALL)
+    assert chosen
+    assert not any(chosen)
+
+
+def test_a_target_with_more_rows_than_were_written_has_lost_none(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, honest = memory("new"), MemoryStore.info
+    monkeypatch.setattr(
+        MemoryStore, "info", lambda self: replace(honest(self), count=honest(self).count + 5 * (self is new))
+    )
+    with pytest.raises(InterlinguaError, match=r"holds 535 rows and 530 were written\. Run rollback"):
+        migrate(translator(), memory("old"), new, journal=journal, options=SMALL)
+
+
+def test_a_row_that_was_not_copied_is_not_looked_for_in_the_target(
+    memory: Callable[[str], Store], source: Records, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory("old").delete(pa.array(["row 421"]))
+    honest, read = MemoryStore.scan, list[str]()
+
+    def scan(self: MemoryStore, *given: Any) -> Any:
+        read.append(str(self.url))
+        return honest(self, *given)
+
+    monkeypatch.setattr(MemoryStore, "scan", scan)
+    with pytest.raises(InputError, match="after the one with the id 'row 420'"):
+        _again(memory, interrupted)
+    assert {url.rpartition("#")[2] for url in read} == {"old"}
 
 
 def test_changed_payload_is_found(
@@ -602,7 +648,9 @@ def test_the_check_reads_the_source_once_and_looks_up_no_row_that_is_unchanged(
 def test_the_same_command_after_a_kill_says_that_it_can_be_resumed_or_rolled_back(
     memory: Callable[[str], Store], interrupted: Path
 ) -> None:
-    wanted = r"was interrupted with 150 rows written\. Go on with resume=True, or drop what it made by rollback\(\)\."
+    wanted = (
+        r"was interrupted with 150 rows written\. Go on with resume=True, or run rollback\(\) to drop what it made\."
+    )
     with pytest.raises(OutputExistsError, match=wanted):
         migrate(translator(), memory("old"), memory("new"), journal=interrupted, options=SMALL)
     with pytest.raises(OutputExistsError, match=r"of a migration of memory://m#old to memory://m#new\. Name another"):

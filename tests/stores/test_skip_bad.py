@@ -314,7 +314,7 @@ def test_rows_that_become_bad_after_the_survey_are_a_change_of_the_source(resume
 
     write()
     refused = (
-        r"old\.csv changed while it was migrated: .*not a list of numbers.* Undo the migration by rollback\(\), and"
+        r"old\.csv changed while it was migrated: .*not a list of numbers.* Run rollback\(\) to undo the migration, and"
     )
     with open_store(str(path)) as old, open_store(f"memory://{tmp_path.name}#new") as new:
         if not resumes:

@@ -98,7 +98,9 @@ def says_translated(side: VectorFile | Collection) -> bool:
     """
     if isinstance(side, Collection):
         return side.is_migrated()
-    return side.origin is not None and "text" not in side.origin
+    from interlingua.stores._origin import is_translation
+
+    return is_translation(side.origin)
 
 
 def open_rows(address: str, where: str | None = None, argument: str = "where", *, bad_as_nan: bool = False) -> Store:

@@ -25,7 +25,6 @@ from interlingua.cli.migrations import (
     check_modes,
     flag,
     journal_of,
-    phase_progress,
     run_catch_up,
     run_rollback,
     show_result,
@@ -143,9 +142,9 @@ def embed(
                 show_plan(made, options, as_json=as_json)
                 return
             watch = console.Stopwatch()
-            with phase_progress("Embedding", record) as on_rows:
+            with console.show_progress("Embedding", record=record) as progress:
                 result = migration.migrate(
-                    embedder, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
+                    embedder, old, new, journal=path, options=options, resume=resume, on_rows=progress.on_rows
                 )
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
     facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}

@@ -148,7 +148,7 @@ def explain(
                 else "uses the calibration of the translator"
             )
             lines.append(f"A search of that collection alone {single}, so the same hits have other scores there.")
-    if joint.embedded:
+    if reranker is None and joint.embedded:
         lines.append(
             f"The {other_space(space)} collection was embedded by `interlingua embed`, as its mark says. Its vectors "
             "are no translations, so their scores are not converted."

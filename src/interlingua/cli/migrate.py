@@ -31,7 +31,6 @@ from interlingua.cli.migrations import (
     check_modes,
     flag,
     journal_of,
-    phase_progress,
     run_catch_up,
     run_rollback,
     show_result,
@@ -193,9 +192,9 @@ def migrate(
             show_plan(made, options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with phase_progress("Migrating", record) as on_rows:
+        with console.show_progress("Migrating", record=record) as progress:
             result = migration.migrate(
-                translator, old, new, journal=path, options=options, resume=resume, on_rows=on_rows
+                translator, old, new, journal=path, options=options, resume=resume, on_rows=progress.on_rows
             )
         seconds = watch.seconds  # without the report
         facts = {**asdict(result), "seconds": seconds, "phases": result.seconds}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlingua.cli import console
 from interlingua.core.wording import COMPARE_SEARCHES, count_of, duration_of, size_of
+from interlingua.stores._origin import is_embedding, is_translation
 from interlingua.stores._url import parse_url
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _FILES = ("file", "faiss")
 def _describe_origin(origin: Mapping[str, str]) -> str:
     """Return which vectors or texts the new vectors are made of, and of which models."""
     model, collection = origin.get("model"), origin["collection"]
-    if "text" in origin:
+    if is_embedding(origin):
         return f"the texts in column {origin['text']} of {collection}, embedded by {model}"
     column = f" in column {origin['vector']!r}" if "vector" in origin else ""
     names = f"the vectors{column} of {collection}"
@@ -55,7 +56,7 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
         out.print(f"without a vector: {count_of(plan.nulls, 'more row')}, {reason}", soft_wrap=True)
     if plan.bad:
-        what = "without a text" if "text" in plan.origin else "with a vector that cannot be translated"
+        what = "without a text" if is_embedding(plan.origin) else "with a vector that cannot be translated"
         out.print(f"{what}: {count_of(plan.bad, 'more row')}, left out", soft_wrap=True)
     if plan.triggers:
         reason = options.triggers or "refused without --triggers fire or skip"
@@ -64,7 +65,7 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         out.print(f"column {name}: {before} becomes {after}", soft_wrap=True)
     for sentence in plan.notes:
         out.print(sentence, soft_wrap=True)
-    if "translator" in plan.origin:
+    if is_translation(plan.origin):
         out.print(COMPARE_SEARCHES, soft_wrap=True)
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")

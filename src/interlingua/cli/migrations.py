@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import check_effect
-from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
@@ -41,7 +39,6 @@ __all__ = [
     "check_modes",
     "flag",
     "journal_of",
-    "phase_progress",
     "run_catch_up",
     "run_rollback",
     "show_result",
@@ -95,18 +92,6 @@ def check_modes(*, resume: bool, dry_run: bool, undo: bool, catch_up: bool, allo
         check_effect({"--resume": resume}, "has no effect with --dry-run, which writes nothing; leave it out.")
 
 
-@contextmanager
-def phase_progress(task: str, record: EventLog) -> Iterator[OnRows]:
-    """Show and log how far a migration is; yields the function to call after each page.
-
-    Args:
-        task: what is done.
-        record: the log.
-    """
-    with console.show_progress(task, record=record) as progress:
-        yield progress.on_rows
-
-
 def flag(option: str, meaning: str, panel: str | None = None) -> Any:
     """Return an option without a value, in a panel of the help; among the other options by default."""
     return typer.Option(option, help=meaning, rich_help_panel=panel)
@@ -124,6 +109,8 @@ def show_result(
         as_json: print one object.
         appends: whether the target only appends rows, so that it cannot catch up.
     """
+    from interlingua.stores._origin import is_embedding
+
     changed = bool(result.changed_ids)
     if as_json:
         console.emit_json(facts)
@@ -137,11 +124,13 @@ def show_result(
         console.note(sentence)
     if result.skipped_ids:
         left_out = result.plan.nulls + result.plan.bad
-        what = "usable vector or text" if "text" in result.plan.origin else "usable vector"
+        what = "usable vector or text" if is_embedding(result.plan.origin) else "usable vector"
         console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
     if result.deleted and not changed:
-        deletes = "" if "text" in result.plan.origin else "; the same command with --catch-up --delete-vanished does"
+        deletes = (
+            "" if is_embedding(result.plan.origin) else "; the same command with --catch-up --delete-vanished does"
+        )
         console.note(
             f"{result.plan.target} still holds {count_of(result.deleted)} that {result.plan.source} no longer has. The "
             f"last catch-up did not delete them{deletes}."
@@ -155,7 +144,7 @@ def show_result(
     if changed:
         when = "after the migration, which is finished" if result.finished_before else "during the migration"
         how = (
-            "undo the migration by the same command with --rollback and start again, because rows of this target "
+            "run the same command with --rollback to undo the migration and start again, because rows of this target "
             "cannot be replaced"
             if appends
             else "copy these rows by the same command with --catch-up"
@@ -208,7 +197,7 @@ def run_catch_up(
         raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
     open_target = open_source if dry_run else open_store
     with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        with phase_progress("Catching up", record) as show:
+        with console.show_progress("Catching up", record=record) as progress:
             done = changes.catch_up(
                 translator,
                 old,
@@ -219,7 +208,7 @@ def run_catch_up(
                 dry_run=dry_run,
                 delete_vanished=bool(delete_vanished),
                 allow_loss=allow_loss,
-                on_rows=show,
+                on_rows=progress.on_rows,
             )
         record("done", **asdict(done))
         in_place = old.url.collection_key == new.url.collection_key  # a vector is deleted with its row

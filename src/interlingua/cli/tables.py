@@ -154,15 +154,14 @@ def calibration_note(translator: Translator) -> str:
         return ""
     limit, steep = found.measured_up_to("translated"), found.steepness("translated", "target")
     note = (
-        f"Fewer than 10 of the pairs that were measured have a cosine above {limit:.2f} with one translated, so "
-        "conversions of higher ones are rough."
+        f"The scores of translated vectors were measured up to about {limit:.2f}; conversions of higher ones are rough."
     )
     if min(found.rows) < MAX_ROWS // 2:
         note += f" The smaller side had {min(found.rows):,} rows; up to {MAX_ROWS:,} make the scales more exact."
     if steep >= _STEEP:
         becomes = f"{steep / 100:.3f}" if steep < _STEEPEST else "0.1 or more"
         note += (
-            f" A difference of 0.01 between the highest of the others becomes {becomes} on the scale of the target "
+            f" A difference of 0.01 between the highest measured scores becomes {becomes} on the scale of the target "
             "model, because translated vectors distinguish near texts less well than the model itself. No calibration "
             "restores that."
         )

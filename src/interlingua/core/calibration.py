@@ -187,10 +187,10 @@ class ScoreCalibration:
         return values if kind == scale else match_quantiles(values, first, second)
 
     def measured_up_to(self, kind: str) -> float:
-        """Return the score above which fewer than 10 of the pairs of rows lie that were compared.
+        """Return the score up to which this kind was measured with enough pairs of rows.
 
-        Conversions of higher scores depend on these few pairs, and on where the straight line from the highest of them
-        to 1 goes.
+        At least 10 of the pairs that were compared lie above it. Conversions of higher scores depend on few pairs, and
+        on where the straight line from the highest of them to 1 goes.
 
         Args:
             kind: one of `SCORE_KINDS`.

@@ -19,7 +19,15 @@ from interlingua.core.arrays import IntArray, row_blocks
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["count_copies", "digest_columns", "digest_ids", "digest_matrix", "distinct_rows", "page_digest"]
+__all__ = [
+    "count_copies",
+    "digest_columns",
+    "digest_ids",
+    "digest_matrix",
+    "distinct_rows",
+    "is_among",
+    "page_digest",
+]
 
 _Words = npt.NDArray[np.uint64]
 
@@ -52,6 +60,16 @@ def digest_matrix(matrix: npt.NDArray[Any]) -> _Words:
     for block in row_blocks(n, max(_BLOCK_WORDS // max(words.shape[1], 1), 1)):
         sums[block] = np.einsum("ij,j->i", _mixed(words[block]), keys)
     return _finished(sums, size)
+
+
+def is_among(digests: IntArray, ordered: IntArray) -> npt.NDArray[np.bool_]:
+    """Return for each digest [n] whether it is among others [m], which are in ascending order."""
+    # Unlike np.isin, this does not sort the others for every page of rows that are looked for.
+    places = np.searchsorted(ordered, digests)
+    inside = places < len(ordered)
+    found = np.zeros(len(digests), bool)
+    found[inside] = ordered[places[inside]] == digests[inside]
+    return found
 
 
 def distinct_rows(matrix: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -105,14 +105,14 @@ class Conversion:
                 f"{self.target.url}: vectors read back differ from their translations by up to "
                 f"{differences.max():.2g} in {len(wrong):,} of {count_of(len(records))}"
                 f"{first_of(len(wrong), f'id {first}')}. Something else changed them.",
-                "Copy these vectors if they matter. Then undo the migration by {rollback=allow_loss}; {rollback} alone "
-                "refuses to delete vectors that something else has written.",
+                "Copy these vectors if they matter. Then run {rollback=allow_loss} to undo the migration; {rollback} "
+                "alone refuses to delete vectors that something else has written.",
             )
         if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(
                 f"{self.target.url}: payload read back differs from the source's; the first such row has the id "
                 f"{self._first_other_payload(expected, stored)!r}.",
-                "Undo the migration by {rollback}.",
+                "Run {rollback} to undo the migration.",
             )
         return stored, float(differences.max())
 

@@ -17,11 +17,9 @@ from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options
 from interlingua.stores.reembedding import TextEmbedder
 
-__all__ = ["OTHER_COLUMNS", "check_finished", "check_same_columns", "left_by_catch_up", "note_remaining"]
+__all__ = ["RENAME_BACK", "check_finished", "check_same_columns", "left_by_catch_up", "note_remaining"]
 
-OTHER_COLUMNS = (
-    "If columns were renamed after the migration, exchange the names back first; otherwise migrate to a new target."
-)
+RENAME_BACK = "If columns were renamed after the migration, rename them back first; otherwise migrate to a new target."
 
 
 def check_finished(
@@ -67,7 +65,7 @@ def check_same_columns(log: MigrationJournal, source: Store, identity: dict[str,
     before = log.facts["source_facts"]
     for name, what in (("d", "the width"), ("ids", "the type of the ids"), ("payload", "the payload")):
         if before[name] != identity[name]:
-            raise InputError(f"{source.url}: {what} was {before[name]} and is {identity[name]}.", OTHER_COLUMNS)
+            raise InputError(f"{source.url}: {what} was {before[name]} and is {identity[name]}.", RENAME_BACK)
 
 
 def note_remaining(log: MigrationJournal, ids: IntArray) -> None:

@@ -78,7 +78,7 @@ class MigrationJournal:
         if create and path.exists():
             raise OutputExistsError(
                 f"{path} is the journal of an earlier run.",
-                "Go on with {resume}, undo it by {rollback}, or name another journal.",
+                "Go on with {resume}, run {rollback} to undo it, or name another journal.",
             )
         if not create and not path.is_file():
             raise InputError(
@@ -359,7 +359,7 @@ class MigrationJournal:
             if isinstance(error, sqlite3.DatabaseError):
                 raise InterlinguaError(
                     f"{self.path} cannot be written ({error}).",
-                    "Free space or repair the disk, then continue with {resume}, or undo the migration by {rollback}.",
+                    "Free space or repair the disk. Then go on with {resume}, or run {rollback} to undo the migration.",
                 ) from error
             raise
 

@@ -100,7 +100,7 @@ def check_not_renamed(log: MigrationJournal, target: Store) -> None:
     if is_renamed:
         raise InputError(
             f"{recorded} is not there: it was renamed, or dropped, after the migration of {log.path}. If columns or "
-            "tables were renamed, exchange the names back first, and run the command with the addresses of the "
+            "tables were renamed, rename them back first, and run the command with the addresses of the "
             f"migration, {facts['source']} and {recorded}."
         )
 

@@ -41,7 +41,7 @@ def names_embedding(mark: str | None) -> bool:
     return mark is not None and mark.startswith(_MARK + _EMBEDDING)
 
 
-def first_mark(comments: Iterable[str]) -> str | None:
+def first_mark(comments: Iterable[str | None]) -> str | None:
     """Return the first of several comments that is the mark of a migration, of one that translates if there is one."""
-    found = [comment for comment in comments if names_translation(comment) or names_embedding(comment)]
-    return next(iter(sorted(found, key=names_embedding)), None)
+    found = (comment for comment in comments if names_translation(comment) or names_embedding(comment))
+    return min(found, key=names_embedding, default=None)

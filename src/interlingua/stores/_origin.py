@@ -13,7 +13,7 @@ from interlingua.stores.reembedding import TextEmbedder
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["collection_name", "made_by", "origin_of"]
+__all__ = ["collection_name", "is_embedding", "is_translation", "made_by", "origin_of"]
 
 
 def origin_of(
@@ -40,9 +40,20 @@ def origin_of(
     return {name: value for name, value in found.items() if value}
 
 
+def is_translation(origin: Mapping[str, str] | None) -> bool:
+    """Return whether the words on what vectors were made of are those of a translation by interlingua."""
+    # Another program that writes a file may say anything else of its vectors.
+    return origin is not None and "translator" in origin
+
+
+def is_embedding(origin: Mapping[str, str] | None) -> bool:
+    """Return whether the words on what vectors were made of say that they were made of texts."""
+    return origin is not None and "text" in origin
+
+
 def made_by(plan: Mapping[str, Any]) -> str:
     """Return what made the vectors of a migration, from its plan in a journal: its translator or its encoder."""
-    return "encoder" if "text" in (plan.get("origin") or {}) else "translator"
+    return "encoder" if is_embedding(plan.get("origin")) else "translator"
 
 
 def collection_name(url: StoreURL) -> str:

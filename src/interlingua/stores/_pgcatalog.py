@@ -70,8 +70,7 @@ from pg_class c where c.oid = to_regclass({table})"""
 CREATION = """
 select attrelid::bigint, attnum, col_description(attrelid, attnum) from pg_attribute
 where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
-# The kind of a relation, and the plan of a query of one column of it.
-KIND = "select relkind from pg_class where oid = to_regclass({table})"
+# The plan of a query of one column.
 PLAN = "explain (verbose, format json) select {name} from {table}"
 # Names of the columns of a table as SQL writes them, with their comments; those of a partition are at its parent.
 COMMENTS = """

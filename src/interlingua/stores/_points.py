@@ -156,16 +156,19 @@ class PointStore(Adapter):
 
     def _mark_vector(self, job: str) -> None:
         """Note which kind of migration writes the vector, which was added to an existing collection."""
-        self._unmark_vector()
-        for kind, names in _marked(job, self._vector).items():
-            self._write_mark({kind: sorted({*self._marked_vectors(kind), *names})})
+        self._list_vector(_marked(job, self._vector))
 
     def _unmark_vector(self) -> None:
         """Note that no migration wrote the vector, or that it is removed."""
-        marked = {kind: self._marked_vectors(kind) for kind in (_TRANSLATED, _EMBEDDED)}
-        kept = {kind: sorted(names - {self._vector}) for kind, names in marked.items() if self._vector in names}
-        if kept:
-            self._write_mark({kind: names or None for kind, names in kept.items()})
+        self._list_vector({})
+
+    def _list_vector(self, lists: Mapping[str, list[str]]) -> None:
+        """Name the vector in these lists of the mark and in no other, in one request."""
+        before = {kind: self._marked_vectors(kind) for kind in (_TRANSLATED, _EMBEDDED)}
+        after = {kind: (names - {self._vector}) | set(lists.get(kind, ())) for kind, names in before.items()}
+        changed = {kind: sorted(names) or None for kind, names in after.items() if names != before[kind]}
+        if changed:
+            self._write_mark(changed)
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 from interlingua.core.arguments import shown
 from interlingua.core.arrays import IntArray
 from interlingua.core.callbacks import OnRows
-from interlingua.core.digests import digest_ids, page_digest
+from interlingua.core.digests import digest_ids, is_among, page_digest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records, concatenated
 from interlingua.core.wording import count_of
@@ -199,8 +200,9 @@ class Run:
         if count != expected:
             example = self._lost_or_foreign(lost=count < expected)
             raise InterlinguaError(
-                f"{self.target.url} holds {count_of(count)}; written: {expected:,}.{example}",
-                "Undo the migration by {rollback}.",
+                f"{self.target.url} holds {count_of(count)} and {expected:,} {'was' if expected == 1 else 'were'} "
+                f"written.{example}",
+                "Run {rollback} to undo the migration.",
             )
         if len(sampled):
             stored, of_sample = self.conversion.compare(sampled)
@@ -219,30 +221,57 @@ class Run:
         Returns:
             The sentence, with a space before it; empty if the rows cannot be read.
         """
-        there = list[IntArray]()
         try:
-            skip = self.spec.as_new_vector and "skip_null" in self.target.capabilities.selects
+            return self._first_lost() if lost else self._first_foreign()
+        except InterlinguaError:
+            return ""
+
+    def _first_foreign(self) -> str:
+        with closing(self._pages_of_target()) as pages:
+            for page in pages:
+                foreign = ~self.log.holds(digest_ids(page.ids))
+                if foreign.any():
+                    row = page.ids[int(np.argmax(foreign))].as_py()
+                    return f" Something else wrote the row with the id {shown(row)}."
+        return ""
+
+    def _first_lost(self) -> str:
+        there = [digest_ids(page.ids) for page in self._pages_of_target()]
+        found = np.sort(np.concatenate([np.empty(0, np.int64), *there]))
+        with self._source_now() as source:
+            self.options.restrict(source, bad_as_nan=True)
+            with closing(source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
+                for page, _ in pages:
+                    digests = digest_ids(page.ids)
+                    gone = self.log.holds(digests) & ~is_among(digests, found)
+                    if gone.any():
+                        return f" The row with the id {shown(page.ids[int(np.argmax(gone))].as_py())} is not there."
+        return ""
+
+    def _pages_of_target(self) -> Generator[Records, None, None]:
+        """Yield the rows of the target that have a new vector."""
+        done, skip = 0, self.spec.as_new_vector and "skip_null" in self.target.capabilities.selects
+        try:
             self.target.restrict(skip_null=skip)
             with closing(self.target.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
                 for page, _ in pages:
-                    there.append(digest_ids(page.ids))
-                    foreign = ~self.log.holds(there[-1])
-                    if not lost and foreign.any():
-                        row = page.ids[int(np.argmax(foreign))].as_py()
-                        return f" Something else wrote the row with the id {shown(row)}."
-            found = np.concatenate([np.empty(0, np.int64), *there])
-            self.options.restrict(self.source, bad_as_nan=True)
-            with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
-                for page, _ in pages:
-                    digests = digest_ids(page.ids)
-                    gone = self.log.holds(digests) & ~np.isin(digests, found)
-                    if gone.any():
-                        return f" The row with the id {shown(page.ids[int(np.argmax(gone))].as_py())} is not there."
-        except InterlinguaError:
-            return ""
+                    yield page
+                    done += len(page)
+                    self.on_rows("checking", min(done, self.spec.count), self.spec.count)
         finally:
             self.target.restrict()
-        return ""
+
+    @contextmanager
+    def _source_now(self) -> Iterator[Store]:
+        """Yield the source as it is now; afterwards the source is read as before."""
+        source = reopen_source(self.source)
+        try:
+            yield source
+        finally:
+            if source is self.source:
+                self.options.restrict(source)
+            else:
+                source.close()
 
     def _find_changes(self) -> tuple[Changes, Records, int, float]:
         """Compare every row of the source as it is now with the digest of the survey, unless its files are the same.
@@ -256,10 +285,6 @@ class Run:
         """
         compared, error = 0, 0.0
         done, sample = 0, pa.array(self.log.sample(), self.info.id_type)
-        source = reopen_source(self.source)
-        if source is self.source and not self.resumed:
-            # The copy that was surveyed and copied page by page is still what its files are.
-            return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample), 0, 0.0
         wanted, sampled = digest_ids(sample), list[Records]()
 
         def on_page(records: Records, ids: IntArray, same: npt.NDArray[np.bool_]) -> None:
@@ -274,12 +299,12 @@ class Run:
             done += len(records)
             self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 
-        try:
+        with self._source_now() as source:
+            if source is self.source and not self.resumed:
+                # The copy that was surveyed and copied page by page is still what its files are.
+                return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample), 0, 0.0
             self.options.restrict(source, bad_as_nan=True)
             changes = find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)
-        finally:
-            if source is not self.source:
-                source.close()
         no_rows = Records(sample.slice(0, 0), np.empty((0, 0), np.float32))
         return changes, concatenated(sampled) if sampled else no_rows, compared, error
 
@@ -297,7 +322,7 @@ class Run:
         if first_id not in nearest and are_distinct:
             raise InterlinguaError(
                 f"{self.target.url}: the index does not find id {shown(first_id)} by its own vector.",
-                "Undo the migration by {rollback}.",
+                "Run {rollback} to undo the migration.",
             )
 
 

@@ -19,7 +19,7 @@ from interlingua.stores._protocol import Cursor
 
 __all__ = ["SNAPSHOT", "surveyed_pages"]
 
-SNAPSHOT = "Undo the migration by {rollback}, and migrate a snapshot."
+SNAPSHOT = "Run {rollback} to undo the migration, and migrate a snapshot."
 
 # Whole numbers beside the id of a row among which the id of a row that is gone is looked for.
 _LOOKED_FOR = 10_000
@@ -72,7 +72,9 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
             if len(differ := np.flatnonzero(there[: len(expected)] != expected)):
                 if differ[0]:
                     before = rows.ids[int(differ[0]) - 1].as_py()
-                missing = _named(conversion, log, int(expected[differ[0]]), before, rows.ids[int(differ[0])].as_py())
+                missing = _named(
+                    conversion, log, number, int(expected[differ[0]]), before, rows.ids[int(differ[0])].as_py()
+                )
                 log.note(missing=missing)
                 raise _changed(conversion, f"{missing} is gone or has moved")
             found, before = found + len(rows), rows.ids[-1].as_py() if len(rows) else before
@@ -91,17 +93,18 @@ def surveyed_pages(conversion: Conversion, log: MigrationJournal, number: int) -
     if log.page(number) is not None:
         if found >= len(wanted):  # their order is not known any more
             raise _changed(conversion, f"rows of page {number} are not there any more{_seen(log)}")
-        missing = _named(conversion, log, int(wanted[found]), before, None)
+        missing = _named(conversion, log, number, int(wanted[found]), before, None)
         log.note(missing=missing)
         raise _changed(conversion, f"{missing} is not there any more")
 
 
-def _named(conversion: Conversion, log: MigrationJournal, digest: int, before: Any, after: Any) -> str:
+def _named(conversion: Conversion, log: MigrationJournal, number: int, digest: int, before: Any, after: Any) -> str:
     """Return words for a row that is gone, of whose id the journal has a digest: its id, or that of the row before it.
 
     Args:
         conversion: of the migration, whose target holds the row if it was on a page that an earlier run copied.
         log: the journal.
+        number: of the page of the row.
         digest: of the id.
         before: id of the row before it in the order of the survey; None if that was not read again.
         after: id of the next row that is still there; None if there is none.
@@ -115,11 +118,14 @@ def _named(conversion: Conversion, log: MigrationJournal, digest: int, before: A
     same = np.flatnonzero(digest_ids(names) == digest)
     if len(same):
         return f"the row with the id {shown(possible[int(same[0])])}"
-    # Some targets cannot be read before they are finished.
-    with suppress(InterlinguaError), closing(conversion.target.scan(_LOOKED_FOR)) as pages:  # type: ignore[type-var]
-        for page, _ in pages:
-            if len(same := np.flatnonzero(digest_ids(page.ids) == digest)):
-                return f"the row with the id {shown(page.ids[int(same[0])].as_py())}"
+    last, size = log.last_written(), conversion.options.page_rows
+    # A new vector in the rows of the source is gone with its row.
+    if last is not None and number <= last.number and not conversion.spec.as_new_vector:
+        # Some targets cannot be read before they are finished.
+        with suppress(InterlinguaError), closing(conversion.target.scan(size)) as pages:  # type: ignore[type-var]
+            for page, _ in pages:
+                if len(same := np.flatnonzero(digest_ids(page.ids) == digest)):
+                    return f"the row with the id {shown(page.ids[int(same[0])].as_py())}"
     if before is not None:
         return f"the row after the one with the id {shown(before)}"
     return "the first row to copy" if after is None else f"the row before the one with the id {shown(after)}"

@@ -16,8 +16,14 @@ from interlingua.stores._base import sql_literal
 
 __all__ = ["PostgresScan", "duckdb_comments", "names_column", "scanned_by_postgres"]
 
-# Schema and name of a table, the name that the plan gives it, and the expressions that are read of it.
-PostgresScan = tuple[str, str, str, list[str]]
+# Schema and name of a table, and the expressions that are read of it.
+PostgresScan = tuple[str, str, list[str]]
+
+_QUOTED = r'"(?:[^"]|"")*"'
+# A name in a plan of DuckDB, which quotes one that is not plain: tables there have three, with dots between them.
+_DUCKDB_NAME = re.compile(rf"{_QUOTED}|[^.]+")
+# A text in a plan of PostgreSQL, or the name of a column, behind those of its table and schema if they are given.
+_POSTGRES_COLUMN = re.compile(rf"""'(?:[^']|'')*'|(?:(?:{_QUOTED}|\w+)\.)*({_QUOTED}|\w+)(?![\w".(])""")
 
 
 def duckdb_comments(rows_of: Callable[[str], list[tuple[Any, ...]]], view: str, column: str) -> list[str]:
@@ -35,10 +41,11 @@ def duckdb_comments(rows_of: Callable[[str], list[tuple[Any, ...]]], view: str, 
             continue
         columns = facts.get("Projections") or []
         names = ", ".join(sql_literal(str(name)) for name in ([columns] if isinstance(columns, str) else columns))
+        table = ", ".join(sql_literal(_unquoted(name)) for name in _DUCKDB_NAME.findall(facts["Table"]))
         if names:
             query = (
                 "select comment from duckdb_columns() where comment is not null and column_name in "
-                f"({names}) and concat_ws('.', database_name, schema_name, table_name) = {sql_literal(facts['Table'])}"
+                f"({names}) and [database_name, schema_name, table_name] = [{table}]"
             )
             comments += (comment for (comment,) in rows_of(query))
     return comments
@@ -48,7 +55,7 @@ def scanned_by_postgres(plan: Any) -> list[PostgresScan]:
     """Return what a query reads of each table, from what ``explain (verbose, format json)`` returned."""
     nodes = _nodes([part.get("Plan", {}) for part in plan], "Plans")
     return [
-        (node["Schema"], node["Relation Name"], node.get("Alias", ""), node.get("Output", []))
+        (node["Schema"], node["Relation Name"], node.get("Output", []))
         for node in nodes
         if "Schema" in node and "Relation Name" in node
     ]
@@ -56,11 +63,11 @@ def scanned_by_postgres(plan: Any) -> list[PostgresScan]:
 
 def names_column(scan: PostgresScan, column: str) -> bool:
     """Return whether a column, quoted where SQL needs it, is among those that are read of a table."""
-    *_, alias, expressions = scan
-    quoted = alias if re.fullmatch(r"[a-z_][a-z0-9_]*", alias) else '"' + alias.replace('"', '""') + '"'
-    # With a single table, the plan leaves out its name.
-    name = re.compile(rf'(?<![\w."])({re.escape(quoted)}\.)?{re.escape(column)}(?![\w"])')
-    return any(name.search(expression) for expression in expressions)
+    return any(found[1] == column for text in scan[2] for found in _POSTGRES_COLUMN.finditer(text))
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _nodes(nodes: Any, children: str) -> Iterator[dict[str, Any]]:

@@ -17,11 +17,11 @@ import pyarrow as pa
 from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import IntArray
 from interlingua.core.callbacks import OnRows
-from interlingua.core.digests import digest_ids, page_digest
+from interlingua.core.digests import digest_ids, is_among, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
-from interlingua.stores._choices import caught_up_options
+from interlingua.stores._choices import LEAVING_OUT, caught_up_options
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._finished import check_finished, check_same_columns, note_remaining
@@ -104,12 +104,12 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     """
     if not changes.deleted or log.facts.get("as_new_vector"):
         return []
-    vanished, remaining, sketches = [], changes.remaining(id_type), Sketches(log.sketches())
+    vanished, remaining, sketches = [], np.sort(changes.remaining(id_type)), Sketches(log.sketches())
     with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
         for records, _ in pages:
             digests = digest_ids(records.ids)
             own = sketches.compare(digests, records.vectors)[1]
-            gone = np.flatnonzero(own & log.holds(digests) & ~np.isin(digests, remaining))
+            gone = np.flatnonzero(own & log.holds(digests) & ~is_among(digests, remaining))
             vanished += records.ids.take(pa.array(gone, pa.int64())).to_pylist()
     return vanished
 
@@ -292,6 +292,9 @@ def catch_up(
                 # In the same rows as the source, a vector is deleted with its row; only the journal is behind.
                 _delete(target, vanished)
                 log.keep_rows(changes.remaining(info.id_type))
+        if not dry_run:
+            before = () if since is None else log.facts.get("left_out", ())
+            log.note(left_out=sorted({*before, *(name for name in LEAVING_OUT if getattr(options, name))}))
         if since is None and not dry_run:
             note_remaining(log, changes.remaining(info.id_type))
         return CatchUp(

@@ -67,6 +67,8 @@ class ChromaStore(CollectionStore):
         r"(?!.*\.\.)(?!\d{1,3}(\.\d{1,3}){3}$)[A-Za-z0-9][A-Za-z0-9._-]{1,510}[A-Za-z0-9]",
     )
     _database_file = "chroma.sqlite3"
+    # A collection has one vector, so its metadata has the mark.
+    _marked_parts = (False,)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

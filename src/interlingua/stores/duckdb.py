@@ -70,12 +70,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         self._path = Path(url.path)
         self._table = ".".join(map(quoted, self._table_names))
         self._key = ("duckdb", str(self._path.resolve()))
-        schema = sql_literal(url.names[0]) if len(url.names) == 3 else "current_schema()"
-        # The condition for this table in DuckDB's own tables about tables.
-        self._is_table = (
-            f"database_name = current_database() and lower(schema_name) = lower({schema}) "
-            f"and lower(table_name) = lower({sql_literal(self._table_names[-1])})"
-        )
+        self._is_table = self._is_named("table")
         self._connect = lambda: Database(duckdb, self._path)
 
     def exists(self) -> bool:
@@ -231,10 +226,9 @@ class DuckStore(SharedClientStore, TableAdapter):
 
     def _migration_mark(self, *, vector_only: bool) -> str | None:
         """Return the comment on the table or the column; that of a view is on the column that it shows."""
-        comment = super()._migration_mark(vector_only=vector_only)
-        view = self._is_table.replace("table_name", "view_name")
-        if comment is not None or not self._rows(f"select 1 from duckdb_views() where {view}"):
-            return comment
+        mark = first_mark([super()._migration_mark(vector_only=vector_only)])
+        if mark is not None or not self._rows(f"select 1 from duckdb_views() where {self._is_named('view')}"):
+            return mark
         return first_mark(duckdb_comments(self._rows, self._table, quoted(self._layout().vector)))
 
     def prepare(self, spec: Spec, committed: int) -> None:
@@ -335,6 +329,14 @@ class DuckStore(SharedClientStore, TableAdapter):
                 yield from pages(cursor.sql(query).to_arrow_reader(size), size)
             finally:
                 cursor.close()
+
+    def _is_named(self, kind: str) -> str:
+        """Return the condition for this table, or for a view of this name, in DuckDB's own tables about them."""
+        schema = sql_literal(self.url.names[0]) if len(self.url.names) == 3 else "current_schema()"
+        return (
+            f"database_name = current_database() and lower(schema_name) = lower({schema}) "
+            f"and lower({kind}_name) = lower({sql_literal(self._table_names[-1])})"
+        )
 
     def _columns(self) -> dict[str, str]:
         if not self._path.is_file():

@@ -28,6 +28,7 @@ from interlingua.stores._base import Adapter, made_meanwhile, plain_ids
 from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
+from interlingua.stores._origin import is_embedding, is_translation
 from interlingua.stores._protocol import Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -167,12 +168,12 @@ class FileStore(Adapter):
             return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
     def is_migrated(self) -> bool:
-        """Return whether the file says that its vectors were made of other vectors, and not of texts."""
-        return self.origin is not None and "text" not in self.origin
+        """Return whether the file says that a translator made its vectors."""
+        return is_translation(self.origin)
 
     def is_embedded(self) -> bool:
         """Return whether the file says that its vectors were made of texts."""
-        return self.origin is not None and "text" in self.origin
+        return is_embedding(self.origin)
 
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""
@@ -206,7 +207,7 @@ class FileStore(Adapter):
             raise InputError(
                 f"{self._path}.partial holds {count_of(self._writer.rows)} and the journal counts {committed:,}; it "
                 "was changed in the meantime.",
-                "Undo the migration by {rollback} and start again.",
+                "Run {rollback} to undo the migration, and start again.",
             )
         self._skip, self._next = self._writer.rows - committed, committed
 

@@ -220,7 +220,7 @@ class LanceStore(Adapter):
         if done != len(records):
             raise InputError(
                 f"{self.url}: {done:,} of {count_of(len(records))} were written.",
-                "Undo the migration by {rollback} and report this.",
+                "Run {rollback} to undo the migration, and report this.",
             )
 
     def finish(self) -> None:

@@ -24,11 +24,11 @@ from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
 from interlingua.stores._choices import LEAVING_OUT, check_choices, differences, that_matter
 from interlingua.stores._conversion import Conversion
-from interlingua.stores._finished import OTHER_COLUMNS, left_by_catch_up
+from interlingua.stores._finished import RENAME_BACK, left_by_catch_up
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._made import check_not_renamed
 from interlingua.stores._marks import job_name
-from interlingua.stores._origin import made_by
+from interlingua.stores._origin import is_embedding, made_by
 from interlingua.stores._places import check_moved, is_recorded
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
@@ -61,8 +61,8 @@ class Migration:
         updated: rows of the source that changed after they had been copied; the target has them as they were before.
         added: rows of the source that were not copied, because they appeared later.
         deleted: rows that the source no longer has and the target still has.
-        changed_ids: file that lists the ids of these rows, ``None`` if there are none, or only rows that the last
-            catch-up found deleted as well.
+        changed_ids: file that lists the ids of these rows, ``None`` if there are none, or if they are only rows whose
+            deletion the last catch-up already listed.
         seconds: duration of each phase of this run.
         journal: path of the journal, which a rollback needs.
         skipped_ids: file that lists the ids of the rows that were left out, ``None`` if none were.
@@ -130,6 +130,9 @@ def migrate(
             if "options" in log.facts:
                 # The pages of the survey are read again, whatever their size is now.
                 options = replace(options, page_rows=log.facts["options"]["page_rows"])
+            # Rows that a catch-up left out are no changes since.
+            left_out: dict[str, Any] = dict.fromkeys(log.facts.get("left_out", ()), True)
+            options = replace(options, **left_out)
     with nullcontext() if resume else advise_skip_bad(options):
         info = options.read_info(source)
         spec = target_spec(translator, source, target, info, options)
@@ -154,7 +157,7 @@ def migrate(
             if plan is None:
                 plan = make_plan(translator, source, target, info, spec, options)
                 check_choices(plan, options)
-            job = job_name(translator.fingerprint(), time.time_ns(), embeds="text" in plan.origin)
+            job = job_name(translator.fingerprint(), time.time_ns(), embeds=is_embedding(plan.origin))
             log.note(job=job, plan=asdict(plan), **facts)
         planned = Plan.from_dict(log.facts["plan"])
         spec = replace(spec, job=str(log.facts["job"]), count=planned.rows, metric=planned.metric)
@@ -233,7 +236,7 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
             )
         else:
             state = f"shows that this migration was interrupted with {count_of(log.rows(done=True))} written."
-            remedy = "Go on with {resume}, or drop what it made by {rollback}."
+            remedy = "Go on with {resume}, or run {rollback} to drop what it made."
         raise OutputExistsError(f"{path} {state}", remedy)
 
 
@@ -271,9 +274,9 @@ def _check_unchanged(log: MigrationJournal, source: Store, target: Store, facts:
             copied = "Rows of the source that are new or have changed are copied by {catch_up}."
             remedy = f"Use the same {what} in every command about it. {copied}"
             if name == "source_facts":
-                remedy = OTHER_COLUMNS
+                remedy = RENAME_BACK
             raise InputError(f"{log.path}: this migration is finished. Since then the {what} {change}.", remedy)
-        remedy = f"Use the same {what} again, or undo the migration by {{rollback}} and start again."
+        remedy = f"Use the same {what} again, or run {{rollback}} to undo the migration and start again."
         if name == "options":
             changed = [key for key in value if recorded.get(key) != value[key]]
             remedy += f" Those of the first run: {_as_arguments(recorded, changed)}."

@@ -220,7 +220,7 @@ class MilvusStore(CollectionStore):
                 if done != len(part):
                     raise InputError(
                         f"{self.url}: {done:,} of {count_of(len(part))} were written.",
-                        "Undo the migration by {rollback} and report this.",
+                        "Run {rollback} to undo the migration, and report this.",
                     )
             self._client.flush(self._name)
 

@@ -55,6 +55,8 @@ class PostgresStore(PostgresTable):
     )  # fmt: skip
     # A longer name would be cut without an error.
     _collection_rule = _column_rule = NameRule(f"1 to {_NAME_BYTES} bytes are", most_bytes=_NAME_BYTES)
+    # The comment is on the column, also in a new table.
+    _marked_parts = (True,)
 
     def info(self) -> StoreInfo:
         """Return facts about the table; the metric is that of the column's index."""
@@ -211,8 +213,9 @@ class PostgresStore(PostgresTable):
     def _migration_mark(self, *, vector_only: bool) -> str | None:
         """Return the comment on the column, which stays with it under another name; of a view, that of its column."""
         found = self._created()
-        if found is None or found[2] is not None or self._one(catalog.KIND)[0] != "v":
-            return None if found is None else found[2]
+        mark = None if found is None else first_mark([found[2]])
+        if found is None or mark is not None or self._one(catalog.TABLE)[0] != "v":
+            return mark
         comments: list[str] = []
         for scan in scanned_by_postgres(self._one(catalog.PLAN, name=self._sql.Identifier(self._vector_name()))[0]):
             schema, relation = map(self._sql.Literal, scan[:2])
