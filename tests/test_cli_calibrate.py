@@ -39,9 +39,8 @@ def test_a_translator_gets_the_scales_of_both_models(run: Run, place: Path, plan
     limit = load("t").calibration.measured_up_to("translated")  # type: ignore[union-attr]
     for said in (shown.out, inspected):
         assert (
-            f"Fewer than 10 of the pairs that were measured have a cosine above {limit:.2f} with one translated, so "
-            "conversions of higher ones are rough. The smaller side had 300 rows; up to 2,048 make the scales more "
-            "exact."
+            f"The scores of translated vectors were measured up to about {limit:.2f}; conversions of higher ones are "
+            "rough. The smaller side had 300 rows; up to 2,048 make the scales more exact."
         ) in said
 
 
@@ -49,7 +48,7 @@ def test_a_translator_gets_the_scales_of_both_models(run: Run, place: Path, plan
     ("factor", "said"),
     [
         (1.1, None),
-        (1.5, "A difference of 0.01 between the highest of the others becomes 0.015 on the scale of the target model"),
+        (1.5, "A difference of 0.01 between the highest of the measured ones becomes 0.015 on the scale of the"),
         (40.0, "becomes 0.1 or more on the scale of the target model, because translated vectors"),
     ],
 )

@@ -96,7 +96,7 @@ def sides_of(
     for store, side in zip(stores, Space, strict=True):
         if store is not None:
             is_embedded = joint.embedded and side is not space
-            # Such rows are not of the model that this side is named by.
+            # These vectors are of the model of the queries, not of the one that names this side.
             names[str(store.url)] = f"{side}, embedded" if is_embedded else _titled(translator, side)
     return names
 
@@ -148,7 +148,7 @@ def explain(
                 else "uses the calibration of the translator"
             )
             lines.append(f"A search of that collection alone {single}, so the same hits have other scores there.")
-    if joint.embedded:
+    if joint.embedded and reranker is None:
         lines.append(
             f"The {other_space(space)} collection was embedded by `interlingua embed`, as its mark says. Its vectors "
             "are no translations, so their scores are not converted."

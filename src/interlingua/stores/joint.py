@@ -255,8 +255,8 @@ class JointSearch:
             nominees = max(k * candidates, _FEWEST_CANDIDATES)
             for hits, more in zip(merged, self._search_other(self._other, units, nominees), strict=True):
                 hits += more
-        if self._unique_ids:
-            merged = [_unique(hits, str(self._other.url) if self._other else "") for hits in merged]
+        if self._unique_ids and self._other is not None:
+            merged = [_unique(hits, str(self._other.url)) for hits in merged]
         return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
