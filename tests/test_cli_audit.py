@@ -187,7 +187,7 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     foreign = options(case, "--corpus-vectors", case / "turned.npy", *with_fit[-4:])
     assert re.search(
         r"fit-1 does not fit the public vectors: The target vectors are not of the space that this translator was "
-        r"fitted on.*--allow-foreign translates them nevertheless",
+        r"fitted on.*--allow-foreign goes on nevertheless",
         run(*foreign).json["error"],
     )
     assert run(*foreign, "--allow-foreign").code == 0

@@ -40,8 +40,7 @@ def test_a_translator_gets_the_scales_of_both_models(run: Run, place: Path, plan
     for said in (shown.out, inspected):
         assert (
             f"The scores of translated vectors were measured up to about {limit:.2f}; conversions of higher ones are "
-            "rough. The smaller side had 300 rows; up to 2,048 make the scales more "
-            "exact."
+            "rough. The smaller side had 300 rows; up to 2,048 make the scales more exact."
         ) in said
 
 

@@ -568,7 +568,8 @@ def test_a_target_of_translations_is_named_by_its_mark(
     assert run("migrate", saved, stored, f"duckdb://{tmp_path}/new.duckdb#moved.v").code == 0
     assert run("migrate", saved, stored, "moved.parquet").code == 0
     assert run("translate", saved, "source.npy", "--out", "moved.npy").code == 0
-    said = r"Warning: interlingua translated the vectors of the target \(.*\), as their mark says\. .* name those\."
+    said = r"Warning: interlingua translated the vectors of the target \(.*\), as their mark says\. The result "
+    said += r"describes these translations and not the model; name vectors that the model itself made\."
     targets = (
         (f"duckdb://{tmp_path}/new.duckdb#moved.v", True),
         ("moved.parquet", True),

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 
 from command_line import N, Run
 from interlingua.cli import console
@@ -87,14 +86,14 @@ def test_a_resume_that_ends_before_the_copy_can_be_resumed(
     with monkeypatch.context() as patch:
         patch.setattr("interlingua.cli.migrate._write_report", raising(number))
         ran = run(*command, "--resume", "--report", "r.html")
-    finished = "Interrupted. It is finished. The same command with --resume compares the rows once more and writes"
+    finished = "Interrupted. All rows are written; the same command with --resume compares them once more and writes"
     assert (ran.code, finished in ran.err) == (code, True)
     with contextlib.closing(MigrationJournal(Path("j"), create=False)) as log:
         assert log.phase == "done"
     with monkeypatch.context() as patch:
         patch.setattr("interlingua.core.translator.load", raising(number))
         ran = run(*command, "--catch-up")
-        assert "Interrupted. Run the same command again to copy the other rows.\n" in ran.err
+        assert "Interrupted. Run the same command again to copy the remaining rows.\n" in ran.err
         assert "Interrupted. Nothing was written.\n" in run(*command, "--catch-up", "--dry-run").err
 
 
@@ -163,6 +162,52 @@ def test_a_translation_that_ends_before_its_first_row_says_so(
     assert len(np.load("out.npy")) == N
 
 
+def test_rows_kept_beside_the_file_that_a_link_points_to_are_not_called_nothing(
+    run: Run, folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interlingua.core.translator import Translator
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
+    Path("elsewhere").mkdir()
+    Path("out.npy").symlink_to(Path("elsewhere") / "whole.npy")
+    command = ("translate", saved, "source.npy", "--out", "out.npy")
+    whole, calls = Translator.translate, iter(range(9))
+
+    def stops(self: Translator, x: Any, **options: bool) -> Any:
+        if next(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return whole(self, x, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.core.translator.Translator.translate", stops)
+        assert "Interrupted after 200 rows" in run(*command).err
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.core.translator.load", raising(signal.SIGTERM))
+        ran = run(*command, "--resume")
+    assert "Interrupted. Run the same command with --resume to continue.\n" in ran.err
+
+
+def test_an_interrupt_claims_nothing_of_a_journal_that_cannot_be_read(
+    run: Run, folder: Path, saved: Path, texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.core.translator.load", raising(signal.SIGTERM))
+    monkeypatch.setattr("interlingua.cli.embed._open", raising(signal.SIGTERM))
+    commands = (
+        ("migrate", saved, "source.npy", "new.parquet", "--journal", "j", "--resume"),
+        ("embed", texts, "new.parquet", "--encoder", "command:cat", "--journal", "j", "--resume"),
+    )
+
+    def said() -> list[str]:
+        lines = [line for command in commands for line in run(*command).err.splitlines()]
+        return [line for line in lines if line.startswith("Interrupted")]
+
+    with contextlib.closing(MigrationJournal(Path("j"), create=True)):
+        assert said() == ["Interrupted."] * 2
+    Path("j").write_text("no journal", "utf-8")
+    assert said() == ["Interrupted."] * 2
+
+
 def test_work_that_goes_on_after_sigterm_ends_as_after_ctrl_c() -> None:
     kept = []
     with console.ending_on_sigterm():
@@ -218,9 +263,3 @@ def test_a_fit_that_is_sent_sigterm_says_what_was_written(folder: Path) -> None:
     assert (process.returncode, "Interrupted. No translator was written." in said) == (143, True), said
     assert "Traceback" not in said
     assert not (folder / "t").exists()
-
-
-def test_typer_has_the_exit_that_ends_a_command() -> None:
-    with pytest.raises(typer.Exit) as caught, console.ending_on_sigterm():
-        signal.raise_signal(signal.SIGTERM)
-    assert caught.value.exit_code == 143

@@ -338,8 +338,9 @@ def test_a_collection_that_embed_made_is_not_called_migrated(
     assert "source, embedded" in table
     assert "migrated" not in table
     assert re.search(r"The source collection was embedded by `interlingua embed`.* are not converted", shown.err)
-    ranked = run(*command[:4], "--text", "text 1", "--rerank", encoder)
+    ranked = run("search", calibrated, "new.parquet", "--translated", "--text", "text 7", "--rerank", encoder)
     assert ranked.code == 0, ranked.err
+    assert "score: cosine of the query with the text of the hit, both by" in ranked.err
     assert "not converted" not in ranked.err
     found = run(*command, "--json").json
     assert found["calibration"] == "none"

@@ -125,7 +125,7 @@ def test_foreign_vectors_are_refused_before_anything_is_written_unless_allowed(
     assert ran.code == 2
     assert ran.json["error"].startswith("The source vectors are of this model with the opposite sign: ")
     assert "With the opposite sign they look like it. Multiply them by -1." in ran.json["error"]
-    assert "--allow-foreign translates them nevertheless." in ran.json["error"]
+    assert "--allow-foreign goes on nevertheless." in ran.json["error"]
     assert not list(folder.glob("out.npy*"))
     assert run(*arguments, "--allow-foreign").code == 0
     np.testing.assert_allclose(np.load(folder / "out.npy"), -planted[1], atol=1e-5)

@@ -275,7 +275,7 @@ def test_a_row_without_a_text_is_refused_and_named(
         ran = run("fit", place / "source.npy", address, *options, "--json")
         assert ran.code == 2
         assert (
-            f"2 of 240 rows that are read have no text in column 'body', the first is {name}. Name the"
+            f"2 of 240 rows that are read have no text in column 'body'; the first is {name}. Name the"
             in (ran.json["error"])
         )
         assert "or leave such rows out with --skip-bad" in ran.json["error"]

@@ -47,7 +47,7 @@ NULL = {
     "list-null.duckdb": f"none of the 60 rows has a vector; at least one must have one. {FILLED}",
 }
 FIRST = {
-    "null.npy": "60 of 60 rows hold NaN or infinity, the first is row 0. None of the rows can be used.",
+    "null.npy": "60 of 60 rows hold NaN or infinity; the first is row 0. None of the rows can be used.",
     "null.jsonl": "60 of 60 lines cannot be used",
 }
 ONLY_VECTORS = (".npy", ".fvecs", ".faiss")

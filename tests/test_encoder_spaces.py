@@ -15,7 +15,13 @@ import pytest
 
 from command_line import Run
 from interlingua._encoder_spaces import PLAIN_TEXTS, check_encoder
-from interlingua.core.errors import InputError, InputWarning, MissingExtraError, SpaceMismatchError
+from interlingua.core.errors import (
+    InputError,
+    InputWarning,
+    MissingExtraError,
+    SpaceMismatchError,
+    SpaceMismatchWarning,
+)
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
@@ -70,8 +76,9 @@ def test_the_models_of_both_sides_pass_without_a_word() -> None:
 def test_the_model_of_the_other_side_is_named_as_such(model: Model, side: str) -> None:
     with pytest.raises(
         SpaceMismatchError,
-        match=rf"X is not the model of the {side} space .* Of 100 plain English texts .*variance along its principal "
-        rf"axes.*They look like the other space of this translator; is the direction wrong\? Give the encoder that "
+        match=rf"X is not the model of the {side} space .*\. Its vectors of 100 plain English texts are not of "
+        rf"that space: .*variance along its principal axes.*They look like the other space of this translator; "
+        rf"is the direction wrong\? Give the encoder that "
         rf"made the {side} vectors of the fit. allow_foreign=True goes on nevertheless",
     ):
         check_encoder(model, translator(), side, title="X")
@@ -103,6 +110,12 @@ def test_a_prompt_of_the_fitted_vectors_is_found_among_the_variants() -> None:
     calls = plain.calls
     check_encoder(prompted, translator(prompted), "source", title="X", variants=[plain])
     assert plain.calls == calls, "variants run only if the encoder itself would be refused"
+    with pytest.raises(SpaceMismatchError, match="X is not the model"):
+        check_encoder(plain, translator(prompted), "source", title="X", variants=[plain])
+    assert plain.calls == calls + 1, "the encoder itself does not run again"
+    with pytest.raises(SpaceMismatchError, match="X is not the model"):
+        check_encoder(plain, translator(prompted), "source", title="X", vectors=plain(list(PLAIN_TEXTS)))
+    assert plain.calls == calls + 2, "vectors that are there already are not made again"
 
 
 def test_another_width_is_refused() -> None:
@@ -162,29 +175,52 @@ def test_a_bridge_takes_the_encoders_of_both_sides(tmp_path: Path, folders: Call
     assert to_query_bridge(found, tmp_path / "b", queries=new, documents=old, allow_foreign=True).is_dir()
 
 
+@pytest.mark.parametrize("loads", [False, True])
 @pytest.mark.parametrize(
     "error",
     [
-        MissingExtraError("sentence_transformers is needed, which is not installed."),
+        MissingExtraError("sentence_transformers is needed and is not installed. Install it with: pip install x"),
         InputError("The encoder cannot be loaded (it needs code of its own)."),
         RuntimeError("The size of a tensor is wrong."),
         KeyError(),
     ],
 )
-def test_an_encoder_that_cannot_be_loaded_is_exported_with_a_warning(
-    tmp_path: Path, folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_an_encoder_that_cannot_be_loaded_or_run_is_exported_with_a_warning(
+    tmp_path: Path, folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, error: Exception, loads: bool
 ) -> None:
-    def fail(name: str) -> None:
+    def fail(_: object) -> Any:
         raise error
 
     folder = folders("old")
-    monkeypatch.setattr("interlingua.export._modules.sentence_encoder", fail)
+    monkeypatch.setattr("interlingua.export._modules.sentence_encoder", (lambda _: fail) if loads else fail)
     reason = re.escape((str(error) if error.args else "KeyError").rstrip("."))
     with pytest.warns(
-        InputWarning, match=rf"was not compared with the source space .* cannot be loaded here: {reason}\. Check that"
-    ):
+        InputWarning, match=rf"was not compared with the source space .* cannot be run here: {reason}\. Check that"
+    ) as caught:
         to_sentence_transformers(translator(), tmp_path / "out", encoder=folder)
     assert (tmp_path / "out").is_dir()
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_an_encoder_of_another_width_is_still_refused(
+    tmp_path: Path, folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folders("old")
+    monkeypatch.setattr("interlingua.export._modules.sentence_encoder", lambda _: Model(4, 32))
+    with pytest.raises(InputError, match="has width 64. Is this another model"):
+        to_sentence_transformers(translator(), tmp_path / "out", encoder=folder)
+
+
+def test_a_warning_about_an_encoder_points_to_the_caller(
+    tmp_path: Path, folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, found = folders("old"), translator()
+    monkeypatch.setattr("interlingua.core.profiles.Comparison.doubtful", True)
+    with pytest.warns(SpaceMismatchWarning, match="may not be the model of the source space") as caught:
+        check_encoder(OLD, found, "source", title="X")
+    with pytest.warns(SpaceMismatchWarning, match="may not be the model of the source space") as exported:
+        to_sentence_transformers(found, tmp_path / "out", encoder=folder)
+    assert {warning.filename for warning in [*caught, *exported]} == {__file__}
 
 
 def test_the_command_refuses_the_wrong_encoder_and_goes_on_if_told(

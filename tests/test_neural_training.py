@@ -106,7 +106,7 @@ def test_batches_come_straight_from_a_memory_map(vectors: dict[str, Rows], tmp_p
 def test_fewer_rows_than_a_batch_are_refused(vectors: dict[str, Rows]) -> None:
     with pytest.raises(InputError, match="b has 150 rows; a batch takes 200. Pass more rows, or a smaller batch"):
         Trainer.prepare(vectors | {"a": np.ones((500, 12), np.float32)}, QUICK.changed(batch=200))
-    with pytest.raises(InputError, match="At least 2 spaces are needed, and one was given"):
+    with pytest.raises(InputError, match="At least 2 spaces are needed, but only one was given"):
         Trainer.prepare({"a": vectors["a"]}, QUICK)
 
 

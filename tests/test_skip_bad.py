@@ -221,7 +221,7 @@ def test_lines_that_cannot_be_read_are_named_and_make_row_numbers_useless(
     assert load(folder / "t").card["source"]["left_out"] == {"rows": 2, "of": N}
     refused = run(*command, "--force", "--pairs", folder / "pairs.npy")
     assert refused.code == 2
-    assert "has lines that cannot be read, the first is 'line 10'" in refused.json["error"] or (
+    assert "has lines that cannot be read (the first is 'line 10')" in refused.json["error"] or (
         "source row 599" in refused.json["error"]
     )
 
@@ -318,7 +318,7 @@ def test_pairs_of_an_evaluation_stay_in_step(run: Run, folder: Path, saved: Path
     (folder / "cut.jsonl").write_text("\n".join([*lines, "{"]))
     cut = run("evaluate", saved, folder / "cut.jsonl", folder / "target.npy", "--skip-bad", "--json")
     assert cut.code == 2
-    assert "cut.jsonl has lines that cannot be read, the first is 'line 601'" in cut.json["error"]
+    assert "cut.jsonl has lines that cannot be read (the first is 'line 601')" in cut.json["error"]
 
 
 def test_pairs_by_ids_are_left_out_by_their_ids(

@@ -41,9 +41,9 @@ def bad(row: float) -> Any:
         (np.array([["a", "b"]]), "real numbers are needed"),
         (np.ones((2, 2), complex), "dtype complex128; real numbers"),
         (np.ones((2, 2), bool), "dtype bool; real numbers"),
-        (bad(np.nan), "2 of 5 rows hold NaN or infinity, the first is row 2"),
-        (bad(np.inf), "2 of 5 rows hold NaN or infinity, the first is row 2"),
-        (bad(0), "2 of 5 rows are all zeros, the first is row 2"),
+        (bad(np.nan), "2 of 5 rows hold NaN or infinity; the first is row 2"),
+        (bad(np.inf), "2 of 5 rows hold NaN or infinity; the first is row 2"),
+        (bad(0), "2 of 5 rows are all zeros; the first is row 2"),
         (np.ones((4, 3)), "4 copies of one row"),
     ],
 )
@@ -73,7 +73,7 @@ def test_rows_of_the_whole_range_of_float16_are_checked(value: float, message: s
         EmbeddingSpace(rows)
 
 
-EXTREME = "have a largest magnitude under 1e-20 or over 1e18, the first is row 1; float32 cannot square such values"
+EXTREME = "have a largest magnitude under 1e-20 or over 1e18; the first is row 1. Their squares do not fit float32"
 
 
 @pytest.mark.parametrize("scale", [1e19, 1e-23, 1e30, 1e-30, 1e39, 1e200, -1e200])
@@ -115,8 +115,8 @@ def test_the_estimator_refuses_rows_whose_squares_overflow_float32() -> None:
     ("value", "message"),
     [
         (np.nan, r"^x: the only row holds NaN or infinity\. Give vectors that are finite and not zero\.$"),
-        (0, r"^x: the only row is all zeros; a zero vector has no direction\. Give vectors"),
-        (1e30, r"^x: the only row has a largest magnitude .*; float32 cannot square such values\. Scale it\.$"),
+        (0, r"^x: the only row is all zeros. A zero vector has no direction\. Give vectors"),
+        (1e30, r"^x: the only row has a largest magnitude .*\. Their squares do not fit float32\. Scale it\.$"),
     ],
 )
 def test_a_single_row_is_called_the_only_row(value: float, message: str) -> None:

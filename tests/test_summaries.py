@@ -224,13 +224,13 @@ def _verdict(status: str, score: float, reasons: tuple[str, ...], **passed: bool
 @pytest.mark.parametrize(
     ("reasons", "others", "because"),
     [
-        (("A second search found another map.",), {}, "of what is said above"),
-        ((), {"round_trip": False}, "round trip misses its limit"),
-        ((), {"round_trip": False, "hubness": False}, "round trip and hubness miss their limits"),
+        (("A second search found another map.",), {}, "for the reasons above"),
+        ((), {"round_trip": False}, "because round trip misses its limit"),
+        ((), {"round_trip": False, "hubness": False}, "because round trip and hubness miss their limits"),
         (
             ("A search differs.",),
             {"round_trip": False},
-            "round trip misses its limit and because of what is said above",
+            "because round trip misses its limit and for the reasons above",
         ),
     ],
 )
@@ -241,11 +241,11 @@ def test_a_doubtful_fit_with_a_full_score_says_what_the_score_is_of(
     found = summaries.own_reasons(verdict)
     assert found == [
         *reasons,
-        "The score of 1.00 is that of transport excess, refit agreement and cycle alone, which reach their limits. The "
-        f"fit is doubtful nevertheless, because {because}.",
+        "The score of 1.00 covers only transport excess, refit agreement and cycle, which reach their limits. The fit "
+        f"is still doubtful, {because}.",
     ]
-    assert "The score of 1.00 is that of" in summaries.verdict_text(verdict)
-    assert "The score of 1.00 is that of" in summaries.verdict_html(verdict)
+    assert "The score of 1.00 covers only" in summaries.verdict_text(verdict)
+    assert "The score of 1.00 covers only" in summaries.verdict_html(verdict)
 
 
 def test_other_verdicts_say_nothing_of_their_score() -> None:

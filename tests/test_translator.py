@@ -104,7 +104,7 @@ def test_a_large_matrix_is_translated_in_blocks_and_to_the_same_rows(
     [
         (np.ones((2, 5)), "source vectors has 5 columns; 48 are needed. Is it from another model"),
         (np.ones(5), "source vectors has 5 columns; 48 are needed"),
-        (np.full((2, D_SOURCE), np.nan), "source vectors: 2 of 2 rows hold NaN or infinity, the first is row 0"),
+        (np.full((2, D_SOURCE), np.nan), "source vectors: 2 of 2 rows hold NaN or infinity; the first is row 0"),
         (np.zeros((2, D_SOURCE)), "source vectors: 2 of 2 rows are all zeros"),
         (np.ones((0, D_SOURCE)), "source vectors has shape .*at least 1 row and"),
         (np.ones((1, 2, D_SOURCE)), r"source vectors has shape \(1, 2, 48\)"),
@@ -127,7 +127,7 @@ def test_vectors_of_another_encoder_of_the_same_width_are_noticed(
     other = encode(topics(300, 16, rng), D_SOURCE, rng)
     with pytest.raises(SpaceMismatchError, match=r"source vectors are not of the space .* Check the model") as caught:
         translator.translate(other)
-    assert "allow_foreign=True translates them nevertheless" in str(caught.value)
+    assert "allow_foreign=True goes on nevertheless" in str(caught.value)
     placed = caught.value.at("a.npy, rows 0 to 9")
     assert str(placed) == f"a.npy, rows 0 to 9: {caught.value}"
     assert placed.rows is caught.value.rows

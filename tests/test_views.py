@@ -317,7 +317,7 @@ def test_fit_reads_the_rows_of_views_that_it_draws_of_the_target(
     [
         (
             100,
-            r"--view lacks 5,900 of the 6,000 ids of TARGET, the first is '100'\. A vector for each of them is needed",
+            r"--view lacks 5,900 of the 6,000 ids of TARGET; the first is '100'\. A vector for each of them is needed",
         ),
         (5999, r"--view lacks 1 of the 6,000 ids of TARGET, namely '5999'\. A vector"),
     ],

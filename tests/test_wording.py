@@ -11,7 +11,7 @@ import pytest
 import interlingua
 from interlingua.core import wording
 from interlingua.core.errors import InputError, named_side
-from interlingua.core.wording import count_of, describe_step, first_of, rough_size_of, size_of, some_of
+from interlingua.core.wording import be, count_of, describe_step, first_of, listed, rough_size_of, size_of, some_of
 
 SOURCE = Path(interlingua.__file__).parent
 
@@ -118,6 +118,17 @@ def test_a_step_of_a_user_s_method_has_its_name(step: dict[str, object]) -> None
 
 def test_one_row_is_no_rows_and_small_sizes_are_not_zero() -> None:
     assert [count_of(number) for number in (0, 1, 2, 12_345)] == ["0 rows", "1 row", "2 rows", "12,345 rows"]
+    assert [count_of(number, "identity") for number in (1, 2)] == ["1 identity", "2 identities"]
+    assert [count_of(2, noun) for noun in ("key", "class label", "public text")] == [
+        "2 keys",
+        "2 class labels",
+        "2 public texts",
+    ]
+    assert [be(number) for number in (0, 1, 2)] == ["are", "is", "are"]
+
+
+def test_names_are_listed_with_and_before_the_last() -> None:
+    assert [listed(["a", "b", "c"][:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     assert [size_of(number) for number in (0, 1, 999, 1_500, 2_340_000, 1.5e9, 2e13)] == [
         "0 bytes",
         "1 byte",
@@ -161,7 +172,7 @@ def test_only_marked_sides_are_named_by_where_they_come_from() -> None:
 @pytest.mark.parametrize(
     ("count", "of", "text"),
     [
-        (2, 1200, "2 of 1,200 rows are zero, the first is row 7"),
+        (2, 1200, "2 of 1,200 rows are zero; the first is row 7"),
         (1, 3, "1 of 3 rows is zero, namely row 7"),
         (1, 1, "the only row is zero, namely row 7"),
     ],

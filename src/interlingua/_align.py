@@ -223,8 +223,8 @@ def align_spaces(
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
-        given = "one was" if vectors else "none was"
-        raise InputError(f"At least 2 spaces are needed, as {{name: vectors}}, and {given} given.")
+        given = "only one" if vectors else "none"
+        raise InputError(f"At least 2 spaces are needed, as {{name: vectors}}, but {given} was given.")
     check_known_settings("adversarial", settings, keyword_names(align_spaces))
     aligner = Adversarial(**settings)
     network_settings = aligner.resolve_settings()

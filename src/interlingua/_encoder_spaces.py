@@ -19,9 +19,9 @@ __all__ = ["PLAIN_TEXTS", "check_encoder"]
 
 Encode = Callable[[list[str]], Any]
 
-# An encoder is refused for its spectrum alone below this share of the limit of a translation, because fitted texts can
-# be much unlike the plain ones. In 58 spaces of six encoders and eleven corpora, the right encoder has a spectrum of at
-# least 0.12, and an unrelated one of at most 0.02, where a translation needs 0.08.
+# An encoder is refused for its spectrum alone below this share of the limit of a translation, because the fitted
+# texts can differ a lot from the plain ones. In 58 spaces of six encoders and eleven corpora, the right encoder has a
+# spectrum of at least 0.12, and an unrelated one of at most 0.02, where a translation needs 0.08.
 _CLEARLY = 0.5
 # Statements, questions, headlines, messages, instructions, and names of products: an encoder that was fitted on any of
 # these kinds embeds some of them much like the fitted texts.
@@ -130,11 +130,18 @@ PLAIN_TEXTS = (
 
 
 def check_encoder(
-    encode: Encode, translator: Translator, side: str, *, title: str, variants: Sequence[Encode] = ()
+    encode: Encode,
+    translator: Translator,
+    side: str,
+    *,
+    title: str,
+    variants: Sequence[Encode] = (),
+    vectors: Any = None,
+    stacklevel: int = 2,
 ) -> None:
     """Refuse an encoder that cannot be the model of a space, by the vectors that it makes of `PLAIN_TEXTS`.
 
-    An encoder passes where these vectors decide nothing, such as those of a model that is related to the right one.
+    An encoder passes if the comparison is inconclusive, for example if it is related to the right model.
 
     Args:
         encode: the encoder.
@@ -142,7 +149,9 @@ def check_encoder(
         side: ``"source"`` or ``"target"``, the space that the encoder must be the model of.
         title: what messages call the encoder.
         variants: the same encoder with other prompts, with one of which the fitted vectors may have been made. They run
-            only if the encoder itself would be refused.
+            only if the encoder itself would be refused. One that is the encoder itself is not run again.
+        vectors: what the encoder made of `PLAIN_TEXTS`, if it has run already.
+        stacklevel: of the warning, 2 for the caller.
 
     Raises:
         SpaceMismatchError: the encoder is another model.
@@ -155,42 +164,43 @@ def check_encoder(
     sides = -1 if side == "target" else 1
     width = (translator.d_source, translator.d_target)[::sides][0]
     space, other = translator.profiles[::sides]
-    vectors = _embed(encode, width, side, title)
+    vectors = _usable(encode(list(PLAIN_TEXTS)) if vectors is None else vectors, width, side, title)
     if not len(vectors):
         return
     reason = _reason(space, other, vectors)
-    if reason and all(_reason(space, other, _embed(each, width, side, title)) for each in variants):
+    further = (each(list(PLAIN_TEXTS)) for each in variants if each is not encode)
+    if reason and all(_reason(space, other, _usable(each, width, side, title)) for each in further):
         raise SpaceMismatchError(
-            f"{title} is not the model of the {side} space that this translator was fitted on. Of {len(vectors)} plain "
-            f"English texts it makes vectors that are not of that space: {reason}",
+            f"{title} is not the model of the {side} space that this translator was fitted on. Its vectors of "
+            f"{len(vectors)} plain English texts are not of that space: {reason}",
             vectors,
             f"Give the encoder that made the {side} vectors of the fit. {{allow_foreign}} goes on nevertheless.",
         )
     if not reason and space.compare(vectors).doubtful:
         warnings.warn(
-            f"{title} may be another model than that of the {side} space that this translator was fitted on: its "
-            f"vectors of {len(vectors)} plain English texts differ much from the fitted ones. Or the fit was on texts "
-            "of another kind.",
+            f"{title} may not be the model of the {side} space that this translator was fitted on: its vectors of "
+            f"{len(vectors)} plain English texts differ much from the fitted ones. Or the fit was on texts of another "
+            "kind.",
             SpaceMismatchWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
-def _embed(encode: Encode, width: int, side: str, title: str) -> FloatArray:
-    """Return the usable vectors [n, width] that an encoder makes of the texts.
+def _usable(vectors: Any, width: int, side: str, title: str) -> FloatArray:
+    """Return the usable ones [n, width] of the vectors that an encoder made of the texts.
 
     Raises:
         InputError: they are no matrix of that width.
     """
-    vectors = as_array(encode(list(PLAIN_TEXTS)), f"the output of {title}")
+    vectors = as_array(vectors, f"the output of {title}")
     if vectors.ndim != 2 or vectors.shape[1] != width:  # noqa: PLR2004
         raise InputError(
             f"{title} gives vectors of shape {list(vectors.shape)} for {len(PLAIN_TEXTS)} texts, and the {side} space "
             f"has width {width}. Is this another model, or the wrong direction?"
         )
-    vectors = np.asarray(vectors, np.float32)
+    rows = np.asarray(vectors, np.float32)
     # An encoder with a small vocabulary may not know any word of some texts.
-    return vectors[usable_rows(vectors)]
+    return rows[usable_rows(rows)]
 
 
 def _reason(space: SpaceProfile, other: SpaceProfile, vectors: FloatArray) -> str:

@@ -254,11 +254,11 @@ CORRUPT_NPZ[2000:2100] = bytes(100)
 
 # (file name, content, message): opens, and is refused by check(), vectors() and batches() before a row comes out wrong.
 ON_READING: list[tuple[str, bytes, str]] = [
-    ("x.npy", npy(with_rows(row_3=np.nan, row_150=np.inf)), r"2 of 200 rows hold NaN or infinity, the first is row 3"),
+    ("x.npy", npy(with_rows(row_3=np.nan, row_150=np.inf)), r"2 of 200 rows hold NaN or infinity; the first is row 3"),
     (
         "x.npy",
         npy(with_rows(row_7=0, row_9=0)),
-        r"2 of 200 rows are all zeros, the first is row 7; a zero",
+        r"2 of 200 rows are all zeros; the first is row 7\. A zero",
     ),
     ("x.npz", npz(vectors=with_rows(row_5=np.nan)), r"1 of 200 rows holds NaN or infinity, namely row 5"),
     ("x.npz", npz(compress=True, vectors=with_rows(row_5=0)), r"1 of 200 rows is all zeros"),

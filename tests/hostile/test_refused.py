@@ -114,7 +114,7 @@ def test_a_late_bad_row_is_counted_over_the_whole_file_by_its_batch(tmp_path: Pa
     path = tmp_path / f"x{extension}"
     with create_writer(path, d=8, dtype="float32") as writer:
         writer.write(with_rows(row_20=0, row_150=0))
-    message = r"2 of 200 rows are all zeros, the first is row 20; a zero vector has no direction"
+    message = r"2 of 200 rows are all zeros; the first is row 20. A zero vector has no direction"
     if extension.startswith((".jsonl", ".ndjson")):
         with pytest.raises(InputError, match=message):
             open_vectors(path)

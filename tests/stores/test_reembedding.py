@@ -164,7 +164,7 @@ def test_rows_without_a_text_are_refused_or_left_out(new: Store, tmp_path: Path)
     with open_store(f"memory://{tmp_path.name}#holes") as old:
         fill(old, pa.array(range(N)), table(values))
         with pytest.raises(
-            UnusableRowError, match=r"2 of 60 rows of a page have no text in 'text', the first is the row with the id 3"
+            UnusableRowError, match=r"2 of 60 rows of a page have no text in 'text'; the first is the row with the id 3"
         ):
             migrate(embedder(), old, new, journal=tmp_path / "j")
         assert not new.exists()
@@ -297,7 +297,7 @@ def test_lines_of_a_file_that_cannot_be_read_are_refused_or_left_out(new: Store,
     with path.open("a") as file:
         file.write("no JSON\n")
     with open_store(f"file://{path}") as old:
-        with pytest.raises(UnusableRowError, match=r"1 line cannot be read, the first is .*line 6.* left out with"):
+        with pytest.raises(UnusableRowError, match=r"1 line cannot be read; the first is .*line 6.* left out with"):
             migrate(embedder(), old, new, journal=tmp_path / "j")
         done = migrate(embedder(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
     assert (done.rows, done.plan.nulls) == (5, 1)

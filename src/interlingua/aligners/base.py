@@ -42,6 +42,7 @@ __all__ = [
     "Problem",
     "StepLog",
     "check_known_pairs",
+    "describe_drawn",
     "check_no_pairs",
     "check_on_step",
     "check_unused",
@@ -370,6 +371,19 @@ def check_unused(problem: Problem, name: OptionalInput, method: str) -> None:
         )
 
 
+def describe_drawn(name: str, drawn: int, available: int) -> str:
+    """Return how many rows a fit has of a space, and that ``max_rows`` left out others if it did.
+
+    Args:
+        name: of the space.
+        drawn: number of rows that the fit has.
+        available: number of rows that the space has.
+    """
+    if drawn < available:
+        return f"max_rows draws {drawn:,} of the {count_of(available)} of {name}"
+    return f"{name} has {count_of(drawn)}"
+
+
 def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:
     """Return why rows [n, d] of the space with that name are too few or too narrow without pairs, or None.
 
@@ -378,13 +392,9 @@ def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int =
         rows: a sample of its rows.
         available: how many rows the space has, where ``max_rows`` limits the sample.
     """
-    if len(rows) < min(MIN_ROWS, available):
-        return (
-            f"max_rows draws {len(rows):,} of the {count_of(available)} of {name}; without pairs at least {MIN_ROWS} "
-            "are needed, better thousands."
-        )
     if len(rows) < MIN_ROWS:
-        return f"{name} has {count_of(len(rows))}; without pairs at least {MIN_ROWS} are needed, better thousands."
+        found = describe_drawn(name, len(rows), available)
+        return f"{found}; without pairs at least {MIN_ROWS} are needed, better thousands."
     if rows.shape[1] < MIN_WIDTH:
         return f"{name} has {count_of(rows.shape[1], 'column')}; without pairs at least {MIN_WIDTH} are needed."
     return None

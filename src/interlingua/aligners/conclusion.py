@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interlingua.core.alignment import Evidence, Status, Verdict
-from interlingua.core.summaries import DECISIVE
+from interlingua.core.score import DECISIVE
 
 __all__ = [
     "FEW_ROWS",

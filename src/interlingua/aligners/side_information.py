@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.core.spaces import EmbeddingSpace, as_space
-from interlingua.core.wording import count_of, first_of, some_of
+from interlingua.core.wording import be, count_of, first_of, some_of
 
 __all__ = [
     "NO_PAIRS",
@@ -154,11 +154,10 @@ def shared_categories(
     names = [{value for value in side if value is not None} for side in sides]
     shared = sorted(names[0] & names[1], key=lambda value: (isinstance(value, str), value))
     if len(shared) < _MIN_CATEGORIES:
-        categories, are = "category" if len(names[0]) == 1 else "categories", "is" if len(shared) == 1 else "are"
         raise InputError(
-            f"The labels of the source have {len(names[0]):,} {categories}, those of the target {len(names[1]):,}, and "
-            f"{len(shared):,} {are} on both sides; at least {_MIN_CATEGORIES} must be. Give the same names to the "
-            "categories of both sides."
+            f"The labels of the source have {count_of(len(names[0]), 'category')}, those of the target "
+            f"{len(names[1]):,}, and {len(shared):,} {be(len(shared))} on both sides; at least "
+            f"{_MIN_CATEGORIES} must be. Give the same names to the categories of both sides."
         )
     number = {value: i for i, value in enumerate(shared)}
     codes = [np.array([-1 if value is None else number.get(value, -1) for value in side], np.int64) for side in sides]

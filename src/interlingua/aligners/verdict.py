@@ -48,7 +48,7 @@ from interlingua.core.statistics import (
     mismatch_limit,
     self_retrieval,
 )
-from interlingua.core.wording import count_of
+from interlingua.core.wording import be, count_of
 
 __all__ = [
     "EXCESS_LIMITS",
@@ -262,17 +262,16 @@ def _judge_held_out(
 ) -> Verdict:
     """Judge a fit on known pairs by pairs [p, d_source], [p, d_target] that a second fit did not see."""
     if len(known[0]) < _MIN_PAIRS:
-        are = "is" if len(known[0]) == 1 else "are"
-        reason = f"{count_of(len(known[0]), 'pair')} {are} known, too few to hold any out; at least "
-        reason += f"{_MIN_PAIRS} can confirm a map."
+        known_pairs = f"{count_of(len(known[0]), 'pair')} {be(len(known[0]))} known"
+        reason = f"{known_pairs}, too few to hold any out; at least {_MIN_PAIRS} can confirm a map."
         return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [min(_MAX_HELD_OUT, max(1, len(order) // 5))])
     centered = [unit_rows(frame.center(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
     fitted = fitted[~np.logical_or(*(near_copies(z[fitted], z[held]) for z in centered))]
     if len(fitted) < _MIN_PAIRS // 2:
-        are = "is" if len(fitted) == 1 else "are"
-        reason = f"Of {len(known[0]):,} known pairs {len(fitted):,} {are} unlike the {len(held):,} held out, too few."
+        differ = f"differ{'s' if len(fitted) == 1 else ''} from the {len(held):,} held-out ones"
+        reason = f"Only {len(fitted):,} of {len(known[0]):,} known pairs {differ}, too few for a second fit."
         return Verdict(Status.FAILED, 0.0, (reason,))
     on_step({"step": "second fit", "without": len(held)})
     second = aligner.fit(problem.take_known(fitted), seed=seed, on_step=ignore_step)

@@ -39,6 +39,7 @@ from interlingua.cli import (
 )
 from interlingua.cli.help import Command
 from interlingua.core.errors import (
+    FUNCTIONS,
     InputError,
     InterlinguaError,
     MissingExtraError,
@@ -86,8 +87,6 @@ _OPTIONS = {
     "folder": "run",
     "views": "view",
 }
-# Options that do something else than the command did before.
-_LATER = ("catch_up", "rollback")
 _WITHOUT_BAD_ROWS = (
     "`What is refused` in docs/formats.md has a script that writes a file without such rows. Rows of a store can be "
     "left out with --where or --target-where, if its kind and the command take conditions."
@@ -268,7 +267,7 @@ def _has_surrogate(text: str) -> bool:
 def _option(name: str, value: str) -> str:
     """Return an argument of the library as the option of the same meaning."""
     option = "--" + _OPTIONS.get(name, name).replace("_", "-")
-    if name in _LATER:
+    if name in FUNCTIONS:
         return f"the same command with {option}" + ("" if value == "True" else f" {_option(value, 'True')}")
     if value in {"True", "..."}:
         return option

@@ -228,7 +228,7 @@ def read_fits(folders: Sequence[Path], vectors: Any, public: Any, *, allow_forei
         if not allow_foreign:
             for name, rows in (("audited", vectors), ("public", public)):
                 try:
-                    translator.check_space(np.asarray(rows, np.float32), inverse=name == "public")
+                    translator.check_space(rows, inverse=name == "public")
                 except SpaceMismatchError as error:
                     raise error.at(f"{folder} does not fit the {name} vectors") from error
         alignments.append(alignment)

@@ -202,7 +202,7 @@ def _read_corpus(
         raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
     if len(rows) != len(public):
         raise InputError(
-            f"{texts} has {count_of(len(public), 'text')}, and the number of vectors is {len(rows):,}; "
+            f"{texts} has {count_of(len(public), 'text')} for {count_of(len(rows), 'vector')}; "
             "there must be one vector for each text."
         )
     return PublicCorpus(rows, public, None if stand_in is None else read_plain_vectors(stand_in, "--stand-in"))
@@ -224,10 +224,10 @@ def _read_views(addresses: Mapping[str, str], corpus: PublicCorpus) -> dict[str,
     views = {name: read_plain_vectors(address, "--view") for name, address in addresses.items()}
     for name, rows in views.items():
         if len(rows) != len(corpus.texts):
+            public = count_of(len(corpus.texts), "public text" if corpus.has_texts else "public row")
             raise InputError(
-                f"--view {addresses[name]} has {count_of(len(rows))}, and the number of public "
-                f"{'texts' if corpus.has_texts else 'rows'} is {len(corpus.texts):,}; there must be one vector for "
-                "each, in the same order."
+                f"--view {addresses[name]} has {count_of(len(rows))} for {public}; there must be one vector for each, "
+                "in the same order."
             )
     return views
 
@@ -264,7 +264,7 @@ def _read_labels(
     rows = read_plain_vectors(vectors, "--label-vectors")  # type: ignore[arg-type]
     if len(rows) != len(labels):
         raise InputError(
-            f"{names} names {count_of(len(labels), 'label')}, and the number of vectors is {len(rows):,}; "
+            f"{names} names {count_of(len(labels), 'label')} for {count_of(len(rows), 'vector')}; "
             "there must be one vector for each label."
         )
     if not corpus.has_texts:

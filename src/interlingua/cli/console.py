@@ -44,7 +44,7 @@ class ExplainedInterrupt(KeyboardInterrupt):
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Interrupt work on SIGTERM as Ctrl-C does, so that it keeps and says the same.
+    """Let SIGTERM interrupt work as Ctrl-C does: the same results are kept and the same messages printed.
 
     Work that an interrupt ends has the exit code of SIGTERM; work that goes on with what it has keeps its own. A
     handler that the caller has set is left alone. Windows sends no SIGTERM.

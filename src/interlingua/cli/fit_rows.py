@@ -326,7 +326,7 @@ def _find_usable_pairs(files: Sequence[inputs.Side], on_rows: OnRows) -> npt.NDA
     for file, each in zip(files, found, strict=True):
         if each.lines:
             raise InputError(
-                f"{file.path} has lines that cannot be read, the first is {each.lines[0]!r}, and row i of both files "
+                f"{file.path} has lines that cannot be read (the first is {each.lines[0]!r}), and row i of both files "
                 "must be the same text. Correct these lines, or pair the rows by ids: file://PATH?id=COLUMN."
             )
     usable = found[0].rows & found[1].rows
@@ -383,7 +383,7 @@ def _renumber(files: Sequence[inputs.Side], pairs: IntArray, usable: Sequence[Us
     for file, each in zip(files, usable, strict=True):
         if each.lines:
             raise InputError(
-                f"--pairs names rows by their number, and {file.path} has lines that cannot be read, the first is "
+                f"--pairs names rows by their number, and {file.path} has lines that cannot be read; the first is "
                 f"{each.lines[0]!r}. Correct these lines, or leave --pairs out."
             )
     return renumber_pairs(pairs, usable[0].rows, usable[1].rows)

@@ -50,8 +50,8 @@ def warn_of_translations(files: Sequence[Side], sides: Sequence[str]) -> None:
             continue
         if is_translated:
             console.note(
-                f"Warning: interlingua translated the vectors of the {side} ({file.path}), as their mark says. Vectors "
-                "that the model itself made are needed here; name those."
+                f"Warning: interlingua translated the vectors of the {side} ({file.path}), as their mark says. The "
+                "result describes these translations and not the model; name vectors that the model itself made."
             )
 
 

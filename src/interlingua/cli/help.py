@@ -126,7 +126,7 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and say after Ctrl-C or SIGTERM that it was interrupted, unless it has said so itself."""
         before = output_version(ctx.params)
-        # The server ends on both signals in a way of its own.
+        # The server handles both signals itself.
         with nullcontext() if ctx.info_name == "serve" else console.ending_on_sigterm():
             try:
                 return super().invoke(ctx)

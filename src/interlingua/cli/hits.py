@@ -96,7 +96,7 @@ def sides_of(
     for store, side in zip(stores, Space, strict=True):
         if store is not None:
             is_embedded = joint.embedded and side is not space
-            # Such rows are not of the model that this side is named by.
+            # These vectors are of the model of the queries, not of the one that names this side.
             names[str(store.url)] = f"{side}, embedded" if is_embedded else _titled(translator, side)
     return names
 

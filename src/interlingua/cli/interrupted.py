@@ -42,8 +42,9 @@ def advice_after(command: str | None, params: Mapping[str, Any], before: _Versio
         params: its parameters.
         before: the version of its output before it ran.
     """
-    advice = _ADVICE.get(command or "")
-    return "" if advice is None else f" {advice(params, before)}"
+    find = _ADVICE.get(command or "")
+    advice = "" if find is None else find(params, before)
+    return f" {advice}" if advice else ""
 
 
 def _after_fit(params: Mapping[str, Any], before: _Version) -> str:
@@ -54,11 +55,13 @@ def _after_fit(params: Mapping[str, Any], before: _Version) -> str:
 
 
 def _after_translate(params: Mapping[str, Any], before: _Version) -> str:
-    from interlingua.io._checkpoint import partial_folder
+    from interlingua.core.atomic import follow_link
+    from interlingua.io._checkpoint import unfinished_settings
 
     if output_version(params) != before:
         return f"{params['out']} is complete."
-    if params["engine"] == "local" and partial_folder(params["out"]).exists():
+    # A writer follows links, and keeps unfinished rows beside the file that a link points to.
+    if params["engine"] == "local" and unfinished_settings(follow_link(params["out"])) is not None:
         return f"Run the same command with {resume_option(force=params['force'])} to continue."
     return _NOTHING
 
@@ -71,35 +74,42 @@ def resume_option(*, force: bool) -> str:
 def _after_migrate(params: Mapping[str, Any], before: _Version) -> str:
     journal = params["journal"] or journal_of(params["directory"], params["source"], params["target"])
     advice = _after_migration(params, journal)
-    if advice == _NOTHING and output_version(params) != before:
+    if advice is None and output_version(params) != before:
         without = "--fit" if params["rows"] is None else "--fit and --rows"
         return f"The translator {params['directory']} is complete. Run the same command without {without} to go on."
-    return advice
+    return _NOTHING if advice is None else advice
 
 
 def _after_embed(params: Mapping[str, Any], before: _Version) -> str:
     maker = f"{params['encoder']}\n{params['text_column']}"
-    return _after_migration(params, params["journal"] or journal_of(maker, params["source"], params["target"]))
+    journal = params["journal"] or journal_of(maker, params["source"], params["target"])
+    advice = _after_migration(params, journal)
+    return _NOTHING if advice is None else advice
 
 
-def _after_migration(params: Mapping[str, Any], journal: Path) -> str:
+def _after_migration(params: Mapping[str, Any], journal: Path) -> str | None:
+    """Return what to do after a migration, None if nothing was written, or an empty text if that is not known."""
     if params["dry_run"]:
-        return "Nothing was dropped." if params["undo"] else _NOTHING
+        return "Nothing was dropped." if params["undo"] else None
     if params["undo"]:
         return "Run the same command again to finish the rollback."
     if params["catch_up"]:
-        return "Run the same command again to copy the other rows."
+        return "Run the same command again to copy the remaining rows."
+    if not journal.exists():
+        return None
     phase = _phase(journal)
+    if phase is None:
+        return ""
     if phase == "done":
         report = " and writes the report" if params.get("report") else ""
-        return f"It is finished. The same command with --resume compares the rows once more{report}."
-    if phase in (None, "rolled back"):
-        return _NOTHING
+        return f"All rows are written; the same command with --resume compares them once more{report}."
+    if phase == "rolled back":
+        return None
     return "Run the same command with --resume to continue, or with --rollback to delete what it wrote."
 
 
 def _phase(journal: Path) -> str | None:
-    """Return the phase of a migration, None if there is no journal that can be read."""
+    """Return the phase of a migration, None if another run has opened its journal or it cannot be read."""
     from interlingua.stores._journal import MigrationJournal
 
     with suppress(InterlinguaError), closing(MigrationJournal(journal, create=False)) as log:

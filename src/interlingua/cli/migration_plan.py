@@ -53,7 +53,7 @@ def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     out.print(f"about {size_of(plan.needed_bytes)}{free}, about {duration_of(plan.seconds)}")
     if plan.nulls:
         left_out = options.skip_null or options.skip_bad
-        reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
+        reason = "left out" if left_out else f"refused without --skip-null; the first is id {plan.first_null}"
         out.print(f"without a vector: {count_of(plan.nulls, 'more row')}, {reason}", soft_wrap=True)
     if plan.bad:
         what = "without a text" if is_embedding(plan.origin) else "with a vector that cannot be translated"

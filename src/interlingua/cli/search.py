@@ -188,11 +188,12 @@ def search(
     _check_width(queries, given_by, translator, space)
     if model is not None and plain is not None:
         check_encoder(
-            lambda texts: plain,
+            model,
             translator,
             space.value,
             title=f"The model of {'--rerank' if rerank else '--encoder'}",
-            variants=[other for other in [with_task(model, "document")] if other is not model],
+            variants=[with_task(model, "document")],
+            vectors=plain,
         )
     found_each = k if rerank is None else max(k, nominees or _NOMINEES)
     if len(queries) * found_each > _MAX_HITS:

@@ -26,7 +26,7 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.errors import InputError, SpaceMismatchError
-from interlingua.core.wording import count_of, text_of
+from interlingua.core.wording import be, count_of, text_of
 from interlingua.stores.registry import ALIASES, store_names
 
 if TYPE_CHECKING:
@@ -202,8 +202,7 @@ def _stream(
                 progress.on_rows("translating", writer.rows, stop - start)
     except OSError:
         if writer.rows:
-            be = "is" if writer.rows == 1 else "are"
-            console.note(f"{count_of(writer.rows)} {be} kept; {go_on}")
+            console.note(f"{count_of(writer.rows)} {be(writer.rows)} kept; {go_on}")
         raise
     except KeyboardInterrupt as error:
         if not writer.rows:

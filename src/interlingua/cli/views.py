@@ -181,7 +181,7 @@ def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: On
         for file in (in_order, _file_of(target)):
             if file is not None and file.skipped:
                 raise InputError(
-                    f"{file.path} has lines that cannot be read, the first is {file.skipped[0]!r}; with --view, row i "
+                    f"{file.path} has lines that cannot be read (the first is {file.skipped[0]!r}); with --view, row i "
                     "of both files must be the same text. Correct these lines, or give both files ids."
                 )
         usable &= np.concatenate([usable_rows(block) for block in in_order.vector_blocks()])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import described
 from interlingua.core.errors import InputError, MissingExtraError, UnusableRowError
-from interlingua.core.wording import count_of, first_of, some_of
+from interlingua.core.wording import be, count_of, first_of, some_of
 
 __all__ = [
     "BLOCK_ROWS",
@@ -137,10 +137,7 @@ def check_matrix(
     if d == 0 or n < min_rows:
         raise InputError(f"{name} has shape {array.shape}; at least {count_of(min_rows)} and 1 column are needed.")
     if width is not None and d != width:
-        raise InputError(
-            f"{name} has {count_of(d, 'column')}; {width:,} {'is' if width == 1 else 'are'} needed. "
-            "Is it from another model?"
-        )
+        raise InputError(f"{name} has {count_of(d, 'column')}; {width:,} {be(width)} needed. Is it from another model?")
     check = RowCheck()
     for block in row_blocks(len(array)):
         check.add(array[block])
@@ -209,18 +206,20 @@ class RowCheck:
         zero, tiny = (accepted, accepted) if allow_zero_rows else (self._zero, self._tiny)
         bad = sum(count for count, _ in (self._broken, zero, tiny, self._huge))
         extreme = tiny[0] + self._huge[0], min((first for _, first in (tiny, self._huge) if first >= 0), default=-1)
-        for (count, first), does, do, reason, remedy in (
+        for (count, first), does, do, why, remedy in (
             (self._broken, "holds NaN or infinity", "hold NaN or infinity", "", "Remove"),
-            (zero, "is all zeros", "are all zeros", "; a zero vector has no direction", "Remove"),
-            (extreme, f"has {_EXTREME}", f"have {_EXTREME}", "; float32 cannot square such values", "Scale"),
+            (zero, "is all zeros", "are all zeros", " A zero vector has no direction.", "Remove"),
+            (extreme, f"has {_EXTREME}", f"have {_EXTREME}", " Their squares do not fit float32.", "Scale"),
         ):
             if count:
-                found = some_of(count, self._rows, "row", does, do)
+                # A row that is given alone may be one of several, so it is not called the only one.
+                if self._rows == 1 and not whole:
+                    found = f"the row {does}"
+                else:
+                    found = some_of(count, self._rows, "row", does, do)
                 if self._rows > 1:
                     found += first_of(count, f"row {first}")
-                elif not whole:
-                    found = found.replace("only ", "", 1)
-                found, them = f"{name}: {found}{reason}.", "it" if count == 1 else "them"
+                found, them = f"{name}: {found}.{why}", "it" if count == 1 else "them"
                 if not whole or bad < self._rows:
                     raise UnusableRowError(f"{found} {remedy} {them} and try again.")
                 advice = f"Scale {them}" if remedy == "Scale" else "Give vectors that are finite and not zero"

@@ -49,9 +49,8 @@ MAX_ROWS = 2_048
 # Rows with a higher cosine are taken for copies of each other.
 _COPY = 1 - 1e-5
 _STEP = 1e-9
-# Fewer pairs of rows above a score do not determine its level well, and the steepness is measured from so many times as
-# many pairs on.
-_FEW_PAIRS, _DECADES = 10, 100
+# Levels that fewer pairs exceed are not well determined. Steepness is measured from 100 times as many pairs to these.
+_FEW_PAIRS, _SPAN = 10, 100
 # How far a cosine can be beyond 1 by rounding, in float16 too.
 _ROUNDING = 2e-3
 _SIDES = ("source", "target")
@@ -168,10 +167,7 @@ class ScoreCalibration:
         Raises:
             InputError: another kind, no finite numbers, or numbers beyond -1 and 1.
         """
-        first, second = (
-            self.quantiles[SCORE_KINDS.index(check_choice(value, name, SCORE_KINDS))]
-            for value, name in ((kind, "kind"), (scale, "scale"))
-        )
+        first, second = self._of(kind, "kind"), self._of(scale, "scale")
         values = as_array(scores, "scores")
         if values.dtype.kind not in "fiu":
             raise InputError(f"scores has dtype {values.dtype}; finite real numbers are needed.")
@@ -187,35 +183,34 @@ class ScoreCalibration:
         return values if kind == scale else match_quantiles(values, first, second)
 
     def measured_up_to(self, kind: str) -> float:
-        """Return the score up to which this kind was measured with enough pairs of rows.
+        """Return the score up to which scores of a kind were measured well; conversions of higher ones are rough.
 
-        At least 10 of the pairs that were compared lie above it. Conversions of higher scores depend on few pairs, and
-        on where the straight line from the highest of them to 1 goes.
+        It is the quantile at the level that 10 of the pairs within the smaller side exceed. Conversions of higher
+        scores depend on few pairs, and on where the straight line from the highest of them to 1 goes.
 
         Args:
             kind: one of `SCORE_KINDS`.
         """
-        quantiles = self.quantiles[SCORE_KINDS.index(check_choice(kind, "kind", SCORE_KINDS))]
-        return float(np.interp(self._highest_level, QUANTILE_LEVELS, quantiles))
+        return float(np.interp(self._highest_level, QUANTILE_LEVELS, self._of(kind, "kind")))
 
     def steepness(self, kind: str, scale: str) -> float:
         """Return how much a difference of high scores grows by the conversion to another scale.
 
-        It is measured from the level of 1,000 pairs of the rows to that of 10 pairs. Above 1, the conversion also
-        enlarges the differences between scores that have no meaning.
+        It is measured from the level that 1,000 of the pairs within the smaller side exceed to that of 10 pairs. Above
+        1, the conversion also enlarges the differences between scores that have no meaning.
 
         Args:
             kind: of the scores, one of `SCORE_KINDS`.
             scale: the kind to convert to.
         """
-        levels = 1 - (1 - self._highest_level) * np.array([_DECADES, 1])
-        given, wanted = (
-            np.interp(
-                levels, QUANTILE_LEVELS, self.quantiles[SCORE_KINDS.index(check_choice(value, name, SCORE_KINDS))]
-            )
-            for value, name in ((kind, "kind"), (scale, "scale"))
-        )
+        levels = 1 - (1 - self._highest_level) * np.array([_SPAN, 1])
+        quantiles = self._of(kind, "kind"), self._of(scale, "scale")
+        given, wanted = (np.interp(levels, QUANTILE_LEVELS, each) for each in quantiles)
         return float((wanted[1] - wanted[0]) / max(given[1] - given[0], _STEP))
+
+    def _of(self, kind: str, name: str) -> FloatArray:
+        """Return the quantiles of a kind of score, which is the argument of that name."""
+        return np.asarray(self.quantiles[SCORE_KINDS.index(check_choice(kind, name, SCORE_KINDS))])
 
     @property
     def _highest_level(self) -> float:
@@ -230,7 +225,7 @@ class ScoreCalibration:
         Args:
             kind: one of `SCORE_KINDS`.
         """
-        own = self.quantiles[SCORE_KINDS.index(check_choice(kind, "kind", SCORE_KINDS))].astype(np.float64)
+        own = self._of(kind, "kind").astype(np.float64)
         points = np.unique(np.concatenate([[-1.0], np.clip(own, -1, 1), [1.0]]))
         scales = {scale: self.convert(points, kind, scale).tolist() for scale in ("source", "target")}
         return {"scores": points.tolist(), **scales}

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 __all__ = [
+    "FUNCTIONS",
     "InputError",
     "InputWarning",
     "InterlinguaError",
@@ -22,8 +23,8 @@ __all__ = [
 ]
 
 _ARGUMENT = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
-# What has a function of its own in Python, and an option of the same command on the command line.
-_FUNCTIONS = ("catch_up", "rollback")
+# Placeholders that are functions in Python and options of the same command on the command line.
+FUNCTIONS = ("catch_up", "rollback")
 # Around the name of a side in a message: a control character, which no name or text of a message has.
 _SIDE = "\x1f"
 
@@ -86,7 +87,7 @@ class InterlinguaError(Exception):
 
 def _as_python(name: str, value: str) -> str:
     """Return an argument, or the call of a function, as Python writes it."""
-    if name not in _FUNCTIONS:
+    if name not in FUNCTIONS:
         return f"{name}={value}"
     return f"{name}()" if value == "True" else f"{name}({value}=True)"
 

@@ -372,7 +372,7 @@ def check_not_foreign(
         if found == _OPPOSITE_SIGN:
             message = f"The {name} vectors are of this model with the opposite sign: {statistics}. {found}"
             remedy = "Multiply them by -1."
-        raise SpaceMismatchError(message, sample, f"{remedy} {{allow_foreign}} translates them nevertheless.")
+        raise SpaceMismatchError(message, sample, f"{remedy} {{allow_foreign}} goes on nevertheless.")
     if compared.doubtful:
         warnings.warn(
             f"The {name} vectors differ more than most texts do from those that this translator was fitted on. "

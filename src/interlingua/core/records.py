@@ -13,7 +13,7 @@ from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_columns, digest_ids, digest_matrix, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
-from interlingua.core.wording import count_of, first_of, some_of
+from interlingua.core.wording import be, count_of, first_of, some_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -207,8 +207,7 @@ def to_matrix(
         row = int(other[0])
         raise UnusableRowError(
             f"{where}: {label(row)} of column {name!r} has {count_of(int(widths[row]), 'value')} and {d:,} "
-            f"{'is' if d == 1 else 'are'} needed; "
-            "all rows need one width."
+            f"{be(d)} needed; all rows need one width."
         )
     values = column.flatten()
     if values.null_count:

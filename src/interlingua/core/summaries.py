@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from interlingua.core.score import DECISIVE
 from interlingua.core.wording import (
     bar_length,
     count_of,
@@ -21,10 +22,10 @@ from interlingua.core.wording import (
     describe_evidence,
     evidence_cells,
     is_narrow,
+    listed,
 )
 
 __all__ = [
-    "DECISIVE",
     "card_html",
     "card_notes",
     "card_text",
@@ -39,8 +40,6 @@ __all__ = [
     "verdict_text",
 ]
 
-# The score of a verdict is computed from these measurements.
-DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
 # Scores from here on are printed as 1.00.
 _FULL = 0.995
 # Columns of the text: a measurement takes two lines or three, so that a verdict with every criterion fits 24 lines.
@@ -82,19 +81,16 @@ def _score_notes(verdict: Mapping[str, Any], *, has_reasons: bool) -> list[str]:
         return []
     decisive = [item["name"].replace("_", " ") for item in evidence if item["name"] in DECISIVE]
     missed = [item["name"].replace("_", " ") for item in evidence if not item["passed"]]
-    because = [f"{_listed(missed)} {'misses its limit' if len(missed) == 1 else 'miss their limits'}"] if missed else []
-    because += ["of what is said above"] if has_reasons else []
-    if not decisive or not because:
+    misses = "misses its limit" if len(missed) == 1 else "miss their limits"
+    why = [f"because {listed(missed)} {misses}"] if missed else []
+    why += ["for the reasons above"] if has_reasons else []
+    if not decisive or not why:
         return []
     reach = "which reaches its limit" if len(decisive) == 1 else "which reach their limits"
     return [
-        f"The score of {score:.2f} is that of {_listed(decisive)} alone, {reach}. The fit is doubtful nevertheless, "
-        f"because {' and because '.join(because)}."
+        f"The score of {score:.2f} covers only {listed(decisive)}, {reach}. The fit is still doubtful, "
+        f"{' and '.join(why)}."
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def verdict_text(verdict: Mapping[str, Any]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
     "COMPARE_SEARCHES",
     "bar_length",
+    "be",
     "comparison_sign",
     "count_of",
     "describe_candidate",
@@ -21,6 +22,7 @@ __all__ = [
     "evidence_cells",
     "first_of",
     "is_narrow",
+    "listed",
     "none_of",
     "rough_size_of",
     "size_of",
@@ -158,8 +160,25 @@ def _training(step: Mapping[str, Any]) -> str:
 
 
 def count_of(number: int, noun: str = "row") -> str:
-    """Return a number with its noun, whose plural ends in s: ``1 row``, ``1,234 rows``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return a number with its noun: ``1 row``, ``1,234 rows``, ``2 queries``.
+
+    Args:
+        number: how many.
+        noun: what they are, whose plural ends in s, or in ies in place of a y after a consonant.
+    """
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun[-1] == "y" and noun[-2] not in "aeiou" else f"{noun}s"
+    return f"{number:,} {noun}"
+
+
+def be(number: int) -> str:
+    """Return the verb of a number of things: ``is`` or ``are``."""
+    return "is" if number == 1 else "are"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def none_of(count: int, noun: str, does: str, does_not: str, *, which: str = "") -> str:
@@ -198,7 +217,7 @@ def first_of(count: int, first: str) -> str:
         count: their number.
         first: name of the first.
     """
-    return f", namely {first}" if count == 1 else f", the first is {first}"
+    return f", namely {first}" if count == 1 else f"; the first is {first}"
 
 
 def text_of(name: str) -> str:

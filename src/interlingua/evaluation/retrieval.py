@@ -17,6 +17,7 @@ from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import IntArray, as_array, check_matrix
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
+from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 
 __all__ = [
@@ -217,7 +218,7 @@ def _check_relevant(relevant: Any, queries: int, documents: int | None) -> list[
             f"relevant is {shown(relevant)}; a sequence with the relevant documents of each query is needed."
         )
     if len(relevant) != queries:
-        asked = f"{queries:,} {'query' if queries == 1 else 'queries'}"
+        asked = count_of(queries, "query")
         raise InputError(f"relevant has {len(relevant):,} entries for {asked}; one for each query is needed.")
     return [_grades(each, row, documents) for row, each in enumerate(relevant)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua._encoder_spaces import check_encoder
+from interlingua._encoder_spaces import PLAIN_TEXTS, check_encoder
 from interlingua.core.arguments import check_flag, check_path
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, InputWarning
@@ -26,7 +26,7 @@ from interlingua.export._parts import Folded, direction, fold, new_folder, prove
 _TYPE = "sentence_transformers.models.{}"
 _SETTINGS = "config_sentence_transformers.json"
 _CALIBRATION = "score_calibration.json"
-# What loading a model raises if a package or a file is missing, or if it needs code of its own.
+# What loading or running a model raises if a package or a file is missing, or if it needs code of its own.
 _NOT_LOADED = (ImportError, OSError, ValueError, RuntimeError, LookupError, AttributeError, TypeError)
 _ROOT_ONLY = {"modules.json", _SETTINGS, _CALIBRATION, "README.md", ".gitattributes"}
 
@@ -193,24 +193,25 @@ class _Encoder:
             SpaceMismatchError: it is not the model of that side.
 
         Warns:
-            InputWarning: it cannot be loaded.
+            InputWarning: it cannot be loaded, or cannot embed texts.
             SpaceMismatchWarning: it may be another model.
         """
         title = f"The encoder {self.folder}"
         try:
             encode = sentence_encoder(str(self.folder))
+            plain = encode(list(PLAIN_TEXTS))
         except _NOT_LOADED as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             warnings.warn(
-                f"{title} was not compared with the {side} space of the translator, because it cannot be loaded here: "
+                f"{title} was not compared with the {side} space of the translator, because it cannot be run here: "
                 f"{reason.rstrip('.')}. Check that it is the model of the {side} vectors.",
                 InputWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
             return
         # The fitted vectors may have been made with the prompt of one of these tasks.
         variants = [with_task(encode, task) for task in ("query", "document")]
-        check_encoder(encode, translator, side, title=title, variants=variants)
+        check_encoder(encode, translator, side, title=title, variants=variants, vectors=plain, stacklevel=4)
 
     def _width(self, module: Mapping[str, Any]) -> int | None:
         """Return the width of what a module gives, or None where its files do not say it."""

@@ -263,8 +263,11 @@ def _scan(
     if scan.bad:
         fault = scan.fault
         if scan.bad + scan.n > 1:
-            which = "it is this one" if scan.bad == 1 else "this is the first"
-            fault += f" {scan.bad:,} of {count_of(scan.bad + scan.n, 'line')} cannot be used; {which}."
+            lines = count_of(scan.bad + scan.n, "line")
+            if scan.bad == 1:
+                fault += f" It is the only one of {lines} that cannot be used."
+            else:
+                fault += f" {scan.bad:,} of {lines} cannot be used; this is the first."
         raise UnusableRowError(fault) if scan.n else InputError(f"{fault} {FILL_ONE}")
     seen.check_directions(path)
     return scan

@@ -158,7 +158,7 @@ def _check_lengths(
         is_id = name == id_name or (id_name is None and name.rsplit("/", 1)[-1].lower() in ID_NAMES)
         if is_id and len(shape) == 1:
             raise InputError(
-                f"{path}: {name!r} has {count_of(shape[0], 'value')}, and the number of vectors is {n:,}; one id for "
+                f"{path}: {name!r} has {count_of(shape[0], 'value')} for {count_of(n, 'vector')}; one id for "
                 "each is needed. Remove or rename it if it belongs to something else."
             )
     if unused:

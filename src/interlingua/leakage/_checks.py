@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from interlingua.core.arguments import check_texts, described
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix, unit_rows
 from interlingua.core.digests import distinct_rows
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import be, count_of
 
 __all__ = [
     "check_corpus",
@@ -24,29 +23,32 @@ __all__ = [
     "check_members",
     "check_one_each",
     "check_vector",
+    "there_are",
 ]
 
 
-def check_one_each(count: int, what: str, needed: int, of: str, advice: str = "") -> None:
+def check_one_each(
+    count: int, noun: str, needed: int, of: str, advice: str = "", *, which: str = "", of_which: str = ""
+) -> None:
     """Refuse ``count`` things where there has to be one for each of ``needed`` others.
 
     Args:
         count: number of things.
-        what: what they are.
+        noun: what one of them is, as `count_of` takes it.
         needed: number of the others.
-        of: what these are.
+        of: what one of these is.
         advice: a sentence that says what to do, with a space before.
+        which: words after the noun that say which things these are, with a space before.
+        of_which: the same of the others.
     """
     if count != needed:
-        there_are = "There is" if count == 1 else "There are"
-        counts = f"{_counted(count, what)} for {_counted(needed, of)}"
-        raise InputError(f"{there_are} {counts}; there must be one for each.{advice}")
+        others = f"{count_of(needed, of)}{of_which}"
+        raise InputError(f"{there_are(count, noun)}{which} for {others}; there must be one for each.{advice}")
 
 
-def _counted(count: int, plural: str) -> str:
-    """Return a number with words whose first plural in s is the noun: ``1 row of the leak``, ``2 rows of the leak``."""
-    words = re.sub(r"(ie)?s\b", lambda end: "y" if end[1] else "", plural, count=1) if count == 1 else plural
-    return f"{count:,} {words}"
+def there_are(count: int, noun: str) -> str:
+    """Return the beginning of a sentence: ``There is 1 text``, ``There are 3 texts``."""
+    return f"There {be(count)} {count_of(count, noun)}"
 
 
 def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatArray, list[str]]:

@@ -46,7 +46,7 @@ def adapt(vectors: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLi
     mapped = check_matrix(translated, "the translations").astype(np.float32)
     candidates = check_matrix(public, "the public texts", width=mapped.shape[1])
     seed = check_count(seed, "seed")
-    check_one_each(len(mapped), "translations", len(rows), "documents")
+    check_one_each(len(mapped), "translation", len(rows), "document")
     for name, side in (("documents", rows), ("public texts", candidates)):
         if len(side) < _MIN_ROWS:
             raise InputError(f"There are {len(side):,} {name}; at least {_MIN_ROWS} are needed, better thousands.")

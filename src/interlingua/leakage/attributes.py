@@ -181,7 +181,7 @@ def infer_attributes(
     scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
     if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
-            f"truth is {truth.dtype} {truth.shape} and the number of names is {len(names)}; for "
+            f"truth is {truth.dtype} {truth.shape} and names has {count_of(len(names), 'text')}; for "
             f"{count_of(scores.shape[0], 'document')} and {count_of(scores.shape[1], 'label')} a boolean matrix "
             f"{scores.shape} and as many names are needed."
         )
@@ -200,7 +200,7 @@ def infer_attributes(
     for name, rows in (("naive", naive), ("ideal", ideal)):
         if rows is not None:
             matrix = check_matrix(rows, f"the {name} vectors")
-            check_one_each(len(matrix), f"{name} vectors", len(truth), "documents")
+            check_one_each(len(matrix), f"{name} vector", len(truth), "document")
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
             own_mean = collection_mean(fitted) if centered else None
             candidates[name] = [label_scores(fitted, label_vectors, mean=own_mean)]

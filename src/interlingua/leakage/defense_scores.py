@@ -181,7 +181,7 @@ def evaluate_defense(
     pool, seed = check_count(pool, "pool", minimum=2), check_count(seed, "seed")
     rows, public = float_rows(store), float_rows(attacker)
     whole = reference = rows if truth is None else float_rows(truth)
-    check_one_each(len(reference), "true rows", len(rows), "rows of the store")
+    check_one_each(len(reference), "true row", len(rows), "row", of_which=" of the store")
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(rows))
     picked, others = np.sort(order[: min(pool, max(1, len(rows) // 2))]), np.sort(order[len(rows) // 2 :])
@@ -261,7 +261,7 @@ def reconstruct(
         InputError: not one row of ``rows`` for each protected one, or indices that are not integers.
     """
     before, after = float_rows(protected), float_rows(rows)
-    check_one_each(len(after), "rows", len(before), "protected rows")
+    check_one_each(len(after), "row", len(before), "protected row")
     known, wanted = check_indices(train, "train", len(after)), check_indices(picked, "picked", len(after))
     x, y = before[known].astype(np.float64), after[known].astype(np.float64)
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)

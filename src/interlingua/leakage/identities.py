@@ -78,8 +78,8 @@ def identity_findings(
     rows, enrolled = check_matrix(vectors, "the vectors").astype(np.float32), check_matrix(gallery, "the gallery")
     names, true = check_texts(names, "names"), check_texts(identities, "identities")
     seed = check_count(seed, "seed")
-    check_one_each(len(names), "names", len(enrolled), "rows of the gallery")
-    check_one_each(len(true), "identities", len(rows), "vectors")
+    check_one_each(len(names), "name", len(enrolled), "row", of_which=" of the gallery")
+    check_one_each(len(true), "identity", len(rows), "vector")
     columns = {name: column for column, name in enumerate(names)}
     if len(columns) < len(names):
         raise InputError("The gallery names an identity twice; give one vector of each, such as the mean of its rows.")

@@ -14,8 +14,8 @@ from interlingua.core.arguments import check_count, check_flag, check_instance
 from interlingua.core.arrays import IntArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace, share_of_copies
-from interlingua.core.wording import count_of
-from interlingua.leakage._checks import check_distinct
+from interlingua.core.wording import be, count_of
+from interlingua.leakage._checks import check_distinct, there_are
 from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage._points import MIN_ROWS as MIN_POINT
 from interlingua.leakage._points import point_sizes
@@ -84,7 +84,7 @@ def check_inputs(
     rows = check_matrix(vectors, "the audited vectors")
     if len(rows) < MIN_AUDITED:
         raise InputError(
-            f"{_there_are(len(rows), 'vector')} to audit; at least {MIN_AUDITED} are needed, because figures are "
+            f"{there_are(len(rows), 'vector')} to audit; at least {MIN_AUDITED} are needed, because figures are "
             "shares of rows and translations are centered by their mean."
         )
     if _all_equal(rows):
@@ -104,7 +104,7 @@ def check_inputs(
     if truth.texts is not None:
         _check_known([bool(text.strip()) for text in truth.texts], attacked, "text", "texts")
     if labels is not None and len(labels.names) < 2:
-        raise InputError(f"{_there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
+        raise InputError(f"{there_are(len(labels.names), 'label')} to infer; at least 2 are needed.")
     if labels is not None and truth.labels is not None:
         _check_true_labels(labels, truth.labels, attacked)
     if corpus.has_texts and (options or {}).get("halvings"):
@@ -132,10 +132,6 @@ def check_inputs(
                 f"All {n:,} {name} are equal, so nothing could be measured with them; give those of different contents."
             )
     return rows
-
-
-def _there_are(count: int, noun: str) -> str:
-    return f"There {'is' if count == 1 else 'are'} {count_of(count, noun)}"
 
 
 def _all_equal(rows: npt.NDArray[Any]) -> bool:
@@ -181,10 +177,10 @@ def _check_known(known: Sequence[bool], attacked: IntArray, what: str, plural: s
     """Return how many of the attacked rows have a true text or label; refuse too few."""
     found = int(sum(known[row] for row in attacked))
     if found < MIN_KNOWN:
-        verbs = "is" if len(attacked) == 1 else "are", "has" if found == 1 else "have"
+        has = "has" if found == 1 else "have"
         raise InputError(
-            f"Of the {count_of(len(attacked))} that {verbs[0]} attacked, {found:,} {verbs[1]} a true {what}; at least "
-            f"{MIN_KNOWN} are needed to measure. Attack more documents or leave the true {plural} out."
+            f"Of the {count_of(len(attacked))} that {be(len(attacked))} attacked, {found:,} {has} a true {what}; at "
+            f"least {MIN_KNOWN} are needed to measure. Attack more documents or leave the true {plural} out."
         )
     return found
 
@@ -204,7 +200,7 @@ def _check_records(records: KnownRecords) -> None:
     for name, side in sides.items():
         if side is not None and len(side) < MIN_RECORDS:
             raise InputError(
-                f"{_there_are(len(side), name)}; at least {MIN_RECORDS} are needed for the membership test, better "
+                f"{there_are(len(side), name)}; at least {MIN_RECORDS} are needed for the membership test, better "
                 "1,000."
             )
     if records.controls is None:
@@ -237,11 +233,11 @@ def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecod
     """Return the words that can be read; refuse public texts without any, and true texts without any of them."""
     if decoder is None and len(corpus.texts) < MIN_TEXTS:
         raise InputError(
-            f"{_there_are(len(corpus.texts), 'public text')}; at least {MIN_TEXTS} are needed for the keyword decoder."
+            f"{there_are(len(corpus.texts), 'public text')}; at least {MIN_TEXTS} are needed for the keyword decoder."
         )
     blank = [row for row, text in enumerate(corpus.texts) if not text.strip()]
     if blank:
-        texts = f"{count_of(len(blank), 'public text')} {'is' if len(blank) == 1 else 'are'} blank"
+        texts = f"{count_of(len(blank), 'public text')} {be(len(blank))} blank"
         raise InputError(
             f"{texts}, the first in row {blank[0]} (counted from 0), and a decoder would learn that their vectors hold "
             "no words. Leave these rows out, of the texts and of all their vectors."

@@ -71,13 +71,12 @@ class PublicCorpus:
         check_corpus(self.vectors, self.texts)
         check_flag(self.has_texts, "has_texts")
         if self.stand_in is not None:
-            check_one_each(
-                len(check_matrix(self.stand_in, "the stand-in")), "rows of the stand-in", len(self.texts), "texts"
-            )
+            rows = check_matrix(self.stand_in, "the stand-in")
+            check_one_each(len(rows), "row", len(self.texts), "text", which=" of the stand-in")
         check_instance(self.views, "views", (Mapping, type(None)), "a mapping from names to matrices")
         for name, view in (self.views or {}).items():
             rows = check_matrix(view, f"the view {name!r}")
-            check_one_each(len(rows), f"rows of the view {name!r}", len(self.texts), "texts")
+            check_one_each(len(rows), "row", len(self.texts), "text", which=f" of the view {name!r}")
         check_instance(self.vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
         check_instance(
             self.stand_in_fit, "stand_in_fit", (Alignment, type(None)), "a fit, as align_stand_in returns it,"
@@ -171,7 +170,7 @@ class Labels:
         names, layers = check_texts(self.names, "names"), as_array(self.vectors, "the labels")
         if layers.dtype.kind not in "fiu" or layers.ndim not in (2, 3):
             raise InputError(f"the labels have shape {layers.shape}; numbers [l, d] or [t, l, d] are needed.")
-        check_one_each(layers.shape[-2], "label vectors", len(names), "names")
+        check_one_each(layers.shape[-2], "label vector", len(names), "name")
         finite = np.isfinite(layers).all(axis=-1)
         unusable = np.flatnonzero(~(finite if finite.ndim == 1 else finite.all(axis=0)))
         if len(unusable):
@@ -257,7 +256,7 @@ class GroundTruth:
             contents = getattr(self, name)
             if contents is not None:
                 advice = "" if name == "vectors" else f" An empty {name[:-1]} stands for an unknown one."
-                check_one_each(len(contents), f"true {name}", n, "vectors", advice)
+                check_one_each(len(contents), f"true {name[:-1]}", n, "vector", advice)
 
     def without(self, names: Sequence[str]) -> GroundTruth:
         """Return the contents without those of these names, such as ``texts``.
@@ -328,4 +327,5 @@ class SecondLeak:
             raise InputError("A second leak needs at least one fit to the public texts.")
         rows = check_matrix(self.vectors, "the second leak")
         if self.texts is not None:
-            check_one_each(len(check_texts(self.texts, "texts")), "texts", len(rows), "rows of the second leak")
+            texts = check_texts(self.texts, "texts")
+            check_one_each(len(texts), "text", len(rows), "row", of_which=" of the second leak")

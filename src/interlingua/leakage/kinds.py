@@ -147,7 +147,7 @@ def kinds_of_words(
     needed = "extractions, as invert returns them,"
     predictions = check_members(predictions, "predictions", Extraction, needed)
     control = check_members(control, "control", Extraction, needed)
-    check_one_each(len(control), "extractions of the control", len(predictions), "predictions")
+    check_one_each(len(control), "extraction", len(predictions), "prediction", which=" of the control")
     proper = capitalized_words(public)
     kinds = {word: _checked(kind_of(word), word, proper) for word in words}
     true = (

@@ -181,8 +181,8 @@ def _measure(
     seed: int,
 ) -> MeasuredLinks:
     left, right = (check_texts(side, "texts") for side in texts)
-    check_one_each(len(left), "texts", len(links), "rows of the first collection")
-    check_one_each(len(right), "texts", m, "rows of the second collection")
+    check_one_each(len(left), "text", len(links), "row", of_which=" of the first collection")
+    check_one_each(len(right), "text", m, "row", of_which=" of the second collection")
     # Only rows whose own text and whose end's text are known can be right or wrong.
     own, ends = _spellings(left), _spellings([right[row] for row in links])
     texts_there = set(_spellings(right)) - {""}

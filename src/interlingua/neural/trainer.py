@@ -139,7 +139,7 @@ class Trainer:
                 not fit the spaces.
         """
         if len(vectors) < 2:
-            raise InputError(f"At least 2 spaces are needed, and {'one was' if vectors else 'none was'} given.")
+            raise InputError(f"At least 2 spaces are needed, but {'only one' if vectors else 'none'} was given.")
         terms = check_terms(extra_terms)
         needing = [term.name for term in extra_terms if "teacher_targets" in term.needs]
         if needing and not teachers:

@@ -316,7 +316,7 @@ def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool, n
         vectors = [[math.nan] * nan_width if values is None else values for values in vectors]
     elif missing:
         raise UnusableRowError(
-            f"{where}: {count_of(len(missing), 'point')} without such a vector, the first is {missing[0]!r}."
+            f"{where}: {count_of(len(missing), 'point')} without such a vector; the first is {missing[0]!r}."
         )
     documents = [point.payload or {} for point in points]
     return Records(id_array(points, where, mixed=mixed), np.asarray(vectors, np.float32), from_documents(documents))

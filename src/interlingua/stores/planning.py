@@ -145,7 +145,7 @@ class _TextOptions(Options):
         if "skip_null" in source.capabilities.selects:
             return replace(info, count=info.count + info.nulls, nulls=0, first_null=None)
         if not self.skip_bad:
-            lines = f"{count_of(info.nulls, 'line')} cannot be read, the first is {info.first_null}"
+            lines = f"{count_of(info.nulls, 'line')} cannot be read; the first is {info.first_null}"
             raise UnusableRowError(f"{source.url}: {lines}.")
         return info
 

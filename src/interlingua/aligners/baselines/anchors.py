@@ -9,11 +9,10 @@ from functools import partial
 import numpy as np
 from scipy.optimize import quadratic_assignment
 
-from interlingua.aligners.base import Problem
+from interlingua.aligners.base import Problem, describe_drawn
 from interlingua.aligners.qap import search_matchings
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError, named_side
-from interlingua.core.wording import count_of
 
 __all__ = ["Anchors", "QapSolver", "batched_swaps", "centroids", "check_rows", "match_centroids", "two_opt"]
 
@@ -105,11 +104,9 @@ def check_rows(problem: Problem, clusters: int, method: str) -> None:
     sides = zip(map(named_side, ("source", "target")), (problem.source.n, problem.target.n), problem.rows, strict=True)
     for side, available, rows in sides:
         if len(rows) < clusters:
-            drawn = f"max_rows draws {len(rows):,} of the {count_of(available)} of {side}"
-            few = drawn if len(rows) < available else f"{side} has {count_of(len(rows))}"
             raise InputError(
-                f"{few}; {method} needs at least {clusters}, one for each cluster, and thousands to be useful. Pass "
-                f"more rows, or set clusters below {clusters}."
+                f"{describe_drawn(side, len(rows), available)}; {method} needs at least {clusters}, one for each "
+                f"cluster, and thousands to be useful. Pass more rows, or set clusters below {clusters}."
             )
 
 

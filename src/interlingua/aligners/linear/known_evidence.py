@@ -19,7 +19,7 @@ from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
 from interlingua.core.statistics import mismatch_limit
-from interlingua.core.wording import count_of, some_of
+from interlingua.core.wording import be, count_of, some_of
 
 __all__ = [
     "MIN_REFUTING_PAIRS",
@@ -56,8 +56,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     own = np.diag(cosines)
     others = cosines[~np.eye(count, dtype=bool)] if count > 1 else (translated @ target.T).ravel()
     null, limit = mismatch_limit(others, count)
-    are = "is" if count == 1 else "are"
-    few = f" {count_of(count, 'pair')} {are} weak evidence." if count < MIN_REFUTING_PAIRS else ""
+    few = f" {count_of(count, 'pair')} {be(count)} weak evidence." if count < MIN_REFUTING_PAIRS else ""
     mean = Evidence(
         "held_out_pairs",
         float(own.mean()),

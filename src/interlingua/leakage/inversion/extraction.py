@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_number, check_texts
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
-from interlingua.leakage._checks import check_members, check_one_each
+from interlingua.leakage._checks import check_members, check_one_each, there_are
 
 __all__ = ["Extraction", "Inverter", "Keyword", "Neighbor", "check_extractions"]
 
@@ -86,8 +85,7 @@ def check_extractions(
     """
     extractions = check_members(extractions, "extractions", Extraction, "extractions, as invert returns them,")
     texts = check_texts(texts, "texts")
-    check_one_each(len(extractions), "extractions", len(texts), "texts")
+    check_one_each(len(extractions), "extraction", len(texts), "text")
     if len(texts) < check_count(minimum, "minimum"):
-        there_are = "There is" if len(texts) == 1 else "There are"
-        raise InputError(f"{there_are} {count_of(len(texts), 'text')}; at least {minimum:,} are needed.")
+        raise InputError(f"{there_are(len(texts), 'text')}; at least {minimum:,} are needed.")
     return extractions, texts

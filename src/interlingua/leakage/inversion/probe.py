@@ -46,7 +46,7 @@ class WordProbe:
         words = check_texts(words, "words")
         given = vectors(words) if callable(vectors) else vectors
         rows = unit_rows(check_matrix(given, "the words", min_rows=2).astype(np.float32))
-        check_one_each(len(words), "words", len(rows), "vectors")
+        check_one_each(len(words), "word", len(rows), "vector")
         mean = rows.mean(axis=0)
         return cls(tuple(words), unit_rows(rows - mean), mean)
 

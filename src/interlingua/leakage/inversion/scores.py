@@ -292,7 +292,7 @@ def reencoded_cosine(
     extractions, texts = check_extractions(extractions, texts)
     check_callable(encode, "encode", "a function from texts to vectors")
     rows = unit_rows(check_matrix(vectors, "vectors").astype(np.float32))
-    check_one_each(len(rows), "vectors", len(texts), "documents")
+    check_one_each(len(rows), "vector", len(texts), "document")
     written = [e.text or "" for e in extractions]
     encoded = check_matrix(encode([text or " " for text in written]), "what the encoder returned", width=rows.shape[1])
     mean = rows.mean(axis=0)
@@ -340,7 +340,7 @@ def reliability(
     check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
     probabilities = check_matrix(probabilities, "probabilities", width=len(vocabulary.words), allow_zero_rows=True)
     truth = vocabulary.matrix(texts).toarray() > 0
-    check_one_each(len(probabilities), "rows of probabilities", len(truth), "texts")
+    check_one_each(len(probabilities), "row", len(truth), "text", which=" of probabilities")
     edges = np.linspace(0, 1, check_count(bins, "bins", minimum=1) + 1)
     rows: list[Reliability] = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):

@@ -52,7 +52,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         """Check that there is one share for each word."""
         words = check_texts(self.words, "words")
-        check_one_each(len(check_vector(self.shares, "shares")), "shares", len(words), "words")
+        check_one_each(len(check_vector(self.shares, "shares")), "share", len(words), "word")
 
     @classmethod
     def of(
