@@ -100,14 +100,31 @@ def test_wrong_pairs_make_a_map_that_is_right_without_them_doubtful_and_leave_it
     alignment = il.align(easy.source, easy.target, method="linear", pairs=wrong, rounds=3)
     assert alone.verdict.status is Status.ALIGNED
     assert alignment.verdict.status is Status.DOUBTFUL
-    assert f"of {count} known pairs disagree" in alignment.verdict.reasons[0]
+    who = "the only known pair disagrees" if count == 1 else f"of {count} known pairs disagree"
+    assert who in alignment.verdict.reasons[0]
     assert top1(alignment, easy) == pytest.approx(top1(alone, easy), abs=0.05)
 
 
-def test_a_single_pair_says_that_none_can_be_held_out(hard: Any) -> None:
-    p, pairs, _ = hard
-    alignment = il.align(p.source, p.target, method="linear", pairs=pairs[:1], rounds=0)
-    assert alignment.verdict.status is not Status.ALIGNED
+@pytest.mark.parametrize(("shift", "status"), [(0, Status.ALIGNED), (200, Status.DOUBTFUL)])
+def test_a_single_pair_is_tested_by_a_search_that_is_not_accepted_without_it(
+    easy: Problem, shift: int, status: Status
+) -> None:
+    x = np.concatenate([easy.source_eval[:5], easy.source])
+    y = np.concatenate([easy.target_eval[:5], easy.target])
+    steps: list[Any] = []
+    alignment = il.align(
+        x, y, method="linear", pairs=np.array([[0, shift]]), rounds=3, on_step=lambda step: steps.append(dict(step))
+    )
+    (known,) = (step for step in steps if step["step"] == "known")
+    assert (known["search"], known["used"]) == (("both", True) if shift == 0 else ("without", False))
+    assert alignment.verdict.status is status
+    assert ("disagrees with the map fitted without" in alignment.verdict.reasons[0]) == (shift > 0)
+    assert top1(alignment, easy) > 0.9
+
+
+def test_a_single_pair_beside_categories_that_confirm_the_map_cannot_be_held_out(hard: Any) -> None:
+    p, pairs, labels = hard
+    alignment = il.align(p.source, p.target, method="linear", pairs=pairs[:1], labels=labels, rounds=0)
     assert alignment.verdict.reasons[-1].startswith("1 pair is known, and it cannot be held out")
     assert "held_out_pairs" not in evidence(alignment)
 

@@ -205,27 +205,37 @@ class HeldOutSearches:
 
 
 def search_held_out(
-    spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, rng: np.random.Generator
+    spaces: CoarseSpaces,
+    pairs: Pairs | None,
+    labels: Labels | None,
+    rng: np.random.Generator,
+    start: FloatArray | None = None,
 ) -> HeldOutSearches:
     """Search without a part of the pairs and labels, for each part.
 
     Pairs are left out in five folds, or one at a time where there are fewer, and so are their near-copies. A single
-    pair cannot be left out. Labels are left out in two halves. Each search reads all other pairs and labels.
+    pair can be left out only if there is a start. Labels are left out in two halves. Each search reads all other pairs
+    and labels.
 
     Args:
         spaces: the rows in coarse coordinates.
         pairs: centered unit rows [p, d_source] and [p, d_target], in full width.
         labels: numbers of the categories of the rows.
         rng: draws folds and batches.
+        start: a coarse map [w_source, w_target] that was found without pairs and labels, which each search refines; by
+            default it starts from its pairs and labels.
     """
+
+    def found(guide: Guide) -> FloatArray:
+        return guide.search(rng, repeats=1) if start is None else guide.refine(start, rng, repeats=1)
+
     of_pairs, of_labels = [], []
-    if pairs is not None and len(pairs[0]) > 1:
+    if pairs is not None and len(pairs[0]) > (start is None):
         fold = rng.permutation(len(pairs[0])) % min(_FOLDS, len(pairs[0]))
         for number in range(int(fold.max()) + 1):
             out = fold == number
             near = np.logical_or(*(near_copies(side, side[out]) for side in pairs))
-            matrix = Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels).search(rng, repeats=1)
-            of_pairs.append((matrix, out))
+            of_pairs.append((found(Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels)), out))
     if labels is not None:
         halves = [rng.permutation(len(side)) % 2 for side in labels]
         for number in (0, 1):
@@ -233,7 +243,7 @@ def search_held_out(
                 tuple(np.where(keep, side, -1) for side, keep in zip(labels, kept, strict=True))
                 for kept in ([half != number for half in halves], [half == number for half in halves])
             )
-            matrix = Guide.of(spaces, pairs, (used[0], used[1])).search(rng, repeats=1)
+            matrix = found(Guide.of(spaces, pairs, (used[0], used[1])))
             of_labels.append((matrix, (left_out[0], left_out[1])))
     return HeldOutSearches(tuple(of_pairs), tuple(of_labels))
 

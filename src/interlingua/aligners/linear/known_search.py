@@ -2,7 +2,9 @@
 
 A search that is guided by them comes first. If held-out pairs or categories confirm its map, no other search is needed.
 Otherwise the search without them runs too. If its map is accepted by label-free evidence, all pairs and categories are
-tested against that map, because none of them took part in it. Pairs and categories that contradict it are not used.
+tested against that map, because none of them took part in it. Those that contradict it are not used, and neither are
+so few pairs that they could not refute a map. If it is not accepted, either the guided map or a refinement of that of
+the search is taken, and each is tested on parts that were held out of it.
 """
 
 from __future__ import annotations
@@ -82,13 +84,20 @@ def search_with_known(
     if is_accepted(context, plain):
         searches = _searched_without(plain.best.matrix, pairs, labels)
         held = searches.translate(spaces, pairs)
-        used = _is_supported(held, target)
+        used = _is_supported(held, target) and not _are_few(held)
         chosen, matrices = "without", plain.leading
     else:
-        used = held.pairs is None or len(held.pairs[0]) < MIN_REFUTING_PAIRS or _is_supported(held, target)
-        candidates = {"guided": guided, "both": guide.refine(plain.best.matrix, rng)}
+        candidates = {"both": guide.refine(plain.best.matrix, rng)}
+        # A map that was searched with a single pair has seen the only one by which it could be tested.
+        if held.pairs is not None or pairs is None:
+            candidates["guided"] = guided
         chosen = max(candidates, key=lambda name: guide.objective(candidates[name]))
         matrices = [candidates[chosen]]
+        if chosen == "both":
+            searches = search_held_out(spaces, pairs, labels, rng, plain.best.matrix)
+            held = searches.translate(spaces, pairs)
+        # A map that was searched with few pairs is no judge of the one that was left out.
+        used = held.pairs is None or (chosen == "guided" and _are_few(held)) or _is_supported(held, target)
         if not used:
             chosen, matrices = "without", [plain.best.matrix]
     on_step(_step(chosen, held, target, used=used))
@@ -110,6 +119,11 @@ def _searched_without(matrix: FloatArray, pairs: Pairs | None, labels: Labels | 
     """Return a map that was fitted without any pair or label as one that has not seen them."""
     of_pairs = () if pairs is None else ((matrix, np.ones(len(pairs[0]), np.bool_)),)
     return HeldOutSearches(of_pairs, () if labels is None else ((matrix, labels),))
+
+
+def _are_few(held: HeldOutTranslations) -> bool:
+    """Return whether there are pairs, and too few to refute a map."""
+    return held.pairs is not None and len(held.pairs[0]) < MIN_REFUTING_PAIRS
 
 
 def _is_supported(held: HeldOutTranslations, target: FloatArray) -> bool:
