@@ -124,7 +124,7 @@ def test_templates_are_filled_and_averaged() -> None:
 
 def test_what_does_not_go_together_is_refused(topics: tuple[Any, Any, Any]) -> None:
     documents, labels, truth = topics
-    with pytest.raises(InputError, match=r"truth is bool \(600, 4\) and the number of names is 5"):
+    with pytest.raises(InputError, match=r"truth is bool \(600, 4\) and names has 5 texts"):
         infer_attributes(documents, labels, truth[:, :4], NAMES)
     with pytest.raises(InputError, match="Document 3 has no true label"):
         infer_attributes(documents, labels, truth & (np.arange(N) != 3)[:, None], NAMES)

@@ -76,7 +76,7 @@ def test_the_first_bytes_that_are_not_utf_8_are_placed_in_the_whole_file(tmp_pat
     path = tmp_path / "a.txt"
     # Longer than the parts in which a stream decodes a file.
     path.write_bytes(b"a line of text\n" * 3_000 + "caf\xe9 noir\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"not UTF-8 text \(.* at byte 45,003, in line 3,001\); convert it"):
+    with pytest.raises(InputError, match=r"not UTF-8 text \(.* at byte 45,003, in line 3001\); convert it"):
         read_texts(path)
 
 

@@ -146,7 +146,7 @@ def test_rows_of_the_target_that_were_edited_before_a_resume_are_named(
         del new.vectors["vector"].rows[41]
         new.vectors["vector"].rows[5000] = new.vectors["vector"].rows[42]
         new.payload[5000] = new.payload[42]
-    with pytest.raises(InterlinguaError, match="id 41|the first is 41"):
+    with pytest.raises(InterlinguaError, match="id 41|namely 41"):
         migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
 
 

@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
-from interlingua.core.score import DECISIVE
 from interlingua.core.summaries import card_notes, own_reasons
-from interlingua.core.wording import COMPARE_SEARCHES, evidence_cells, is_narrow, listed
+from interlingua.core.wording import COMPARE_SEARCHES, evidence_cells, is_narrow
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -38,13 +37,12 @@ _NARROWLY = (
     "narrowly: the value passes the limit by less than 5 % of the distance between null and limit, and is not below "
     "half of an upper limit."
 )
-_DECISIVE = listed([name.replace("_", " ") for name in DECISIVE])
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
     "if at most a limit is needed (≤).",
     "needed: the limit. Aligned fits meet every limit, or pairs confirm them.",
-    f"score: how near the weakest of {_DECISIVE} comes to its limit. It is 1 as soon as each of them reaches its "
-    "limit, so it does not rank aligned fits.",
+    "score: how near the weakest measurement of transport, refits and pairs comes to its limit, at most 1. It does not "
+    "rank aligned fits.",
 )
 # Scores of the source model whose counterparts are printed.
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
