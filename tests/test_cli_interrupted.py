@@ -284,7 +284,10 @@ def test_an_audit_ends_after_a_fit_that_was_interrupted_and_does_not_keep_it(
 ) -> None:
     monkeypatch.chdir(folder)
     interrupted_fit(monkeypatch, number)
-    ran = run("audit", "source.npy", "target.npy", "--report", "r.html", "--keep", "kept")
+    who = ("--authorized-by", "The Owner")
+    Path("public.txt").write_text("".join(f"a public text about {i}\n" for i in range(N)), "utf-8")
+    public = ("--corpus", "public.txt", "--corpus-vectors", "target.npy")
+    ran = run("audit", "source.npy", *public, "--out", "r.html", "--keep", "kept", *who)
     assert (ran.code, Path("r.html").exists()) == (code, False), ran.err
     assert "Interrupted." in ran.err
     assert not list(Path("kept").glob("fit-*"))

@@ -359,8 +359,8 @@ def test_an_interrupt_within_a_query_is_an_interrupt(at: At, tmp_path: Path, wri
     fill(at("#old.v"), pa.array(range(20)), None)
     store = at("#old.v")
     assert isinstance(store, DuckStore)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    query = "select count(*) from range(1000000) a(x), range(1000000) b(y) where x * y % 7 = 3"
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    query = "select sum(x) from range(300000000) a(x)"
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         if write:
@@ -375,11 +375,10 @@ def test_an_interrupt_within_a_query_is_an_interrupt(at: At, tmp_path: Path, wri
 def test_a_cleared_vector_is_written_again(at: At, tmp_path: Path) -> None:
     fill(at("#old.v"), pa.array(range(20)), None)
     given: dict[str, Any] = {"journal": tmp_path / "j"}
-    migrate(translator(), at("#old.v"), at("#old.w"), **given)
-    for store in (at("#old.v"), at("#old.w")):
-        store.close()
-    run(tmp_path, "update old set w = null where id in (3, 17)")
-    message = "2 of 20 rows that were written are missing, the first is id 3|2 of 20 .* id 3"
+    migrate(translator(), at("#old.v"), writing := at("#old.w"), **given)
+    assert isinstance(writing, DuckStore)
+    writing._writing.execute("update old set w = null where id in (3, 17)")
+    message = "2 of 20 rows that were written are missing, .*id 3"
     with pytest.raises(InterlinguaError, match=message):
         migrate(translator(), at("#old.v"), at("#old.w"), resume=True, **given)
     assert catch_up(translator(), at("#old.v"), at("#old.w"), **given).restored == 2

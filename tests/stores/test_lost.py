@@ -116,7 +116,9 @@ def test_since_looks_for_no_lost_rows(tmp_path: Path) -> None:
 def test_a_resume_counts_all_lost_rows_and_names_the_command_that_helps(shop: Shop) -> None:
     shop.lose(77, 200)
     message = r"2 of 230 rows that were written are missing, .*id 77\. Something else deleted them\..*"
-    helps = r"Rows of the source that are new or have changed, and those that the target has lost, are copied by catch_up"
+    helps = (
+        r"Rows of the source that are new or have changed, and those that the target has lost, are copied by catch_up"
+    )
     with pytest.raises(InterlinguaError, match=message + helps):
         shop.migrate(resume=True)
 
@@ -172,3 +174,67 @@ def test_the_pages_of_the_survey_are_copied_in_their_size(tmp_path: Path, phase:
     done = migrate(translator(), source, target, options=Options(page_rows=90), resume=True, **given)
     assert (done.page_rows, done.rows) == (kept, N)
     assert_migrated(records, target)
+
+
+def test_the_command_says_what_was_lost_deleted_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    from interlingua.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    with open_store("duckdb://a.duckdb#old.v") as source:
+        fill(source, pa.array(range(40)), columns(40))
+    translator().save(tmp_path / "t")
+
+    def run(target: str, *more: str) -> str:
+        capsys.readouterr()
+        main(["migrate", "t", "duckdb://a.duckdb#old.v", target, *more])
+        return " ".join(capsys.readouterr().err.split())
+
+    def change(*statements: str) -> None:
+        with duckdb.connect("a.duckdb") as db:
+            for statement in statements:
+                db.execute(statement)
+
+    new, beside = "duckdb://a.duckdb#new.v", "duckdb://a.duckdb#old.w"
+    run(new, "--page-rows", "16")
+    change("delete from new where id = 7")
+    again = "to duckdb://a.duckdb#new.v: 1 row that it had lost and duckdb://a.duckdb#old.v still has."
+    assert f"Would be written again {again}" in run(new, "--catch-up", "--dry-run")
+    said = run(new, "--catch-up")
+    assert f"0 rows updated, 0 added, 0 deleted. Written again {again}" in said
+    assert ".changes.jsonl lists the ids." in said
+    assert "--page-rows" not in run(new, "--resume", "--page-rows", "9")
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.stores._run.Run.index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        run(beside, "--page-rows", "16")
+    change("insert into old by name select * replace (id + 100 as id, null as w) from old where id = 3")
+    assert "lists the ids. Stop" in run(beside, "--resume")
+    change("delete from old where id in (4, 5)")
+    said = run(beside, "--catch-up")
+    assert "1 added, 2 deleted" in said
+    assert "changes.jsonl lists the ids of the others." in said
+    gone = "The new vectors of the 2 rows that were deleted in duckdb://a.duckdb#old.v are gone with their rows."
+    assert gone in said
+    change("delete from old where id = 6")
+    said = run(beside, "--catch-up")
+    assert ("1 deleted" in said, "lists" in said) == (True, False)
+
+
+def test_the_command_says_that_the_size_of_pages_had_no_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from interlingua.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    np.save("old.npy", unit(40, D_IN, 3))
+    translator().save(tmp_path / "t")
+    command = ["migrate", "t", "old.npy", "new.parquet", "--journal", "j"]
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.stores._run.Run.copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        main([*command, "--page-rows", "16"])
+    capsys.readouterr()
+    assert main([*command, "--resume", "--page-rows", "9"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--page-rows 9 had no effect: the journal records pages of 16 rows" in said

@@ -241,7 +241,7 @@ def run_catch_up(
         )
     if done.restored:
         what = "Would be written again to" if dry_run else "Written again to"
-        console.note(f"{what} {target}, which had lost them: {count_of(done.restored)} that {source} still has.")
+        console.note(f"{what} {target}: {count_of(done.restored)} that it had lost and {source} still has.")
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed:
