@@ -285,7 +285,9 @@ def test_an_audit_ends_after_a_fit_that_was_interrupted_and_does_not_keep_it(
     monkeypatch.chdir(folder)
     interrupted_fit(monkeypatch, number)
     who = ("--authorized-by", "The Owner")
-    Path("public.txt").write_text("".join(f"a public text about {i}\n" for i in range(N)), "utf-8")
+    words = "harbor music window garden river castle engine letter market planet".split()
+    texts = [f"{words[i % 10]} near {words[i // 10 % 10]} with {words[i // 60]}\n" for i in range(N)]
+    Path("public.txt").write_text("".join(texts), "utf-8")
     public = ("--corpus", "public.txt", "--corpus-vectors", "target.npy")
     ran = run("audit", "source.npy", *public, "--out", "r.html", "--keep", "kept", *who)
     assert (ran.code, Path("r.html").exists()) == (code, False), ran.err

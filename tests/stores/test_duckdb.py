@@ -361,13 +361,14 @@ def test_an_interrupt_within_a_query_is_an_interrupt(at: At, tmp_path: Path, wri
     assert isinstance(store, DuckStore)
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     query = "select sum(x) from range(300000000) a(x)"
+
+    def writes(query: str) -> None:
+        with store._errors("did not take the rows"):
+            store._execute_with(pa.table({"x": [1]}), query)
+
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        if write:
-            with store._errors("did not take the rows"):
-                store._execute_with(pa.table({"x": [1]}), query)
-        else:
-            store._rows(query)
+        (writes if write else store._rows)(query)
     timer.join()
     assert len(whole(store)) == 20
 
