@@ -276,20 +276,3 @@ def test_a_migration_ends_after_a_fit_that_was_interrupted(
     assert said in ran.err
     assert (Path("fresh").is_dir(), Path("new.parquet").exists(), list(Path().glob("*.sqlite"))) == (True, False, [])
     assert run(*command[:-2]).code == 0
-
-
-@SIGNALS
-def test_an_audit_ends_after_a_fit_that_was_interrupted_and_does_not_keep_it(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
-) -> None:
-    monkeypatch.chdir(folder)
-    interrupted_fit(monkeypatch, number)
-    who = ("--authorized-by", "The Owner")
-    words = "harbor music window garden river castle engine letter market planet".split()
-    texts = [f"{words[i % 10]} near {words[i // 10 % 10]} with {words[i // 60]}\n" for i in range(N)]
-    Path("public.txt").write_text("".join(texts), "utf-8")
-    public = ("--corpus", "public.txt", "--corpus-vectors", "target.npy")
-    ran = run("audit", "source.npy", *public, "--out", "r.html", "--keep", "kept", *who)
-    assert (ran.code, Path("r.html").exists()) == (code, False), ran.err
-    assert "Interrupted." in ran.err
-    assert not list(Path("kept").glob("fit-*"))
