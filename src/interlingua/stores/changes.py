@@ -231,7 +231,7 @@ def catch_up(
         target: that of the migration; it must write rows by id.
         journal: of the migration.
         options: of the migration; by default as the journal records them. ``skip_null`` and ``skip_bad`` may be added,
-            for rows that arrived since. ``page_rows`` may differ.
+            for rows that arrived since. ``page_rows`` may differ; its default stands for that of the migration.
         since: a column and a value; only rows in which the column is at least the value are read. Deleted rows are not
             noticed then.
         dry_run: only find the rows.

@@ -57,9 +57,7 @@ class Options:
         metric: of the new vectors; by default the metric of the source, or cosine if the source has none.
         ids_as_text: write whole numbers as text, for stores that accept only text ids.
         drop_payload: copy ids and vectors only.
-        page_rows: rows that are read, translated and written together. A later run about the same journal reads as many
-            as the first run, unless another number than the default is given; rows that the first run surveyed are
-            copied in pages of its size in any case.
+        page_rows: rows that are read, translated and written together.
         where: read only the rows for which this condition holds, in the language of the source.
         skip_null: leave out rows without a vector; otherwise they are refused.
         skip_bad: leave out every row whose vector cannot be translated: it is missing, has another width, is all zeros,
