@@ -109,8 +109,8 @@ def migrate(
         source: read, never written to.
         target: must not exist yet.
         journal: a file outside both databases. It must not exist yet, except to resume.
-        options: how to migrate. To resume, the default of ``page_rows`` stands for that of the first run, and rows that it
-            surveyed are copied in pages of its size in any case.
+        options: how to migrate. To resume, the default of ``page_rows`` stands for that of the first run, and rows that
+            it surveyed are copied in pages of its size in any case.
         resume: continue the migration of this journal. Rows that were added to the source since it began are not
             copied, and listed at the end.
         on_rows: called with the phase, the rows done and the number of rows.
