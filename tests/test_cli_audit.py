@@ -826,3 +826,21 @@ def test_what_is_no_view_of_the_public_texts_is_refused_by_its_file(
         error = run(*with_vectors(case, *more, "--json")).json["error"]
         assert message in error, error
     assert not recorded_views
+
+
+def test_an_audit_ends_after_an_interrupted_fit_and_does_not_keep_it(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = interlingua.align
+
+    def align(*spaces: Any, **settings: Any) -> Any:
+        done = honest(*spaces, **settings)
+        return dataclasses.replace(done, trace=(*done.trace, {"step": "interrupted", "kept": "fast search"}))
+
+    monkeypatch.setattr(interlingua, "align", align)
+    ran = run(*with_vectors(case, "--fits", "1", "--keep", case / "kept", "--log", case / "log.jsonl"))
+    assert (ran.code, "Interrupted." in ran.err) == (130, True), ran.err
+    assert not (case / "audit.html").exists()
+    assert not list((case / "kept").glob("fit-*"))
+    last = json.loads((case / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("stopped", "interrupted")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,54 @@ def test_a_fit_that_is_sent_sigterm_says_what_was_written(folder: Path) -> None:
     assert (process.returncode, "Interrupted. No translator was written." in said) == (143, True), said
     assert "Traceback" not in said
     assert not (folder / "t").exists()
+
+
+@SIGNALS
+def test_a_log_of_an_interrupted_command_ends_with_the_reason(
+    run: Run, folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    monkeypatch.chdir(folder)
+    for name, place, words in (
+        ("translate", "interlingua.io.VectorFile.check", (saved, "source.npy", "--out", "out.npy")),
+        ("migrate", "interlingua.stores._run.Run.index", (saved, "source.npy", "new.parquet", "--journal", "j")),
+        ("fit", "interlingua.cli.fit.run_fit", ("source.npy", "target.npy", "--out", "fresh")),
+        ("identify", "interlingua.identification.identify", ("source.npy",)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, raising(number))
+            ran = run(name, *words, "--log", f"{name}.jsonl")
+        assert ran.code == code, (name, ran.err)
+        last = json.loads(Path(f"{name}.jsonl").read_text().splitlines()[-1])
+        assert {key: last[key] for key in last if key != "time"} == {"event": "stopped", "reason": "interrupted"}
+
+
+def interrupted_fit(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """Let a fit end as after an interrupt of its second search: with the best map up to then."""
+    import interlingua
+
+    honest = interlingua.align
+
+    def align(*spaces: Any, **settings: Any) -> Any:
+        done = honest(*spaces, **{**settings, "pairs": np.stack([np.arange(N)] * 2, axis=1)})
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        return replace(done, trace=(*done.trace, {"step": "interrupted", "kept": "fast search"}))
+
+    monkeypatch.setattr(interlingua, "align", align)
+
+
+@SIGNALS
+def test_a_migration_ends_after_a_fit_that_was_interrupted(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    monkeypatch.chdir(folder)
+    interrupted_fit(monkeypatch, number)
+    command = ("migrate", "fresh", "source.npy", "new.parquet", "--fit", "target.npy")
+    dry = run(*command, "--dry-run")
+    assert (dry.code, "Interrupted. Nothing was written.\n" in dry.err, Path("fresh").exists()) == (code, True, False)
+    ran = run(*command)
+    assert ran.code == code, ran.err
+    said = "Interrupted. The translator fresh is complete. Run the same command without --fit to go on.\n"
+    assert said in ran.err
+    assert (Path("fresh").is_dir(), Path("new.parquet").exists(), list(Path().glob("*.sqlite"))) == (True, False, [])
+    assert run(*command[:-2]).code == 0

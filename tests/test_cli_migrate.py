@@ -514,7 +514,9 @@ def test_embedding_that_is_ended_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 143, said
     assert "Interrupted. Run the same command with --resume" in " ".join(said.split())
     assert "Traceback" not in said
-    assert "stopped" not in (tmp_path / "log.jsonl").read_text()
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert {"event": "stopped", "reason": "interrupted"}.items() <= last.items()
+    assert "error" not in last
 
 
 def test_an_interrupt_while_modules_are_imported_ends_with_one_sentence() -> None:

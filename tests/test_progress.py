@@ -160,6 +160,7 @@ def test_no_command_is_silent_in_a_pipe(
         told = [event for event in events if event["event"] == "working"]
         assert set(tasks) <= {event["task"] for event in told}
         assert all(event["seconds"] >= 0 for event in told)
+        assert all(event.get("state") != "" for event in told)
 
 
 @pytest.mark.usefixtures("often", "slowed")

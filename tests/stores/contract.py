@@ -19,7 +19,7 @@ import pytest
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
 from interlingua.stores._base import Adapter
@@ -530,6 +530,27 @@ class StoreContract:
         target.close()
         ids = records.ids.to_pylist()
         assert sorted(self.whole(opened("things")).ids.to_pylist()) == sorted({*ids} - {ids[7], ids[20]})
+
+    def test_a_catch_up_into_it_writes_lost_rows_again(self, opened: Open, tmp_path: Path) -> None:
+        target = opened("things")
+        records = self.rows(target.capabilities.ids[-1], target.capabilities.payload, 40)
+        if not target.capabilities.deletes:
+            return
+        options, journal = Options(metric="cosine"), tmp_path / "j"
+        with open_store(f"memory://{tmp_path.name}#old") as source:
+            source.create(self.spec(records))
+            source.upsert(records)
+            migrate(translator(), source, target, journal=journal, options=options)
+            target.delete(records.take([7, 20]).ids)
+            with pytest.raises(InterlinguaError, match="2 of 40 rows that were written are missing"):
+                migrate(translator(), source, target, journal=journal, options=options, resume=True)
+            done = catch_up(translator(), source, target, journal=journal)
+            assert (done.updated, done.added, done.deleted, done.restored) == (0, 0, 0, 2)
+            again = migrate(translator(), source, target, journal=journal, options=options, resume=True)
+            assert (again.rows, again.changed_ids) == (40, None)
+            target.delete(records.ids)
+            assert catch_up(translator(), source, target, journal=journal).restored == 40
+            assert migrate(translator(), source, target, journal=journal, options=options, resume=True).rows == 40
 
     def replaced(self, tmp_path: Path, target: Store, journal: Path, *, stop: str | None) -> Records:
         """Migrate 40 rows into a target, up to a phase, and return the rows."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.stores import Store, open_source, open_store
 from interlingua.stores._documents import same_payload
+from interlingua.stores.changes import catch_up
+from interlingua.stores.duckdb import DuckStore
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.contract import tree
@@ -347,3 +352,35 @@ def test_the_column_of_ids_is_found_in_upper_and_lower_case(tmp_path: Path, name
         assert found.ids.to_pylist() == [7, 8]
         assert found.payload is None
         assert store.info().count == 2
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_an_interrupt_within_a_query_is_an_interrupt(at: At, tmp_path: Path, write: bool) -> None:
+    fill(at("#old.v"), pa.array(range(20)), None)
+    store = at("#old.v")
+    assert isinstance(store, DuckStore)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    query = "select sum(x) from range(300000000) a(x)"
+
+    def writes(query: str) -> None:
+        with store._errors("did not take the rows"):
+            store._execute_with(pa.table({"x": [1]}), query)
+
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        (writes if write else store._rows)(query)
+    timer.join()
+    assert len(whole(store)) == 20
+
+
+def test_a_cleared_vector_is_written_again(at: At, tmp_path: Path) -> None:
+    fill(at("#old.v"), pa.array(range(20)), None)
+    given: dict[str, Any] = {"journal": tmp_path / "j"}
+    migrate(translator(), at("#old.v"), writing := at("#old.w"), **given)
+    assert isinstance(writing, DuckStore)
+    writing._writing.execute("update old set w = null where id in (3, 17)")
+    message = "2 of 20 rows that were written are missing, .*id 3"
+    with pytest.raises(InterlinguaError, match=message):
+        migrate(translator(), at("#old.v"), at("#old.w"), resume=True, **given)
+    assert catch_up(translator(), at("#old.v"), at("#old.w"), **given).restored == 2
+    assert migrate(translator(), at("#old.v"), at("#old.w"), resume=True, **given).changed_ids is None

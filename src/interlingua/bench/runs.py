@@ -12,6 +12,7 @@ import numpy as np
 
 from interlingua.bench.folder import COMPUTED_BY, label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
+from interlingua.core.alignment import end_if_interrupted
 from interlingua.core.arguments import check_callable, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.errors import InputError
@@ -146,6 +147,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, _Record]:
         x, y = plan.vectors.rows(plan.corpus, case.source)[first], plan.vectors.rows(plan.corpus, case.target)[second]
         started = time.perf_counter()
         alignment = interlingua.align(x, y, method=plan.method, seed=case.seed, **settings)
+        end_if_interrupted(alignment)  # the map up to then is no result of the table
         translator = alignment.translator(force=True)  # a failed fit is a result of the table too
         translator.card["seconds"] = round(time.perf_counter() - started, 1)
         folder.parent.mkdir(parents=True, exist_ok=True)

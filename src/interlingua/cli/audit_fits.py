@@ -14,6 +14,7 @@ import numpy as np
 
 from interlingua.cli import console
 from interlingua.cli.options import check_effect
+from interlingua.core.alignment import end_if_interrupted
 from interlingua.core.arrays import row_blocks
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError, SpaceMismatchError
@@ -100,6 +101,7 @@ def make_fits(
             title = _TITLES.get(part, f"Fit {number} of {len(seeds)}") + ", without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
                 fit = interlingua.align(vectors, corpus.vectors, views=corpus.views, seed=seed, on_step=on_step)
+                end_if_interrupted(fit)
                 alignments.append(fit)
             if folder is not None:
                 alignments[-1].translator(force=True).save(folder)
@@ -127,6 +129,8 @@ def make_decoder(
             title = "Fit of the stand-in, without pairs"
             with console.show_progress(title, record=record, whole=whole) as on_step:
                 corpus = corpus.align_stand_in(seed, on_step=on_step)
+            if corpus.stand_in_fit is not None:
+                end_if_interrupted(corpus.stand_in_fit)
             if folder is not None and corpus.stand_in_fit is not None:
                 corpus.stand_in_fit.translator(force=True).save(folder)
         if corpus.stand_in_fit is not None:
@@ -152,6 +156,7 @@ def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
         if folder is not None and folder.exists():
             return _read_fit(folder)
         alignment = interlingua.align(vectors, public, views=views, seed=seed)
+        end_if_interrupted(alignment)
         if folder is not None:
             alignment.translator(force=True).save(folder)
         return alignment

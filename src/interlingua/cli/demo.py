@@ -13,6 +13,7 @@ from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.demo_data import FILES, read_demo
 from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.options import AsJson, Seed
+from interlingua.core.alignment import end_if_interrupted
 from interlingua.core.arguments import check_number
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def demo(
     target_eval = interlingua.EmbeddingSpace(chosen.target_eval)
     with console.show_progress(f"{fit_title(source, target)}, no pairs") as on_step:
         alignment = interlingua.align(source, target, seed=seed, on_step=on_step)
+    end_if_interrupted(alignment)
     translator = alignment.translator(force=True)
     with console.working("Measuring on held-out pairs"):
         before = evaluate(_untranslated(alignment, source, target), source_eval, target_eval, seed=seed)

@@ -25,6 +25,7 @@ from interlingua.cli.migrations import (
     check_modes,
     flag,
     journal_of,
+    note_page_rows,
     run_catch_up,
     run_rollback,
     show_result,
@@ -146,6 +147,7 @@ def embed(
                 result = migration.migrate(
                     embedder, old, new, journal=path, options=options, resume=resume, on_rows=progress.on_rows
                 )
+        note_page_rows(result, page_rows)
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
     facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
     show_result(result, facts, watch.seconds, as_json=as_json, appends=new.capabilities.appends)

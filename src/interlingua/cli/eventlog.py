@@ -76,7 +76,8 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
     with stream:
         try:
             yield write
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
             with contextlib.suppress(OSError):  # the first error is the one that is reported
-                write("stopped", error=type(error).__name__)
+                write("stopped", **({"reason": "interrupted"} if interrupted else {"error": type(error).__name__}))
             raise

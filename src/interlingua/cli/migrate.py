@@ -31,6 +31,7 @@ from interlingua.cli.migrations import (
     check_modes,
     flag,
     journal_of,
+    note_page_rows,
     run_catch_up,
     run_rollback,
     show_result,
@@ -45,7 +46,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
-from interlingua.core.alignment import FAILED_FIT_ADVICE
+from interlingua.core.alignment import FAILED_FIT_ADVICE, end_if_interrupted
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores.planning import MOST_PAGE_ROWS, PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
@@ -198,6 +199,7 @@ def migrate(
             )
         seconds = watch.seconds  # without the report
         facts = {**asdict(result), "seconds": seconds, "phases": result.seconds}
+        note_page_rows(result, page_rows)
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
             _write_report(report, translator, old, fit, facts, seed, options, show)
@@ -256,6 +258,7 @@ def _fit(
     if not as_json:
         tables.print_verdict(console.stderr(), verdict.to_dict())
     if verdict.status == "failed":
+        end_if_interrupted(alignment)
         if as_json:
             console.emit_json({"verdict": verdict.to_dict(), "rows": 0})
         console.note(f"Nothing was migrated. {FAILED_FIT_ADVICE} to `interlingua fit --pairs`.")
@@ -263,6 +266,7 @@ def _fit(
     translator = alignment.translator()
     if save:
         translator.save(directory)
+    end_if_interrupted(alignment)  # what was fitted is kept, and nothing is migrated by it
     return translator
 
 

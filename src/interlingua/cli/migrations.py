@@ -39,6 +39,7 @@ __all__ = [
     "check_modes",
     "flag",
     "journal_of",
+    "note_page_rows",
     "run_catch_up",
     "run_rollback",
     "show_result",
@@ -127,7 +128,9 @@ def show_result(
         what = "usable vector or text" if is_embedding(result.plan.origin) else "usable vector"
         console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
-    if result.deleted and not changed:
+    if result.deleted and result.plan.as_new_vector:
+        console.note(_deleted_with_rows(result.deleted, result.plan.source))
+    elif result.deleted and not changed:
         deletes = (
             "" if is_embedding(result.plan.origin) else "; the same command with --catch-up --delete-vanished does"
         )
@@ -150,10 +153,22 @@ def show_result(
             else "copy these rows by the same command with --catch-up"
         )
         console.note(
-            f"{result.plan.source} changed {when}: {_counts(result)}. {result.changed_ids} lists the "
-            f"ids. Stop the writes, then {how}."
+            f"{result.plan.source} changed {when}: {_counts(result)}. {result.changed_ids} lists "
+            f"{_listed(result, in_place=result.plan.as_new_vector)}. Stop the writes, then {how}."
         )
         raise typer.Exit(1)
+
+
+def note_page_rows(result: Migration, page_rows: int) -> None:
+    """Say that ``--page-rows`` had no effect, if another size was given than that of the pages that were copied."""
+    from interlingua.stores.planning import PAGE_ROWS
+
+    if page_rows not in {PAGE_ROWS, result.page_rows}:
+        console.note(
+            f"--page-rows {page_rows} had no effect: the journal records pages of {count_of(result.page_rows)}, and "
+            "the pages that were left have been copied in this size. It takes effect in commands about the finished "
+            "migration."
+        )
 
 
 def run_catch_up(
@@ -224,16 +239,21 @@ def run_catch_up(
             f"Kept in {target}: {count_of(done.kept)} whose vector something else has written since. --allow-loss "
             "replaces such vectors."
         )
+    if done.restored:
+        what = "Would be written again to" if dry_run else "Written again to"
+        console.note(f"{what} {target}: {count_of(done.restored)} that it had lost and {source} still has.")
     if dry_run:
         console.note("Nothing was written.")
-    elif done.listed and (done.updated or done.added or not in_place):
+    elif done.listed:
         others = "other " if done.kept else ""
         wrote = done.updated + done.added > done.kept
         written = f"The {others}updated and added rows were written to {target}; " if wrote else ""
-        console.note(f"{written}{done.listed} lists the ids.")
+        console.note(f"{written}{done.listed} lists {_listed(done, in_place=in_place)}.")
     if done.removed:
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
-    elif done.deleted and not delete_vanished and not in_place:
+    elif done.deleted and in_place:
+        console.note(_deleted_with_rows(done.deleted, source))
+    elif done.deleted and not delete_vanished and (dry_run or done.listed):
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
         advice = "" if delete_vanished is None else f"; the same command with {change} deletes them"
         console.note(f"The deleted rows are still in {target}{advice}.")
@@ -278,6 +298,16 @@ def run_rollback(source: str, target: str, journal: Path, *, dry_run: bool, allo
 def _counts(changes: CatchUp | Migration) -> str:
     deleted = "" if changes.deleted is None else f", {changes.deleted:,} deleted"
     return f"{count_of(changes.updated)} updated, {changes.added:,} added{deleted}"
+
+
+def _listed(changes: CatchUp | Migration, *, in_place: bool) -> str:
+    """Return what a file of changed rows lists: a row that was deleted with its new vector is not in it."""
+    return "the ids of the others" if changes.deleted and in_place else "the ids"
+
+
+def _deleted_with_rows(deleted: int, source: str) -> str:
+    """Return a sentence on rows that were deleted where the new vector stands in the same row as the old one."""
+    return f"The new vectors of the {count_of(deleted)} that were deleted in {source} are gone with their rows."
 
 
 def journal_of(what: str | Path, source: str, target: str) -> Path:

@@ -29,6 +29,7 @@ __all__ = [
     "Evidence",
     "Status",
     "Verdict",
+    "end_if_interrupted",
     "failed_fit_advice",
     "pairs_disagree",
     "unsupported_pairs_advice",
@@ -352,6 +353,15 @@ class Alignment:
             "machine": dict(self.machine),
             "seconds": round(self.seconds, 3),
         }
+
+
+def end_if_interrupted(alignment: Alignment) -> None:
+    """Raise `KeyboardInterrupt` if the user interrupted the fit, which then ended with its best map up to then.
+
+    A command in which a fit is only the first step calls this, so that it does not go on with that map.
+    """
+    if any(step.get("step") == "interrupted" for step in alignment.trace):
+        raise KeyboardInterrupt
 
 
 class AlignmentError(InterlinguaError, RuntimeError):

@@ -191,10 +191,10 @@ class ShownProgress:
 
     def beat(self) -> str:
         """Record that the work goes on, and return the line that says so."""
-        if self._record is not None:
-            facts = {"task": self.task, "seconds": round(self.seconds, 1), "state": self.state}
-            self._record("working", **facts, **self._totals())
         state = self.state
+        if self._record is not None:
+            facts = {"task": self.task, "seconds": round(self.seconds, 1)} | ({"state": state} if state else {})
+            self._record("working", **facts, **self._totals())
         return f"{self.task}: {self.seconds:.0f} s" + (f", {state}" if state else "")
 
     def _totals(self) -> dict[str, float]:

@@ -26,6 +26,8 @@ from interlingua.stores._vectors import is_unit
 
 # Parts of the errors of embedded databases that another process has open: DuckDB, Qdrant, its Edge engine, Milvus Lite.
 _IN_USE = re.compile(r"Could not set lock|already accessed by another|WouldBlock|opened by another program")
+# Errors of DuckDB and pyarrow for a call that was interrupted.
+_INTERRUPTS = frozenset({"InterruptException", "ArrowCancelled"})
 _PID = re.compile(r"\(PID (\d+)\)")
 # The beginning of every mark that names a migration. A comment of someone else can also begin with "migration".
 
@@ -209,7 +211,8 @@ class Adapter(Store):
     def _errors(self, action: str) -> Iterator[None]:
         """Turn errors of the client into one that begins with the address and ``action``, such as "cannot be read"."""
         try:
-            yield
+            with raising_interrupts():
+                yield
         except InterlinguaError:
             raise
         except self._client_errors as error:
@@ -306,6 +309,18 @@ class TableAdapter(Adapter):
     @abstractmethod
     def _primary_key(self) -> tuple[str, ...]:
         """Return the columns of the primary key of the table."""
+
+
+@contextmanager
+def raising_interrupts() -> Iterator[None]:
+    """Turn the error by which a client reports Ctrl-C or SIGTERM during a call into a `KeyboardInterrupt`."""
+    try:
+        yield
+    except Exception as error:
+        # DuckDB raises a RuntimeError in place of the exception of the handler of the signal.
+        if str(error) == "Query interrupted" or type(error).__name__ in _INTERRUPTS:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def missing_path(url: StoreURL) -> InputError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
-from interlingua.stores.planning import Options, Plan
+from interlingua.stores.planning import PAGE_ROWS, Options, Plan
 
 __all__ = ["LEAVING_OUT", "caught_up_options", "check_choices", "differences", "that_matter"]
 
@@ -39,7 +39,8 @@ def caught_up_options(journal: Path, recorded: Options, given: Options | None) -
     if given is None:
         return recorded
     added = {name: getattr(recorded, name) or getattr(given, name) for name in LEAVING_OUT}
-    wider = replace(recorded, **added, allow_foreign=given.allow_foreign)
+    page_rows = recorded.page_rows if given.page_rows == PAGE_ROWS else given.page_rows
+    wider = replace(recorded, **added, allow_foreign=given.allow_foreign, page_rows=page_rows)
     before, now = that_matter(wider), that_matter(given)
     if before != now:
         changed = differences(that_matter(recorded), now, [name for name in now if before[name] != now[name]])

@@ -14,7 +14,7 @@ from interlingua.stores._base import Adapter
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches
 
-__all__ = ["foreign_rows"]
+__all__ = ["foreign_rows", "present_rows"]
 
 
 def foreign_rows(target: Store, sketches: Sketches, ids: pa.Array) -> npt.NDArray[np.bool_]:
@@ -27,7 +27,9 @@ def foreign_rows(target: Store, sketches: Sketches, ids: pa.Array) -> npt.NDArra
     """
     target.restrict(bad_as_nan=True)
     try:
-        found = np.concatenate([np.empty(0, np.int64), *(_foreign(rows, sketches) for rows in _present(target, ids))])
+        found = np.concatenate(
+            [np.empty(0, np.int64), *(_foreign(rows, sketches) for rows in present_rows(target, ids))]
+        )
     finally:
         target.restrict()
     return np.isin(digest_ids(ids), found)
@@ -43,7 +45,7 @@ def _foreign(records: Records, sketches: Sketches) -> IntArray:
     return digests[~sketches.compare(digests, filled.vectors)[1]]
 
 
-def _present(target: Store, ids: pa.Array) -> list[Records]:
+def present_rows(target: Store, ids: pa.Array) -> list[Records]:
     """Return the rows of these ids that exist."""
     if isinstance(target, Adapter):
         return [target.present(ids)]
@@ -51,4 +53,4 @@ def _present(target: Store, ids: pa.Array) -> list[Records]:
         return [target.fetch(ids)] if len(ids) else []
     except InputError:  # one of them does not exist
         half = len(ids) // 2
-        return [] if not half else [*_present(target, ids[:half]), *_present(target, ids[half:])]
+        return [] if not half else [*present_rows(target, ids[:half]), *present_rows(target, ids[half:])]

@@ -20,10 +20,11 @@ from interlingua.core.callbacks import OnRows
 from interlingua.core.digests import digest_ids, is_among, page_digest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records, concatenated
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, first_of, some_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._lost import held_among
 from interlingua.stores._made import check_made, holds_rows, note_written
 from interlingua.stores._open import reopen_source
 from interlingua.stores._protocol import Spec, Store, StoreInfo
@@ -35,6 +36,7 @@ from interlingua.stores.planning import Options
 from interlingua.stores.reembedding import TextEmbedder
 
 _SAMPLE = 256
+_WRITTEN = " that were written"
 
 
 class Watch:
@@ -283,7 +285,7 @@ class Run:
             the changes, the rows of the sample that have not changed, and how many rows of the target were compared
             with which largest difference.
         """
-        compared, error = 0, 0.0
+        compared, error, lost = 0, 0.0, list[Any]()
         done, sample = 0, pa.array(self.log.sample(), self.info.id_type)
         wanted, sampled = digest_ids(sample), list[Records]()
 
@@ -295,7 +297,9 @@ class Run:
                 unchanged = records.take(np.flatnonzero(same))
                 for start in range(0, len(unchanged), FETCHED_ROWS):
                     part = unchanged.rows(start, min(start + FETCHED_ROWS, len(unchanged)))
-                    compared, error = compared + len(part), max(error, self.conversion.compare(part)[1])
+                    rows, difference, gone = self._compare(part)
+                    compared, error = compared + rows, max(error, difference)
+                    lost.extend(gone)
             done += len(records)
             self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 
@@ -305,8 +309,32 @@ class Run:
                 return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample), 0, 0.0
             self.options.restrict(source, bad_as_nan=True)
             changes = find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)
+        if lost:
+            missing = some_of(len(lost), self.log.row_count(), "row", "is missing", "are missing", which=_WRITTEN)
+            raise InterlinguaError(
+                f"{self.target.url}: {missing}{first_of(len(lost), f'id {shown(lost[0])}')}. Something else deleted "
+                f"{'it' if len(lost) == 1 else 'them'}.",
+                "Run {rollback} to undo the migration.",
+            )
         no_rows = Records(sample.slice(0, 0), np.empty((0, 0), np.float32))
         return changes, concatenated(sampled) if sampled else no_rows, compared, error
+
+    def _compare(self, rows: Records) -> tuple[int, float, list[Any]]:
+        """Compare rows of the target with their translations.
+
+        Returns:
+            how many were compared, their largest difference, and the ids of those that are not there.
+        """
+        try:
+            return len(rows), self.conversion.compare(rows)[1], []
+        except InputError:
+            held = held_among(self.target, self.options.as_written(rows).ids)
+            lost = ~np.isin(digest_ids(rows.ids), held)
+            if not lost.any():
+                raise
+        rest = rows.take(np.flatnonzero(~lost))
+        error = self.conversion.compare(rest)[1] if len(rest) else 0.0
+        return len(rest), error, rows.ids.filter(pa.array(lost)).to_pylist()
 
     @property
     def _compares_all(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._finished import check_finished, check_same_columns, note_remaining
 from interlingua.stores._foreign import foreign_rows
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._lost import held_ids
 from interlingua.stores._made import check_made, note_written
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches, written_rows
@@ -60,6 +61,7 @@ class Changes:
         deleted: number of copied rows that do not exist any more, 0 where only some rows were read.
         unchanged: digests of the ids of all other rows.
         left_out: number of rows that were read and have a vector that cannot be translated.
+        lost: ids of rows that are as they were copied and that the target holds no more.
     """
 
     updated: list[Any]
@@ -67,10 +69,11 @@ class Changes:
     deleted: int
     unchanged: npt.NDArray[np.int64]
     left_out: int = 0
+    lost: list[Any] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
-        return bool(self.updated or self.added or self.deleted)
+        return bool(self.updated or self.added or self.deleted or self.lost)
 
     def remaining(self, id_type: pa.DataType) -> IntArray:
         """Return digests of the ids [n] of all rows that the source has."""
@@ -78,16 +81,23 @@ class Changes:
             [self.unchanged, *(digest_ids(pa.array(ids, id_type)) for ids in (self.updated, self.added))]
         )
 
-    def write(self, path: Path, vanished: list[Any]) -> None:
+    def write(self, path: Path, vanished: list[Any]) -> str | None:
         """List the rows in a file that only its owner can read, one JSON object per line.
 
         Args:
             path: the file, which is replaced.
             vanished: ids of the deleted rows, as the target has them.
+
+        Returns:
+            The path; ``None`` if there are no ids, and no file is written.
         """
+        listed = {"updated": self.updated, "added": self.added, "deleted": vanished, "restored": self.lost}
+        if not any(listed.values()):
+            return None
         with private_file(path) as file:
-            for change, ids in (("updated", self.updated), ("added", self.added), ("deleted", vanished)):
+            for change, ids in listed.items():
                 file.writelines(json.dumps({"change": change, "id": value}) + "\n" for value in ids)
+        return str(path)
 
 
 def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_type: pa.DataType) -> list[Any]:
@@ -122,6 +132,7 @@ def find_changes(
     *,
     on_page: OnPage,
     partial: bool = False,
+    held: IntArray | None = None,
 ) -> Changes:
     """Read a source once and compare its rows with those that were copied.
 
@@ -132,11 +143,12 @@ def find_changes(
         id_type: of the ids that were copied.
         on_page: called with the rows of each page, the digests of their ids, and which rows are as they were copied.
         partial: whether only some rows are read. Rows that were not read are then not counted as deleted.
+        held: digests of the ids of the rows that the target holds, in ascending order; ``None`` if it lost none.
 
     Raises:
         InputError: ids are null, repeated, or of another type.
     """
-    updated, added, unchanged, left_out = [], [], [np.empty(0, np.int64)], 0
+    updated, added, lost, unchanged, left_out = [], [], list[Any](), [np.empty(0, np.int64)], 0
     distinct, unchanged_pages = DistinctIds(id_type, str(source.url)), log.unchanged_pages()
     with closing(source.scan(conversion.options.page_rows)) as pages:  # type: ignore[type-var]
         for number, (page, _) in enumerate(pages):
@@ -154,11 +166,14 @@ def find_changes(
                 updated += [ids[row] for row in np.flatnonzero(known & ~same)]
                 added += [ids[row] for row in np.flatnonzero(~known)]
             unchanged.append(digests[same, 0])
+            if held is not None:
+                gone = np.flatnonzero(same & ~is_among(digests[:, 0], held))
+                lost += records.ids.take(pa.array(gone, pa.int64())).to_pylist()
             on_page(records, digests[:, 0], same)
     distinct.check_distinct(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
-    return Changes(updated, added, deleted, whole, left_out)
+    return Changes(updated, added, deleted, whole, left_out, lost)
 
 
 @dataclass(frozen=True)
@@ -170,11 +185,14 @@ class CatchUp:
         updated: rows that were written again, because their vector or payload had changed.
         added: rows that were new.
         deleted: rows that were copied and that the source no longer has. ``None`` if only some rows were read.
-        listed: file with the ids of all of them, ``None`` if there are none.
+        listed: file with the ids of all of them and of ``restored``, ``None`` if there are none. A deleted row is in it
+            only if the target still holds it: a new vector in the rows of the source is deleted with its row.
         removed: rows that were deleted in the target, because the source no longer has them.
         left_out: rows that were left out, because they have no vector that can be translated.
         kept: of the updated and added rows, those that were not written, because the target holds a vector for them
             that something else has written since.
+        restored: rows that are as they were copied, and were written again, because the target held them no more. None
+            are looked for if only some rows were read.
     """
 
     read: int
@@ -185,6 +203,7 @@ class CatchUp:
     removed: int = 0
     left_out: int = 0
     kept: int = 0
+    restored: int = 0
 
 
 def catch_up(
@@ -203,6 +222,8 @@ def catch_up(
     """Copy the rows of a source that are new or have changed since a finished migration or its last catch-up.
 
     Every row is read and compared with its digest in the journal; only those that differ are translated and written.
+    If the target does not hold as many rows as were written to it, its ids are read too, and rows that it has lost are
+    written again.
 
     Args:
         translator: that of the migration.
@@ -210,7 +231,7 @@ def catch_up(
         target: that of the migration; it must write rows by id.
         journal: of the migration.
         options: of the migration; by default as the journal records them. ``skip_null`` and ``skip_bad`` may be added,
-            for rows that arrived since. ``page_rows`` is that of the migration in any case.
+            for rows that arrived since. ``page_rows`` may differ; its default stands for that of the migration.
         since: a column and a value; only rows in which the column is at least the value are read. Deleted rows are not
             noticed then.
         dry_run: only find the rows.
@@ -260,9 +281,12 @@ def catch_up(
                 target.check_records(options.as_written(changed), spec)
 
         with _advise_leaving_out(source, translator):
-            changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
+            held = None if since is not None else held_ids(target, log, options.page_rows)
+            changes = find_changes(
+                source, log, conversion, info.id_type, on_page=check, partial=since is not None, held=held
+            )
         _check_source(log, source, changes)
-        ids = [*changes.updated, *changes.added]
+        ids = [*changes.updated, *changes.added, *changes.lost]
         if changes and not dry_run:
             check_made(log, target)
         kept, sketches = 0, Sketches(log.sketches())
@@ -283,15 +307,18 @@ def catch_up(
             report("comparing with the target" if dry_run else "copying", min(start + FETCHED_ROWS, len(ids)), len(ids))
         if ids and not dry_run:
             target.finish()
-        listed = changes_path(path) if changes and not dry_run else None
+        listed: str | None = None
         vanished: list[Any] = []
-        if listed is not None:
+        if changes and not dry_run:
             vanished = find_vanished(target, log, changes, info.id_type)
-            changes.write(listed, vanished)
+            listed = changes.write(changes_path(path), vanished)
+            remaining = changes.remaining(info.id_type)
             if changes.deleted and (delete_vanished or spec.as_new_vector):
                 # In the same rows as the source, a vector is deleted with its row; only the journal is behind.
                 _delete(target, vanished)
-                log.keep_rows(changes.remaining(info.id_type))
+                log.keep_rows(remaining)
+            elif changes.deleted and held is not None:
+                log.keep_rows(np.concatenate([remaining, held]))  # the others are neither in the source nor the target
         if not dry_run:
             before = () if since is None else log.facts.get("left_out", ())
             log.note(left_out=sorted({*before, *(name for name in LEAVING_OUT if getattr(options, name))}))
@@ -302,10 +329,11 @@ def catch_up(
             len(changes.updated),
             len(changes.added),
             None if since else changes.deleted,
-            None if listed is None else str(listed),
+            listed,
             len(vanished) if delete_vanished else 0,
             changes.left_out + (info.nulls if options.skip_null or options.skip_bad else 0),
             kept,
+            len(changes.lost),
         )
 
 

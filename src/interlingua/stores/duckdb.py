@@ -15,7 +15,7 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.core.wording import count_of
-from interlingua.stores._base import TableAdapter, missing_path, null_ids, plain_ids, sql_literal
+from interlingua.stores._base import TableAdapter, missing_path, null_ids, plain_ids, raising_interrupts, sql_literal
 from interlingua.stores._capabilities import Capabilities
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
@@ -179,7 +179,8 @@ class DuckStore(SharedClientStore, TableAdapter):
 
     def kept(self, field: pa.Field) -> pa.Field:
         """Return a payload column as it is read from a new table, which DuckDB decides."""
-        return kept_field(self._duckdb, pa.schema([field]).serialize().to_pybytes())
+        with raising_interrupts():
+            return kept_field(self._duckdb, pa.schema([field]).serialize().to_pybytes())
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse durations, which DuckDB holds as intervals of months, days and microseconds."""

@@ -34,6 +34,7 @@ from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores.changes import changes_path, find_vanished
 from interlingua.stores.planning import (
+    PAGE_ROWS,
     Options,
     Plan,
     advise_skip_bad,
@@ -45,6 +46,10 @@ from interlingua.stores.reembedding import TextEmbedder
 from interlingua.stores.rollback import Rollback, rollback
 
 __all__ = ["Migration", "Rollback", "check_journal", "migrate", "rollback"]
+
+
+# Phases in which the pages of the survey are read again.
+_BY_PAGE = frozenset({"creating", "copying"})
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,12 @@ class Migration:
         added: rows of the source that were not copied, because they appeared later.
         deleted: rows that the source no longer has and the target still has.
         changed_ids: file that lists the ids of these rows, ``None`` if there are none, or if they are only rows whose
-            deletion the last catch-up already listed.
+            deletion the last catch-up already listed, or that took their new vectors with them.
         seconds: duration of each phase of this run.
         journal: path of the journal, which a rollback needs.
         skipped_ids: file that lists the ids of the rows that were left out, ``None`` if none were.
         finished_before: whether an earlier run had finished it, so that this one only compared rows once more.
+        page_rows: rows that were read together. Rows that an earlier run surveyed are copied in pages of its size.
     """
 
     plan: Plan
@@ -82,6 +88,7 @@ class Migration:
     changed_ids: str | None = None
     skipped_ids: str | None = None
     finished_before: bool = False
+    page_rows: int = PAGE_ROWS
 
 
 def migrate(
@@ -102,7 +109,8 @@ def migrate(
         source: read, never written to.
         target: must not exist yet.
         journal: a file outside both databases. It must not exist yet, except to resume.
-        options: how to migrate.
+        options: how to migrate. To resume, the default of ``page_rows`` stands for that of the first run, and rows that
+            it surveyed are copied in pages of its size in any case.
         resume: continue the migration of this journal. Rows that were added to the source since it began are not
             copied, and listed at the end.
         on_rows: called with the phase, the rows done and the number of rows.
@@ -127,8 +135,8 @@ def migrate(
         with closing(MigrationJournal(path, create=False)) as log:
             if log.phase == "done" and not target.capabilities.appends:
                 check_not_renamed(log, target)
-            if "options" in log.facts:
-                # The pages of the survey are read again, whatever their size is now.
+            # Rows that are left to copy are compared page by page with the survey, in pages of its size.
+            if "options" in log.facts and (options.page_rows == PAGE_ROWS or log.phase in _BY_PAGE):
                 options = replace(options, page_rows=log.facts["options"]["page_rows"])
             # Rows that a catch-up left out are no changes since.
             left_out: dict[str, Any] = dict.fromkeys(log.facts.get("left_out", ()), True)
@@ -152,7 +160,9 @@ def migrate(
         if "job" in log.facts:
             _check_unchanged(log, source, target, facts)
             check_moved(log, target)
-        if "job" not in log.facts or (log.phase == "surveying" and log.facts["source_facts"] != facts["source_facts"]):
+        if "job" not in log.facts or (
+            log.phase == "surveying" and any(log.facts[name] != facts[name] for name in ("source_facts", "options"))
+        ):
             # Nothing has been read or made yet that the rows of the source would have to agree with.
             if plan is None:
                 plan = make_plan(translator, source, target, info, spec, options)
@@ -181,8 +191,9 @@ def migrate(
         if changed and not (changes.updated or changes.added):
             # The last catch-up found the same rows deleted, and left them in the target.
             changed = not left_by_catch_up(log, changes.unchanged)
+        changed_ids = None
         if changed:
-            changes.write(changes_path(path), find_vanished(target, log, changes, info.id_type))
+            changed_ids = changes.write(changes_path(path), find_vanished(target, log, changes, info.id_type))
         log.note(phase="done")
         # The plan of the first run, not a new estimate: the rows just written may have filled the disk.
         return Migration(
@@ -196,9 +207,10 @@ def migrate(
             updated=len(changes.updated),
             added=len(changes.added),
             deleted=changes.deleted,
-            changed_ids=str(changes_path(path)) if changed else None,
+            changed_ids=changed_ids,
             skipped_ids=str(skipped_path(path)) if planned.nulls or planned.bad else None,
             finished_before=finished_before,
+            page_rows=options.page_rows,
         )
 
 
@@ -291,8 +303,8 @@ def _advise_catch_up(log: MigrationJournal) -> Iterator[None]:
     except InterlinguaError as error:
         if log.phase == "done":
             error.remedy = (
-                f"By {log.path} this migration is finished. Rows of the source that are new or have changed are copied "
-                "by {catch_up}; {rollback} would drop the target."
+                f"By {log.path} this migration is finished. Rows of the source that are new or have changed, and those "
+                "that the target has lost, are copied by {catch_up}; {rollback} would drop the target."
             )
         raise
 
