@@ -367,8 +367,8 @@ def test_a_model_of_another_space_is_refused_before_the_search(
     refused = run(*command, wrong, "--json")
     assert refused.code == 2
     assert re.search(
-        rf"The model of {option} is not the model of the target space that this translator was fitted on. Of \d+ plain "
-        r"English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes on",
+        rf"The model of {option} is not the model of the target space that this translator was fitted on. Its vectors "
+        r"of \d+ plain English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes on",
         refused.json["error"],
     )
     assert run(*command, wrong, "--allow-foreign", "--json").code == 0
