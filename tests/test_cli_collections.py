@@ -252,6 +252,7 @@ def test_rows_that_were_embedded_again_join_other_rows_of_the_target_as_pairs(
     assert given.get("max_rows") == (None if limit is None else target.n)
     said = " ".join(ran.err.split())
     assert f"target: {len(paired)} of 86 rows of {again} are added; each is a known pair. The others are not u" in said
+    assert "no row of the source with the same id: the source has none, or --where or --sample leaves it out." in said
     assert ran.json["reembedded"] == {"rows": len(paired), "of": 86}
     assert ran.json["target"] == {"rows": target.n, "of": 200 + len(paired)}
     assert [" --where " in command for command in ran.json["commands"]] == [where is not None, False, False]

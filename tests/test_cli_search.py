@@ -191,7 +191,7 @@ def test_scores_are_on_the_scale_that_is_asked_for(run: Run, calibrated: str) ->
     assert old == pytest.approx(translator.calibrate(plain, "target", "source"))
     both, record = scores(run, calibrated, "old.parquet", "target.npy", "--scale", "source")
     assert record["calibration"] == "collections"
-    assert "samples of both collections have equally high scores" in record["notes"][1]
+    assert "converted by a comparison of sampled rows of both collections" in record["notes"][1]
     assert json.dumps(both)
     none, record = scores(run, calibrated, "old.parquet", "--no-calibrate")
     assert none == [[hit["raw"] for hit in row] for row in record["hits"]]
@@ -250,7 +250,7 @@ def test_a_migrated_collection_is_searched_as_the_old_one_is(run: Run, calibrate
     old, _ = scores(run, calibrated, moved, "--translated", "--scale", "source")
     assert old == pytest.approx(load(calibrated).calibrate(after, "target", "source"))
     shown = run("search", calibrated, moved, "--translated", "--query", "few.npy", "-k", 1)
-    assert "left (source), migrated" in " ".join(shown.out.split())
+    assert "right (target), translated" in " ".join(shown.out.split())
     refused = run("search", calibrated, moved, "--query", "few.npy", "--json")
     assert "If it was migrated with this translator, say so with --translated." in refused.json["error"]
 
@@ -367,11 +367,15 @@ def test_a_model_of_another_space_is_refused_before_the_search(
     refused = run(*command, wrong, "--json")
     assert refused.code == 2
     assert re.search(
-        rf"The model of {option} is not the model of the target space that this translator was fitted on. Of \d+ plain "
-        r"English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes on",
+        rf"The model of {option} is not the model of the target space that this translator was fitted on. Its vectors "
+        r"of \d+ plain English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes on",
         refused.json["error"],
     )
     assert run(*command, wrong, "--allow-foreign", "--json").code == 0
+    Path("same.py").write_text("import sys\nfor line in sys.stdin:\n    print([1.0] * 15 + [2.0])\n")
+    constant = run(*command, "command:" + shlex.join([sys.executable, "same.py"]), "--json")
+    assert constant.code == 2
+    assert "plain English texts are almost the same, as if it did not read the texts" in constant.json["error"]
     right = run(*command, encoder, "--json")
     assert right.code == 0, right.err
     assert "SpaceMismatch" not in right.err

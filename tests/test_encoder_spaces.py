@@ -135,6 +135,60 @@ def test_texts_without_any_known_word_are_left_out() -> None:
     check_encoder(lambda texts: 0 * OLD(texts), translator(), "source", title="X")
 
 
+class OneKind(Model):
+    """An encoder that was fitted on texts of one kind, whose vectors are near one direction; others are not."""
+
+    def __call__(self, texts: list[str]) -> Rows:
+        kind = np.array([text in self.kind for text in texts])
+        near = 8 * np.linalg.qr(np.random.default_rng(9).standard_normal((len(self.axes), 1)))[0][:, 0]
+        return np.asarray(super().__call__(texts) + np.outer(kind, near), np.float32)
+
+    kind = frozenset(FITTED)
+
+
+def test_plain_texts_that_are_far_from_all_fitted_rows_do_not_refuse_the_right_encoder() -> None:
+    narrow = OneKind(1)
+    found = translator(narrow)
+    compared = found.profiles[0].compare(narrow(list(PLAIN_TEXTS)))
+    assert compared.foreign
+    assert all("far from all of its rows" in reason for reason in compared.reasons)
+    with pytest.warns(
+        SpaceMismatchWarning, match="X may not be the model of .* Or the fit was on texts of another kind"
+    ):
+        check_encoder(narrow, found, "source", title="X")
+    with pytest.raises(SpaceMismatchError, match="variance along its principal axes"):
+        check_encoder(THIRD, found, "source", title="X")
+
+
+def test_a_mean_that_is_opposite_to_that_of_the_fitted_texts_does_not_refuse_the_right_encoder() -> None:
+    class Opposite(OneKind):
+        kind = frozenset(PLAIN_TEXTS)
+
+        def __call__(self, texts: list[str]) -> Rows:
+            shift = super().__call__(texts) - Model.__call__(self, texts)
+            return np.asarray(Model.__call__(self, texts) + np.where(shift.any(1, keepdims=True), -shift, near), "f4")
+
+    near = OneKind(1)(FITTED[:1])[0] - Model(1)(FITTED[:1])[0]
+    found = translator(Opposite(1))
+    compared = found.profiles[0].compare(Opposite(1)(list(PLAIN_TEXTS)))
+    assert any("their mean has a cosine of -" in reason for reason in compared.reasons)
+    with pytest.warns(SpaceMismatchWarning, match="X may not be the model of"):
+        check_encoder(Opposite(1), found, "source", title="X")
+
+
+@pytest.mark.parametrize("noise", [0, 1e-6, 1e-3])
+def test_an_encoder_that_makes_the_same_vector_of_all_texts_is_refused(noise: float) -> None:
+    def same(texts: list[str]) -> Rows:
+        return np.asarray(OLD(texts[:1]) + noise * THIRD(texts), np.float32)
+
+    with pytest.raises(
+        SpaceMismatchError,
+        match=r"X is not the model of the source space that this translator was fitted on\. Its vectors of 100 plain "
+        r"English texts are almost the same, as if it did not read the texts: check the program or the model",
+    ):
+        check_encoder(same, translator(), "source", title="X")
+
+
 # --- the export -------------------------------------------------------------------------------------------------------
 
 

@@ -248,6 +248,18 @@ def test_a_package_that_is_there_and_broken_is_not_called_missing(
         require("not_there", "extra")
 
 
+def test_an_encoder_whose_extra_is_missing_can_be_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interlingua.encoders import open_encoder, sentence_encoder
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    way_out = r"interlingua\[encoder\]'\. Or name a program of your own that embeds texts, as command:PROGRAM: it reads"
+    with pytest.raises(MissingExtraError, match=way_out):
+        open_encoder("sentence-transformers/all-MiniLM-L6-v2")
+    # Where only a model can be used, a program is no way out.
+    with pytest.raises(MissingExtraError, match=r"interlingua\[encoder\]'$"):
+        sentence_encoder("sentence-transformers/all-MiniLM-L6-v2")
+
+
 @pytest.mark.parametrize(
     ("installed", "met"), [("2.0rc1", False), ("1.26.4", False), ("2.0", True), ("2.0.post1", True), ("10.1+cpu", True)]
 )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arguments import check_choice
-from interlingua.core.arrays import FloatArray, as_array, usable_rows
+from interlingua.core.arrays import FloatArray, as_array, unit_rows, usable_rows
+from interlingua.core.comparison import MIN_BATCH
 from interlingua.core.errors import InputError, SpaceMismatchError, SpaceMismatchWarning
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
@@ -19,10 +20,13 @@ __all__ = ["PLAIN_TEXTS", "check_encoder"]
 
 Encode = Callable[[list[str]], Any]
 
-# An encoder is refused for its spectrum alone below this share of the limit of a translation, because the fitted
+# An encoder is refused for its spectrum below this share of the limit of a translation, because the fitted
 # texts can differ a lot from the plain ones. In 58 spaces of six encoders and eleven corpora, the right encoder has a
 # spectrum of at least 0.12, and an unrelated one of at most 0.02, where a translation needs 0.08.
 _CLEARLY = 0.5
+# Vectors of different texts are almost the same if their variance is below this share of that of the fitted ones, or
+# below this number in any space. Their lengths do not matter.
+_SAME, _LEAST_VARIANCE = 0.02, 1e-6
 # Statements, questions, headlines, messages, instructions, and names of products: an encoder that was fitted on any of
 # these kinds embeds some of them much like the fitted texts.
 PLAIN_TEXTS = (
@@ -171,8 +175,7 @@ def check_encoder(
     further = (each(list(PLAIN_TEXTS)) for each in variants if each is not encode)
     if reason and all(_reason(space, other, _usable(each, width, side, title)) for each in further):
         raise SpaceMismatchError(
-            f"{title} is not the model of the {side} space that this translator was fitted on. Its vectors of "
-            f"{len(vectors)} plain English texts are not of that space: {reason}",
+            f"{title} is not the model of the {side} space that this translator was fitted on. {reason}",
             vectors,
             f"Give the encoder that made the {side} vectors of the fit. {{allow_foreign}} goes on nevertheless.",
         )
@@ -204,24 +207,37 @@ def _usable(vectors: Any, width: int, side: str, title: str) -> FloatArray:
 
 
 def _reason(space: SpaceProfile, other: SpaceProfile, vectors: FloatArray) -> str:
-    """Return why vectors cannot be of a space, or an empty text.
+    """Return sentences that say why vectors of the texts cannot be of a space, or an empty text.
+
+    Only what does not depend on the content of the texts decides. A space that was fitted on texts of one kind, such as
+    surgical notes, has none near most plain texts, and its mean is that of its kind.
 
     Args:
         space: the space that they should be of.
         other: the other space of the translator. A model that is related to both is told by what it resembles more.
         vectors: of the width of the space.
     """
+    made = f"Its vectors of {len(vectors)} plain English texts"
+    if _are_almost_equal(space, vectors):
+        return f"{made} are almost the same, as if it did not read the texts: check the program or the model."
     compared = space.compare(vectors)
-    compared = replace(compared, needed=_CLEARLY * compared.needed)
-    if compared.foreign:
-        return f"{'; '.join(compared.reasons)}. {space.describe(vectors, other)}"
-    if len(other.mean) != len(space.mean) or not (_has_evidence(space) and _has_evidence(other)):
+    nan = float("nan")
+    clear = replace(compared, needed=_CLEARLY * compared.needed, mean=nan, outside=0.0, structure=nan)
+    if clear.foreign:
+        found = f"{'; '.join(clear.reasons)}. {space.describe(vectors, other)}"
+        return f"{made} are not of that space: {found}"
+    # That vectors are near the clusters of a space is evidence for it; that they are far from them is none against it.
+    has_evidence = len(other.mean) == len(space.mean) and (other.has_axes or bool(len(other.clusters)))
+    if not (has_evidence and other.accepts(vectors)):
         return ""
-    if space.accepts(vectors) or not other.accepts(vectors):
+    if not compared.foreign and (not space.has_axes or space.accepts(vectors)):
         return ""
-    return "they look like the other space of this translator, and hardly like this one; is the direction wrong?"
+    return f"{made} look like the other space of this translator, and hardly like this one; is the direction wrong?"
 
 
-def _has_evidence(space: SpaceProfile) -> bool:
-    """Return whether more than the mean of vectors tells that they are of a space."""
-    return space.has_axes or bool(len(space.clusters))
+def _are_almost_equal(space: SpaceProfile, vectors: FloatArray) -> bool:
+    """Return whether vectors of different texts differ by no more than noise."""
+    if len(vectors) < MIN_BATCH:
+        return False
+    variance = float(unit_rows(vectors).var(axis=0, dtype=np.float64).sum())
+    return variance < max(_SAME * float((space.spread.astype(np.float64) ** 2).sum()), _LEAST_VARIANCE)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua._routes import NEEDED_ROWS, RecordedSearches, Route, choose_route
-from interlingua._texts_in_part import without_text
 from interlingua.core.arguments import check_count, check_on_rows, check_text, described
 from interlingua.core.callbacks import OnRows
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
+from interlingua.stores._blank_texts import without_text
 
 if TYPE_CHECKING:
     from interlingua.core.records import Records

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, Literal
 
-from interlingua._texts_in_part import FEWEST_TEXTS, PartlyWithTexts, row_options, without_text_note
+from interlingua._texts_in_part import PartlyWithTexts, fewest_texts, row_options, without_text_note
 from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.wording import count_of
 from interlingua.stores._url import parse_url
@@ -159,7 +159,7 @@ def choose_route(
     )
     with_text = round(facts["text_share"] * facts["rows"])
     # A fit on public texts is better than one on fewer texts of the collection itself.
-    in_part = with_text >= (FEWEST_TEXTS if facts["model"] == "unknown" else _FAILED_ROWS)
+    in_part = with_text >= fewest_texts(known=facts["model"] != "unknown")
     if facts["text_share"] == 1:
         embed = f"interlingua embed {source} TARGET{chosen_rows} --encoder {new_model}"
         # Rows without an old vector are embedded too.
@@ -266,7 +266,7 @@ def choose_route(
         if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")
     if facts["texts"] and facts["text_share"] < 1 and not in_part:
-        reasons.append(without_text_note(facts["texts"][0], with_text, facts["rows"]))
+        reasons.append(without_text_note(facts["texts"][0], with_text, facts["rows"], public=route == "public pairs"))
     elif mixed and facts["text_share"] < 1 and facts["texts"]:
         reasons.append(
             f"About {with_text:,} of the {facts['rows']:,} rows have a text ({facts['texts'][0]}). Of whichever model "

@@ -7,27 +7,17 @@ from shlex import quote
 
 from interlingua.aligners.base import pairs_enough_alone
 
-__all__ = ["FEWEST_TEXTS", "PartlyWithTexts", "row_options", "without_text", "without_text_note"]
+__all__ = ["PartlyWithTexts", "fewest_texts", "row_options", "without_text_note"]
 
-# With fewer texts than an unpaired fit needs rows, the collection is treated as one without texts.
-FEWEST_TEXTS = 100
+# With fewer texts, the collection is treated as one without texts. If its model is known, the second number holds,
+# because a fit on public texts is better than one on fewer texts of its own.
+_FEWEST_TEXTS, _FEWEST_OF_KNOWN = 100, 1_000
 # Searches with 30 % native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
 _RECORDED = (
     "In recorded searches after fits on pairs, rows with a text were 0.30 to 0.31 of the true hits, 0.09 to 0.36 of "
     "those in one table, and 0.42 to 0.45 of those with matched scores; recall at 10 was 0.44 to 0.61 in one table, "
     "and 0.56 to 0.59 with matched scores."
 )
-# Whether a column has anything but white space, in the language of each store that selects rows. White space is what
-# `str.isspace` calls so, as in `TextEmbedder.has_text`: `\s` leaves out some of it in every one of these languages, and
-# rows with such a text would neither be embedded nor translated. Braces cannot be written in a remedy.
-_NOT_BLANK = r"[^\pZ\x09-\x0D\x1C-\x1F\x85]"
-_HAS_TEXT = {
-    "duckdb": f"regexp_matches({{}}, '{_NOT_BLANK}')",
-    "lancedb": f"regexp_like({{}}, '{_NOT_BLANK}')",
-    "postgresql": (
-        r"({} ~ '[^\u0009-\u000D\u001C-\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]')"
-    ),
-}
 _NATIVE, _REST = "NATIVE", "TRANSLATED"
 
 
@@ -114,35 +104,36 @@ class PartlyWithTexts:
         ]
 
 
+def fewest_texts(*, known: bool) -> int:
+    """Return from how many rows with a text on they are embedded again and are the pairs of a fit.
+
+    Args:
+        known: whether the model of the collection is one that anybody can run.
+    """
+    return _FEWEST_OF_KNOWN if known else _FEWEST_TEXTS
+
+
 def row_options(where: str | None, option: str = "--where") -> str:
     """Return the option that selects rows by a condition, with a space before it; empty without a condition."""
     return "" if where is None else f" {option} {quote(where)}"
 
 
-def without_text(scheme: str, column: str) -> str | None:
-    """Return the SQL condition that a row has no text in a column, or None for a store of which no language is known.
-
-    Args:
-        scheme: of the store that selects the rows.
-        column: name of the column.
-    """
-    if scheme not in _HAS_TEXT:
-        return None
-    mark = "`" if scheme == "lancedb" else '"'
-    name = mark + column.replace(mark, 2 * mark) + mark
-    return f"{name} IS NULL OR NOT {_HAS_TEXT[scheme].format(name)}"
-
-
-def without_text_note(column: str, with_text: int, rows: int) -> str:
+def without_text_note(column: str, with_text: int, rows: int, *, public: bool) -> str:
     """Return what to do with the texts of a collection that has another route because they are few.
 
     Args:
         column: the column of texts.
         with_text: estimated number of rows with a text.
         rows: number of rows.
+        public: whether the other route is a fit on public texts.
     """
+    better = (
+        f"With fewer than {_FEWEST_OF_KNOWN:,} of them, a fit on public texts is better than one on these. "
+        if public
+        else ""
+    )
     return (
-        f"About {with_text:,} of the {rows:,} rows have a text ({column}). Embed them with the new model "
+        f"About {with_text:,} of the {rows:,} rows have a text ({column}). {better}Embed them with the new model "
         f"(`interlingua embed ... --text-column {quote(column)} --skip-bad`): under their old ids they are pairs for "
         "`interlingua evaluate`, and `search --rerank` reads them."
     )

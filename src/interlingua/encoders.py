@@ -16,7 +16,7 @@ import numpy as np
 from interlingua._commands import CommandEncoder
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_text, check_texts
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
     "Encode",
@@ -69,7 +69,13 @@ def open_encoder(
         return command_encoder(name.removeprefix(_COMMAND))
     _check_no_command(name)
     model, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
-    return sentence_encoder(model, revision=revision or None, device=device, task=task)
+    try:
+        return sentence_encoder(model, revision=revision or None, device=device, task=task)
+    except MissingExtraError as error:
+        raise MissingExtraError(
+            f"{error}. Or name a program of your own that embeds texts, as command:PROGRAM: it reads one text per line "
+            "and writes one vector per line."
+        ) from error
 
 
 def with_task(encode: Encode, task: str) -> Encode:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +196,7 @@ def test_what_cannot_be_embedded_is_refused(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda given: encode(given)[:-1] if len(given) > 1 else encode(given), "made 59 vectors of 60 texts"),
+        (lambda given: encode(given)[:-1] if len(given) > 1 else encode(given), "made 7 vectors of 8 texts"),
         (lambda given: encode(given)[:, : 6 if len(given) == 1 else 5], "has 5 columns; 6 are needed"),
         (lambda given: encode(given) * (1 if len(given) == 1 else np.nan), "hold NaN or infinity"),
     ],
@@ -426,3 +429,102 @@ def test_a_column_of_postgresql_is_filled_and_a_file_says_which_vectors_it_holds
     assert origin == {"collection": "items", "text": "body", "model": origin["model"]}
     assert origin["model"].startswith("command ")
     assert origin["model"].endswith(".py")
+
+
+@pytest.mark.parametrize("address", ["memory://gaps#old", "duckdb://old.duckdb#old.vector", "file://old.parquet"])
+def test_a_dry_run_counts_the_rows_without_a_text_in_the_whole_source(
+    address: str, new: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    n = 300
+    values: list[Any] = texts(n)
+    values[200], values[250], values[299] = None, "", "\u00a0 \t"
+    old = open_store(address)
+    if address.startswith("file"):
+        column = pa.array(list(np.random.default_rng(0).standard_normal((n, 4))), pa.list_(pa.float64()))
+        pq.write_table(
+            table(values).append_column("id", pa.array(range(n))).append_column("vector", column), "old.parquet"
+        )
+    else:
+        fill(old, pa.array(range(n)), table(values))
+    some = (
+        r"3 of 300 rows have no text in 'text', the first is the row with the id 200\. .* left out with skip_bad=True"
+    )
+    with pytest.raises(UnusableRowError, match=some):
+        plan(embedder(), old, new)
+    with pytest.raises(UnusableRowError, match=r"3 of 300 rows of a page have no text"):
+        migrate(embedder(), old, new, journal=tmp_path / "j")
+    assert plan(embedder(), old, new, Options(skip_bad=True)).bad == 3
+    if "where" in old.capabilities.selects:
+        only = Options(where="id < 201 or id = 299")
+        with pytest.raises(UnusableRowError, match=r"2 of 202 rows have no text"):
+            plan(embedder(), old, new, only)
+        assert plan(embedder(), old, new, Options(where="id < 200")).rows == 200
+
+
+def test_the_dry_run_of_the_command_refuses_what_the_run_refuses(
+    run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [json.dumps({"id": i, "text": "" if i == 2_000 else f"text {i}", "vector": [i, 1]}) for i in range(2_500)]
+    Path("old.jsonl").write_text("\n".join(rows))
+    words = ("embed", "old.jsonl", "new.parquet", "--encoder", command, "--json")
+    for more in (("--dry-run",), ()):
+        refused = run(*words, *more)
+        assert refused.code == 2
+        assert re.search(
+            r"1 of 2,500 rows (of a page )?has no text in 'text'.* with the id 2000", refused.json["error"]
+        )
+        assert "Such rows can be left out with --skip-bad." in refused.json["error"]
+
+
+class Slow:
+    """An encoder that takes long to start, as a program does that loads a model for every call."""
+
+    def __init__(self) -> None:
+        self.calls = list[int]()
+
+    def __call__(self, given: list[str]) -> Any:
+        self.calls.append(len(given))
+        time.sleep(0.2 + 1e-4 * len(given))
+        return encode(given)
+
+
+@pytest.mark.parametrize("rows", [5, 100, 2_000])
+def test_the_start_of_a_program_is_not_counted_for_every_text(rows: int, new: Store, tmp_path: Path) -> None:
+    old = open_store(f"memory://{tmp_path.name}#many")
+    fill(old, pa.array(range(rows)), table(texts(rows)))
+    slow = Slow()
+    planned = plan(TextEmbedder.of(slow, "text", "slow"), old, new)
+    assert max(slow.calls) <= 896
+    begun = time.perf_counter()
+    migrate(TextEmbedder.of(slow, "text", "slow"), old, new, journal=tmp_path / "j")
+    taken = time.perf_counter() - begun
+    assert taken / 2 < planned.seconds < 2 * taken
+
+
+@pytest.mark.parametrize("noise", [0, 1e-4])
+def test_an_encoder_that_makes_the_same_vector_of_all_texts_is_refused(
+    old: Store, new: Store, tmp_path: Path, noise: float
+) -> None:
+    def same(given: list[str]) -> Any:
+        return np.ones((len(given), D)) + noise * encode(given)
+
+    broken = TextEmbedder.of(same, "text", "broken")
+    message = "The encoder broken makes almost the same vector of .* different texts, and of plain English ones too"
+    for tried in (plan, partial(migrate, journal=tmp_path / "j")):
+        with pytest.raises(InputError, match=message):
+            tried(broken, old, new)
+
+
+def test_texts_of_which_an_encoder_knows_no_difference_are_embedded(old: Store, new: Store, tmp_path: Path) -> None:
+    def words_only(given: list[str]) -> Any:
+        return encode([re.sub(r"\d", "", text) for text in given])
+
+    def slowly(given: list[str]) -> Any:
+        time.sleep(0.2)
+        return words_only(given)
+
+    assert plan(TextEmbedder.of(slowly, "text", "words"), old, new, Options(page_rows=1_000)).seconds < 3
+    done = migrate(TextEmbedder.of(words_only, "text", "words"), old, new, journal=tmp_path / "j")
+    assert done.rows == N

@@ -81,8 +81,8 @@ def test_the_commands_of_the_plan_work(run: Run, tmp_path: Path, monkeypatch: py
         with open_store(places[place]) as store:
             assert store.info().count == rows
     said = " ".join(printed.split())
-    assert re.search(r"\(source\), migrated", said)
-    assert "converted so that samples of both collections have equally high scores" in said
+    assert re.search(r"\(target\), translated", said)
+    assert "so that neither kind of vector ranks higher for its kind alone" in said
     assert "--unique-ids" not in printed
 
 
@@ -90,7 +90,7 @@ def test_the_commands_of_the_plan_work(run: Run, tmp_path: Path, monkeypatch: py
 def test_rows_without_a_text_are_selected_in_postgresql(postgres: str) -> None:
     import psycopg
 
-    from interlingua._texts_in_part import without_text
+    from interlingua.stores._blank_texts import without_text
 
     with psycopg.connect(postgres) as connection:
         connection.execute('create temp table part (id int, "A text" text)')
@@ -116,7 +116,7 @@ MAYBE_BLANK = [
 
 @pytest.mark.parametrize("scheme", ["duckdb", "lancedb", pytest.param("postgresql", marks=pytest.mark.store)])
 def test_each_row_is_embedded_or_translated(scheme: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    from interlingua._texts_in_part import without_text
+    from interlingua.stores._blank_texts import without_text
 
     place = request.getfixturevalue("postgres") if scheme == "postgresql" else f"{scheme}://{tmp_path}/old.db"
     if scheme != "postgresql":

@@ -74,7 +74,7 @@ def hit_table(
     for number, hits in enumerate(results):
         for rank, hit in enumerate(hits, 1):
             side = sides.get(hit.store, hit.store)
-            how = "migrated" if translated else "query translated"
+            how = "translated" if translated else "query translated"
             origin = f"{side}, {how}" if hit.translated else side
             origin += ", ranked again" if hit.reranked else ""
             values = [_short((hit.payload or {}).get(name)) for name in columns]
@@ -89,15 +89,17 @@ def _given_name(translator: Translator, side: str) -> str:
 
 
 def sides_of(
-    joint: JointSearch, translator: Translator, space: Space, stores: Sequence[Store | None]
+    joint: JointSearch, translator: Translator, space: Space, stores: Sequence[Store | None], *, translated: bool
 ) -> dict[str, str]:
     """Return what the rows of the collections of source and target are called, by the address of the collection."""
     names = {}
     for store, side in zip(stores, Space, strict=True):
         if store is not None:
             is_embedded = joint.embedded and side is not space
-            # These vectors are of the model of the queries, not of the one that names this side.
-            names[str(store.url)] = f"{side}, embedded" if is_embedded else _titled(translator, side)
+            # The vectors of a migrated or embedded collection are of the model of the queries, not of the one that
+            # names this side.
+            of = space if translated else side
+            names[str(store.url)] = f"{side}, embedded" if is_embedded else _titled(translator, of)
     return names
 
 
@@ -132,7 +134,8 @@ def explain(
     elif any(hit.translated for hits in results for hit in hits):
         how = {
             "translator": "converted by the calibration of the translator",
-            "collections": "converted so that samples of both collections have equally high scores",
+            "collections": "converted by a comparison of sampled rows of both collections, so that "
+            "neither kind of vector ranks higher for its kind alone",
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(

@@ -194,7 +194,10 @@ def _note_added(paired: Paired) -> None:
     count, why = f"{added:,}", ""
     if added < total:
         count = f"{added:,} of {total:,}"
-        bad = ", or they have no vector that can be used" if paired.left_out else ""
-        why = f". The others are not used: their ids are not among the rows that the fit reads of the source{bad}."
+        bad = " Rows without a vector that can be used are left out too." if paired.left_out else ""
+        why = (
+            ". The others are not used, because the fit reads no row of the source with the same id: the source has "
+            f"none, or --where or --sample leaves it out.{bad}"
+        )
     rows = f"{count} row of {paired.path} is" if total == 1 else f"{count} rows of {paired.path} are"
     console.note(f"target: {rows} added; each is a known pair{why}")

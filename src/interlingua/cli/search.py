@@ -240,7 +240,7 @@ def search(
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
-    sides = sides_of(joint, translator, space, (first, second))
+    sides = sides_of(joint, translator, space, (first, second), translated=translated)
     console.stdout().print(hit_table(results[:_QUERIES_SHOWN], sides, columns, translated=translated))
     if len(results) > _QUERIES_SHOWN:
         notes.insert(0, f"The table has the first {_QUERIES_SHOWN} of {len(results):,} queries; --json has all.")

@@ -38,8 +38,7 @@ _NARROWLY = (
     "half of an upper limit."
 )
 _LEGEND = (
-    "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
-    "if at most a limit is needed (≤).",
+    "null: the same measurement of unaligned spaces (≥) or of real rows alone (≤).",
     "needed: the limit. Aligned fits meet every limit, or pairs confirm them.",
     "score: how near the weakest measurement of transport, refits and pairs comes to its limit, at most 1. It does not "
     "rank aligned fits.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlingua.core.arrays import usable_rows
+from interlingua.core.arrays import FloatArray, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.wording import none_of
@@ -26,8 +27,13 @@ __all__ = ["measure"]
 
 # An estimate reads pages until it has seen this many rows.
 _ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
-# Texts that an estimate embeds.
-_EMBEDDED_ROWS = 128
+# Texts that an estimate embeds: few and then more, to tell the start of a program from the time of a text, and more
+# again of the same page if the start takes most of the time.
+_EMBEDDED_ROWS = (8, 120, 896)
+# Rows that a run compares at the end, whose texts it embeds again.
+_COMPARED_ROWS = 256
+# A call of many texts that takes less than so many times as long as one of few is mostly its start.
+_SLOW_START = 2
 
 
 def measure(
@@ -42,13 +48,19 @@ def measure(
 
     Bad rows are counted only if they are left out, because the whole source must be read to count them.
     """
-    embeds = isinstance(translator, TextEmbedder)
-    page_rows, measured_rows = (_EMBEDDED_ROWS,) * 2 if embeds else (_ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS)
+    embeds, measured_rows = isinstance(translator, TextEmbedder), _ESTIMATE_ROWS
+    if embeds:
+        measured_rows = sum(_EMBEDDED_ROWS[:2])
     start, first_page, rows, payload_bytes, bad, reading = time.perf_counter(), 0.0, 0, 0, 0, 0.0
-    embedding = 0.0
+    calls, checking = list[_Call](), 0.0
+
+    def renew(records: Records) -> FloatArray:
+        inverse, allow_foreign = options.inverse, options.allow_foreign
+        return new_vectors(translator, records, str(source.url), inverse=inverse, allow_foreign=allow_foreign)
+
     with (
         _without_nulls(source, info, options),
-        closing(source.scan(min(options.page_rows, page_rows))) as pages,  # type: ignore[type-var]
+        closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages,  # type: ignore[type-var]
     ):
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
@@ -61,32 +73,89 @@ def measure(
                 bad += len(records) - int(usable.sum())
                 records = records.take(np.flatnonzero(usable)) if not usable.all() else records
             if rows < measured_rows and len(records):
-                if not embeds:
+                if isinstance(translator, TextEmbedder):
+                    translator.check_texts(records, str(source.url))
+                    vectors = _embed_some(records, renew, calls)
+                    records = records.rows(0, len(vectors))
+                    begun = time.perf_counter()
+                    if not rows:
+                        translator.check_reads(records, vectors)
+                    checking += time.perf_counter() - begun
+                else:
                     _check_page(records, source, info, options)
+                    vectors = renew(records)
                 target.check_records(options.as_written(records), spec)
-                begun = time.perf_counter()
-                vectors = new_vectors(
-                    translator,
-                    records,
-                    str(source.url),
-                    inverse=options.inverse,
-                    allow_foreign=options.allow_foreign,
-                )
-                embedding += time.perf_counter() - begun if embeds else 0.0
                 target.check_translated(vectors, spec)
                 options.as_written(records).row_digests()  # as each reading of a row does
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes
+                embedding = checking + sum(call.seconds for call in calls)
                 reading = (time.perf_counter() - first_page - embedding) / rows
             if rows >= measured_rows and not options.skip_bad:
                 break
     if not rows:
         raise _no_text(translator, source, info) if isinstance(translator, TextEmbedder) else _none_usable(source, info)
     opening = first_page - start
-    # Every row is read three times: surveyed, copied, and compared at the end. A text is embedded once.
-    seconds = 3 * (opening + info.count * reading) + info.count * embedding / rows
+    # Every row is read three times: surveyed, copied, and compared at the end.
+    seconds = 3 * (opening + info.count * reading) + _embedding_seconds(calls, info.count - bad, options.page_rows)
     seconds += target.capabilities.writing_seconds(info.count, spec.d)
     return payload_bytes / rows, round(seconds, 1), bad
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of an encoder.
+
+    Attributes:
+        texts: how many it embedded.
+        seconds: how long it took.
+    """
+
+    texts: int
+    seconds: float
+
+
+def _embed_some(records: Records, embed: Callable[[Records], FloatArray], calls: list[_Call]) -> FloatArray:
+    """Return the vectors of the first rows of a page, embedded in calls of several sizes, which are added to ``calls``.
+
+    Args:
+        records: rows with texts.
+        embed: makes their vectors.
+        calls: of the pages before.
+    """
+    vectors, done = list[FloatArray](), 0
+    for size in _EMBEDDED_ROWS:
+        starts_slowly = len(calls) > 1 and calls[-1].seconds < _SLOW_START * calls[0].seconds
+        if done == len(records) or (size == _EMBEDDED_ROWS[-1] and not starts_slowly):
+            break
+        part = records.rows(done, min(done + size, len(records)))
+        begun = time.perf_counter()
+        vectors.append(embed(part))
+        calls.append(_Call(len(part), time.perf_counter() - begun))
+        done += len(part)
+    return np.concatenate(vectors)
+
+
+def _embedding_seconds(calls: Sequence[_Call], count: int, page_rows: int) -> float:
+    """Return how long a run embeds texts: those of every page in one call, and some again at the end.
+
+    A call takes the time of its start, which is long for a program that loads a model, and that of its texts.
+
+    Args:
+        calls: what was measured; none where no text is embedded.
+        count: number of the texts.
+        page_rows: texts of a page.
+    """
+    if not calls:
+        return 0.0
+    short, long = (choose(calls, key=lambda call: call.texts) for choose in (min, max))
+    of_text = max(long.seconds - short.seconds, 0.0) / max(long.texts - short.texts, 1)
+    if short.texts == long.texts:
+        of_text = short.seconds / short.texts if len(calls) > 1 else 0.0
+    start = max(short.seconds - short.texts * of_text, 0.0)
+    # A run embeds one text to know the width, and measures as this estimate does.
+    starts = 1 + len(calls) + -(-count // page_rows) + 1
+    return starts * start + (sum(call.texts for call in calls) + count + min(count, _COMPARED_ROWS)) * of_text
 
 
 def _check_page(records: Records, source: Store, info: StoreInfo, options: Options) -> None:

@@ -15,6 +15,7 @@ from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import check_output
+from interlingua.stores._blank_texts import check_every_text
 from interlingua.stores._capabilities import METRICS, Metric
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._estimates import measure
@@ -60,8 +61,8 @@ class Options:
         page_rows: rows that are read, translated and written together.
         where: read only the rows for which this condition holds, in the language of the source.
         skip_null: leave out rows without a vector; otherwise they are refused.
-        skip_bad: leave out every row whose vector cannot be translated: it is missing, has another width, is all zeros,
-            or holds null values, NaN or infinity. Lines of a file that cannot be read are left out as well.
+        skip_bad: leave out every row whose vector cannot be translated: it is missing, zero, not finite or of another
+            width. Lines of a file that cannot be read are left out as well.
         triggers: ``"fire"`` or ``"skip"`` the triggers of the source's table while a new column of the same table is
             filled. Without a choice, a table that has triggers is refused. Any other target refuses the choice.
         allow_foreign: migrate vectors that cannot be of the space of the translator; otherwise they are refused.
@@ -180,13 +181,11 @@ class Plan:
         payload: payload columns that will be copied.
         needed_bytes: estimated size of the target.
         free_bytes: free disk space at the target, ``None`` on a server.
-        seconds: estimated duration: reading and translating as measured on the first pages, writing by the usual rate
-            of the target.
+        seconds: estimated duration: reading and translating as measured here, writing by the usual rate of the target.
         nulls: rows without a vector, which are not counted in ``rows``.
         first_null: id of one of them.
         bad: rows with a vector that cannot be translated, which are left out and not counted in ``rows``.
-        types: payload columns that the target keeps in another type, each as column, type in the source and type in the
-            target.
+        types: payload columns that the target keeps in another type: column, type in the source, type in the target.
         triggers: triggers and rules of the source's table that fire when a new column of the same table is filled.
         notes: sentences about costs to others, and about the limits of the target's index.
         origin: what the new vectors are made of: names of the source's vectors and of both models, as far as they are
@@ -239,7 +238,7 @@ def advise_skip_bad(options: Options) -> Iterator[None]:
 
 
 def plan(translator: Translator | TextEmbedder, source: Store, target: Store, options: Options | None = None) -> Plan:
-    """Return what a migration would do and cost; reads a few pages and writes nothing.
+    """Return what a migration would do and cost; nothing is written. Texts are counted in the whole source.
 
     Raises:
         InputError: the source cannot be used, or the target could not hold the result or has too little space.
@@ -252,6 +251,7 @@ def plan(translator: Translator | TextEmbedder, source: Store, target: Store, op
         info = options.read_info(source)
         spec = target_spec(translator, source, target, info, options)
         check_none_repeated(source)
+        check_every_text(translator, source, info, options)
         return make_plan(translator, source, target, info, spec, options)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua._encoder_spaces import PLAIN_TEXTS
 from interlingua.core.arguments import check_callable, check_text, shown
-from interlingua.core.arrays import FloatArray, check_matrix
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, is_text
 from interlingua.core.wording import count_of, first_of, some_of
@@ -26,6 +27,8 @@ __all__ = ["TextEmbedder", "first_payload", "new_vectors"]
 
 # Rows whose keys a message names.
 _FIRST_ROWS = 256
+# Vectors of fewer different texts may be equal, and those with a smaller variance are equal up to noise.
+_FEWEST_DIFFERENT, _SAME = 10, 1e-6
 _PROBE = "A text whose vector shows the width."
 
 
@@ -141,6 +144,27 @@ class TextEmbedder:
             first = first_of(len(missing), f"the row with the id {shown(records.ids[int(missing[0])].as_py())}")
             raise UnusableRowError(f"{where}: {found}{first}.{named}")
 
+    def check_reads(self, records: Records, vectors: FloatArray) -> None:
+        """Refuse an encoder that makes almost the same vector of all texts, as a program does that does not read them.
+
+        Args:
+            records: rows with texts.
+            vectors: [b, d] that the encoder made of them.
+
+        Raises:
+            InputError: such an encoder. Texts that differ little, such as numbered ones, may have equal vectors, so
+                plain texts decide.
+        """
+        different = len(set(self._texts(records).to_pylist()))
+        if different < _FEWEST_DIFFERENT or not _are_almost_equal(vectors):
+            return
+        plain = np.asarray(self.encode(list(PLAIN_TEXTS[:_FEWEST_DIFFERENT])))
+        if len(plain) == _FEWEST_DIFFERENT and usable_rows(plain).all() and _are_almost_equal(plain):
+            raise InputError(
+                f"The encoder {self.name} makes almost the same vector of {different:,} different texts, and of plain "
+                "English ones too, as if it did not read them. Check the program or the model."
+            )
+
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return for each row whether its text is there and not blank."""
         import pyarrow.compute as pc
@@ -182,6 +206,11 @@ class TextEmbedder:
             return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
         column = payload.column(self.text_column).combine_chunks()
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _are_almost_equal(vectors: FloatArray) -> bool:
+    """Return whether vectors [b, d] have one direction, up to small noise."""
+    return float(unit_rows(np.asarray(vectors, np.float32)).var(axis=0, dtype=np.float64).sum()) < _SAME
 
 
 def first_payload(source: Store) -> pa.Table | None:
