@@ -368,7 +368,7 @@ def test_a_model_of_another_space_is_refused_before_the_search(
     assert refused.code == 2
     assert re.search(
         rf"The model of {option} is not the model of the target space that this translator was fitted on. Its vectors "
-        r"of \d+ plain English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes on",
+        r"of \d+ plain English texts .* Give the encoder that made the target vectors of the fit. --allow-foreign goes",
         refused.json["error"],
     )
     assert run(*command, wrong, "--allow-foreign", "--json").code == 0
