@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,10 @@ def test_since_looks_for_no_lost_rows(tmp_path: Path) -> None:
 
 def test_a_resume_counts_all_lost_rows_and_names_the_command_that_helps(shop: Shop) -> None:
     shop.lose(77, 200)
-    message = r"2 of 230 rows that were written are missing, .*id 77\. Something else deleted them\..*"
+    message = r"2 of 230 rows that were written are missing; the first is id 77\. Something else deleted them\..*"
     helps = (
-        r"Rows of the source that are new or have changed, and those that the target has lost, are copied by catch_up"
+        r"records this migration as finished\. catch_up\(\) copies new and changed rows of the source and restores "
+        r"rows that the target has lost; rollback\(\) would drop the target\."
     )
     with pytest.raises(InterlinguaError, match=message + helps):
         shop.migrate(resume=True)
@@ -136,6 +138,112 @@ def test_deleted_rows_of_the_same_collection_are_not_said_to_be_listed(tmp_path:
     assert shop.migrate(resume=True).changed_ids is None
     done = shop.catch_up()
     assert (done.deleted, done.listed) == (1, None)
+
+
+BAD = Options(page_rows=50, skip_bad=True)
+
+
+def clear(shop: Shop, *ids: int) -> None:
+    """Clear the old vectors of rows, which then cannot be translated."""
+    rows = _DATABASES[shop.name]["old"].vectors["vector"].rows
+    for value in ids:
+        rows[value] = np.full_like(rows[value], np.nan)
+
+
+def test_a_row_that_is_left_out_keeps_its_new_vector_in_the_same_collection(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, beside=True)
+    clear(shop, 9)
+    shop.source.delete(pa.array([11]))
+    dry = shop.catch_up(options=BAD, dry_run=True)
+    done = shop.catch_up(options=BAD)
+    assert (done.deleted, done.gone, done.listed) == (2, 1, None)
+    assert dry == done
+    again = shop.catch_up(options=BAD)
+    assert (again.deleted, again.gone) == (1, 0)
+    resumed = shop.migrate(resume=True, options=BAD)
+    assert (resumed.rows, resumed.deleted, resumed.gone, resumed.changed_ids) == (N - 1, 1, 0, None)
+
+
+def test_a_resume_of_the_same_collection_counts_rows_that_lost_their_new_vectors(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, beside=True)
+    shop.catch_up(options=BAD)
+    clear(shop, 9)
+    shop.source.delete(pa.array([11]))
+    resumed = shop.migrate(resume=True, options=BAD)
+    assert (resumed.deleted, resumed.gone) == (2, 1)
+    shop.lose(77)
+    with pytest.raises(InterlinguaError, match=r"1 of 230 rows that were written is missing, namely id 77"):
+        shop.migrate(resume=True, options=BAD)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_of_the_deleted_rows_those_that_the_target_lost_are_counted(tmp_path: Path, dry_run: bool) -> None:
+    shop = Shop(tmp_path, beside=False)
+    shop.source.delete(pa.array([3, 4, 5]))
+    shop.lose(4)
+    done = shop.catch_up(dry_run=dry_run)
+    assert (done.deleted, done.gone) == (3, 1)
+
+
+def test_a_target_without_a_mark_is_recognized_although_its_first_rows_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(open_store("memory://none#old")), "creation", lambda self, *, vector_only=False: None)
+    shop = Shop(tmp_path, beside=True)
+    shop.lose(*range(8))
+    assert shop.catch_up().restored == 8
+    rows = _DATABASES[shop.name]["old"].vectors["new"].rows
+    for value, vector in zip(list(rows), unit(N, 8, 5), strict=True):
+        rows[value] = vector
+    shop.lose(9)
+    refused = r"it holds rows, and none of those that were looked for is there with the vector that was written"
+    # A dry run promises nothing that the run refuses.
+    for dry_run in (True, False):
+        with pytest.raises(InterlinguaError, match=refused):
+            shop.catch_up(dry_run=dry_run)
+
+
+def test_a_vector_that_was_cleared_in_the_target_ends_no_command(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    file = tmp_path / "a.duckdb"
+    url = f"duckdb:///{file.as_posix().lstrip('/')}"
+
+    def run(work: Callable[..., Any], **more: Any) -> Any:
+        with open_store(f"{url}#old.v") as source, open_store(f"{url}#new.v") as target:
+            return work(translator(), source, target, journal=tmp_path / "j", options=SMALL, **more)
+
+    def change(*statements: str) -> None:
+        with duckdb.connect(str(file)) as db:
+            for statement in statements:
+                db.execute(statement)
+
+    with open_store(f"{url}#old.v") as source:
+        fill(source, pa.array(range(40)), columns(40))
+    run(migrate)
+    change("update new set v = null where id = 7", "delete from old where id in (3, 7)")
+    done = run(catch_up)
+    assert done.deleted == 2
+    assert [line["id"] for line in map(json.loads, Path(str(done.listed)).read_text("utf-8").splitlines())] == [3]
+    change(
+        "insert into new by name select * replace (id + 100 as id, null as v) from new where id < 2",
+        "insert into new by name select * replace (id + 200 as id) from new where id < 2",
+    )
+    message = r"Something else wrote the row with the id 20\d\."
+    with pytest.raises(InterlinguaError, match=message) as caught:
+        run(migrate, resume=True)
+    assert "Delete that row in the target, or move it to another collection." in str(caught.value)
+
+
+def test_a_list_of_changes_of_an_earlier_run_is_removed(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, beside=True)
+    shop.lose(77)
+    listed = Path(str(shop.catch_up().listed))
+    assert listed.exists()
+    assert shop.catch_up(dry_run=True).listed is None
+    assert listed.exists()
+    shop.source.delete(pa.array([9]))
+    assert shop.catch_up().listed is None
+    assert not listed.exists()
 
 
 @pytest.mark.parametrize("page_rows", [7, 90])
@@ -220,6 +328,23 @@ def test_the_command_says_what_was_lost_deleted_and_read(
     change("delete from old where id = 6")
     said = run(beside, "--catch-up")
     assert ("1 deleted" in said, "lists" in said) == (True, False)
+    assert "The new vector of the row that was deleted in duckdb://a.duckdb#old.v is gone with it." in said
+    change("update old set v = null where id = 8", "delete from old where id = 10")
+    said = run(beside, "--catch-up", "--skip-bad")
+    assert "2 deleted" in said
+    assert "is gone with it. The new vector of the row of duckdb://a.duckdb#old.v that is left out now stays" in said
+    said = run(beside, "--resume", "--skip-bad")
+    assert "The new vector of the row of duckdb://a.duckdb#old.v that is left out now stays as it is." in said
+    assert "gone" not in said
+    change("delete from old where id = 11", "delete from new where id = 11")
+    said = run(new, "--catch-up", "--dry-run", "--skip-bad")
+    assert "5 of the 6 deleted rows are still in duckdb://a.duckdb#new.v; the same command with" in said
+    change("delete from new where id in (4, 5, 6, 8)")
+    assert "1 of the 6 deleted rows is still in duckdb://a.duckdb#new.v; the" in run(new, "--catch-up", "--skip-bad")
+    said = run(new, "--catch-up", "--skip-bad")
+    advice = "the same command with --delete-vanished deletes it."
+    assert f"The deleted row is still in duckdb://a.duckdb#new.v; {advice}" in said
+    assert "did not delete it; the same command with" in run(new, "--resume", "--skip-bad")
 
 
 def test_the_command_says_that_the_size_of_pages_had_no_effect(
@@ -237,4 +362,4 @@ def test_the_command_says_that_the_size_of_pages_had_no_effect(
     capsys.readouterr()
     assert main([*command, "--resume", "--page-rows", "9"]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "--page-rows 9 had no effect: the journal records pages of 16 rows" in said
+    assert "--page-rows 9 had no effect: the remaining pages were copied at the recorded size, 16 rows." in said

@@ -189,6 +189,26 @@ def test_addresses_of_a_journal_may_be_written_otherwise_and_their_folder_may_be
     assert rollback("../home/j", address=names[1].format(f"{home}/")).rows == N
 
 
+def test_a_rollback_reads_the_source_that_is_named_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    monkeypatch.chdir(tmp_path)
+    url, names = "duckdb://{}shop.duckdb#{}.v", ("old", "new")
+    with open_store(url.format("", "old")) as old, open_store(url.format("", "new")) as new:
+        fill(old, pa.array(range(N)), columns(N))
+        migrate(translator(), old, new, journal="j", options=SMALL)
+    (tmp_path / "sub").mkdir()
+    shutil.copy("shop.duckdb", "sub/shop.duckdb")
+    with duckdb.connect("shop.duckdb") as connection:
+        connection.execute("drop table old")
+    monkeypatch.chdir(tmp_path / "sub")
+    source, target = (url.format("../", name) for name in names)
+    with pytest.raises(InputError, match=r"may be the last ones, because .*#old\.v cannot be read"):
+        rollback("../j", address=target, source=source)
+    assert rollback("../j", address=target, source=source, dry_run=True).lost_source is not None
+
+
 def test_another_source_of_the_same_name_in_another_folder_is_not_caught_up_from(
     memory: Callable[[str], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,14 +129,14 @@ def show_result(
         console.note(f"Left out: {count_of(left_out)} without a {what}; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {result.journal}; to undo, run the same command with --rollback.")
     if result.deleted and result.plan.as_new_vector:
-        console.note(_deleted_with_rows(result.deleted, result.plan.source))
+        console.note(_in_the_same_rows(result, result.plan.source))
     elif result.deleted and not changed:
         deletes = (
             "" if is_embedding(result.plan.origin) else "; the same command with --catch-up --delete-vanished does"
         )
         console.note(
             f"{result.plan.target} still holds {count_of(result.deleted)} that {result.plan.source} no longer has. The "
-            f"last catch-up did not delete them{deletes}."
+            f"last catch-up did not delete {'it' if result.deleted == 1 else 'them'}{deletes}."
         )
     if not changed:
         said = ["It was finished before this run."] if result.finished_before else []
@@ -165,9 +165,8 @@ def note_page_rows(result: Migration, page_rows: int) -> None:
 
     if page_rows not in {PAGE_ROWS, result.page_rows}:
         console.note(
-            f"--page-rows {page_rows} had no effect: the journal records pages of {count_of(result.page_rows)}, and "
-            "the pages that were left have been copied in this size. It takes effect in commands about the finished "
-            "migration."
+            f"--page-rows {page_rows} had no effect: the remaining pages were copied at the recorded size, "
+            f"{count_of(result.page_rows)}."
         )
 
 
@@ -252,11 +251,15 @@ def run_catch_up(
     if done.removed:
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
     elif done.deleted and in_place:
-        console.note(_deleted_with_rows(done.deleted, source))
-    elif done.deleted and not delete_vanished and (dry_run or done.listed):
+        console.note(_in_the_same_rows(done, source))
+    elif (done.deleted or 0) > done.gone and not delete_vanished and (dry_run or done.listed):
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
-        advice = "" if delete_vanished is None else f"; the same command with {change} deletes them"
-        console.note(f"The deleted rows are still in {target}{advice}.")
+        still = (done.deleted or 0) - done.gone
+        them = "it" if still == 1 else "them"
+        advice = "" if delete_vanished is None else f"; the same command with {change} deletes {them}"
+        which = f"{still:,} of the {done.deleted:,} deleted rows" if done.gone else "The deleted rows"
+        which = "The deleted row" if done.deleted == 1 else which
+        console.note(f"{which} {'is' if still == 1 else 'are'} still in {target}{advice}.")
 
 
 def run_rollback(source: str, target: str, journal: Path, *, dry_run: bool, allow_loss: bool, as_json: bool) -> None:
@@ -305,9 +308,19 @@ def _listed(changes: CatchUp | Migration, *, in_place: bool) -> str:
     return "the ids of the others" if changes.deleted and in_place else "the ids"
 
 
-def _deleted_with_rows(deleted: int, source: str) -> str:
-    """Return a sentence on rows that were deleted where the new vector stands in the same row as the old one."""
-    return f"The new vectors of the {count_of(deleted)} that were deleted in {source} are gone with their rows."
+def _in_the_same_rows(changes: CatchUp | Migration, source: str) -> str:
+    """Return what became of the new vectors of rows that are not read now, where they stand beside the old ones."""
+    gone, kept = changes.gone, (changes.deleted or 0) - changes.gone
+    said = []
+    if gone == 1:
+        said.append(f"The new vector of the row that was deleted in {source} is gone with it.")
+    elif gone:
+        said.append(f"The new vectors of the {count_of(gone)} that were deleted in {source} are gone with their rows.")
+    if kept == 1:
+        said.append(f"The new vector of the row of {source} that is left out now stays as it is.")
+    elif kept:
+        said.append(f"The new vectors of the {count_of(kept)} of {source} that are left out now stay as they are.")
+    return " ".join(said)
 
 
 def journal_of(what: str | Path, source: str, target: str) -> Path:

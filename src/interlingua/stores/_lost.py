@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
 
 import numpy as np
@@ -13,10 +14,9 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._foreign import present_rows
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._made import holds_rows
 from interlingua.stores._protocol import Store
 
-__all__ = ["held_among", "held_ids"]
+__all__ = ["held_among", "held_ids", "held_pages", "holds_rows"]
 
 
 def held_ids(target: Store, log: MigrationJournal, size: int) -> IntArray | None:
@@ -38,25 +38,54 @@ def held_ids(target: Store, log: MigrationJournal, size: int) -> IntArray | None
         if holds_rows(target, vector_only=vector_only):
             raise
         return np.empty(0, np.int64)
-    found: list[IntArray] = [np.empty(0, np.int64)]
+    with closing(held_pages(target, vector_only=vector_only, size=size)) as pages:
+        return np.sort(np.concatenate([np.empty(0, np.int64), *(digest_ids(page.ids) for page in pages)]))
+
+
+def held_pages(target: Store, *, vector_only: bool, size: int) -> Generator[Records, None, None]:
+    """Yield the rows that a target holds with a vector.
+
+    Args:
+        target: of a migration; its selection of rows is reset at the end.
+        vector_only: whether the new vector stands beside the old one, so that rows of the collection may lack it.
+        size: rows that are read at a time.
+    """
     try:
         target.restrict(skip_null=vector_only and "skip_null" in target.capabilities.selects, bad_as_nan=True)
         with closing(target.scan(size)) as pages:  # type: ignore[type-var]
-            found += [_filled(page) for page, _ in pages]
+            yield from filter(len, (_filled(page) for page, _ in pages))
     finally:
         target.restrict()
-    return np.sort(np.concatenate(found))
+
+
+def holds_rows(target: Store, *, vector_only: bool) -> bool:
+    """Return whether a collection holds a row, or cannot be read, because something else made it.
+
+    Args:
+        target: the collection; its selection of rows is reset.
+        vector_only: whether only rows with the vector count.
+    """
+    try:
+        if vector_only and "skip_null" in target.capabilities.selects:
+            target.restrict(skip_null=True)
+        with closing(target.scan(1)) as pages:  # type: ignore[type-var]
+            return next(pages, None) is not None
+    except InputError:
+        return True
+    finally:
+        target.restrict()
 
 
 def held_among(target: Store, ids: pa.Array) -> IntArray:
     """Return the digests of those of some ids whose rows a target holds with a vector, in any order."""
     target.restrict(bad_as_nan=True)
     try:
-        return np.concatenate([np.empty(0, np.int64), *map(_filled, present_rows(target, ids))])
+        found = [digest_ids(_filled(rows).ids) for rows in present_rows(target, ids)]
+        return np.concatenate([np.empty(0, np.int64), *found])
     finally:
         target.restrict()
 
 
-def _filled(records: Records) -> IntArray:
-    """Return the digests of the ids of rows with a vector; one that is missing is read as NaN."""
-    return digest_ids(records.ids)[~np.isnan(records.vectors).all(axis=1)]
+def _filled(records: Records) -> Records:
+    """Return the rows with a vector; one that is missing is read as NaN."""
+    return records.take(np.flatnonzero(~np.isnan(records.vectors).all(axis=1)))

@@ -9,15 +9,20 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.digests import digest_ids
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._lost import held_pages, holds_rows
 from interlingua.stores._places import is_recorded
 from interlingua.stores._protocol import Store
+from interlingua.stores._sketches import Sketches
 from interlingua.stores._url import parse_url
 
 # The journal keeps so many rows of a migration, and so many leading values of each. A catch-up adds as many rows.
 _ROWS, _VALUES = 8, 16
+# Rows of a target that are compared if none of the kept ones is there.
+_PAGE_ROWS = 1_024
 # Largest difference between a kept value and the stored one, both of unit vectors: some stores keep float16.
 _TOLERANCE = 1e-2
 
@@ -34,7 +39,8 @@ def check_made(log: MigrationJournal, target: Store) -> None:
 
     Raises:
         InputError: what `Store.creation` returns is not what was recorded; or, where a store has no such mark, none of
-            the rows that were kept in the journal is there with its vector.
+            the rows that were kept in the journal, and none of the first rows of the target, has the vector that was
+            written.
     """
     facts = log.facts
     if not facts.get("target_begun"):
@@ -48,11 +54,14 @@ def check_made(log: MigrationJournal, target: Store) -> None:
         found = target.creation(vector_only=vector_only)
         if found != facts["creation"]:
             reason = f"{facts['creation']} was made and {found or 'something without such a mark'} is there"
-    elif not _holds_one_of(target, facts.get("written", [])) and holds_rows(target, vector_only=vector_only):
-        written = len(facts.get("written", []))
+    elif not (
+        _holds_one_of(target, facts.get("written", []))
+        or _begins_with_one_of(target, log, vector_only=vector_only)
+        or not holds_rows(target, vector_only=vector_only)
+    ):
         reason = "it holds rows, and the migration was interrupted before it wrote one"
-        if written:
-            reason = f"it holds rows, and none of {written} that were written is there with its vector"
+        if facts.get("written"):
+            reason = "it holds rows, and none of those that were looked for is there with the vector that was written"
     if reason is not None:
         raise InputError(
             f"{target.url} is not what the migration of {log.path} made: {reason}. Something has replaced it, and "
@@ -105,24 +114,6 @@ def check_not_renamed(log: MigrationJournal, target: Store) -> None:
         )
 
 
-def holds_rows(target: Store, *, vector_only: bool) -> bool:
-    """Return whether a collection holds a row, or cannot be read, because something else made it.
-
-    Args:
-        target: the collection; its selection of rows is reset.
-        vector_only: whether only rows with the vector count.
-    """
-    try:
-        if vector_only and "skip_null" in target.capabilities.selects:
-            target.restrict(skip_null=True)
-        with closing(target.scan(1)) as pages:  # type: ignore[type-var]
-            return next(pages, None) is not None
-    except InputError:
-        return True
-    finally:
-        target.restrict()
-
-
 def _holds_one_of(target: Store, written: list[list[Any]]) -> bool:
     """Return whether one of some rows, each an id and its leading values, is stored as it was written."""
     if not written:
@@ -136,6 +127,17 @@ def _holds_one_of(target: Store, written: list[list[Any]]) -> bool:
     # All at once; if one of them is missing, that is an error, and each is read alone.
     parts = [slice(None), *(slice(row, row + 1) for row in range(len(written)))]
     return any(_holds_one_of_these(target, ids[part], values[part]) for part in parts)
+
+
+def _begins_with_one_of(target: Store, log: MigrationJournal, *, vector_only: bool) -> bool:
+    """Return whether one of the first rows of a target is stored as it was written."""
+    sketches = Sketches(log.sketches())
+    try:
+        with closing(held_pages(target, vector_only=vector_only, size=_PAGE_ROWS)) as pages:
+            page = next((page for page in pages if len(page)), None)
+            return page is not None and bool(sketches.compare(digest_ids(page.ids), page.vectors)[1].any())
+    except InputError:
+        return False  # it cannot be read, because something else made it
 
 
 def _holds_one_of_these(target: Store, ids: pa.Array, values: FloatArray) -> bool:

@@ -37,8 +37,9 @@ def recorded_url(facts: dict[str, Any], side: str, given: StoreURL | None = None
         given: the address of the command, whose path is preferred if it leads to the recorded one.
     """
     recorded, path = parse_url(str(facts[side])), facts.get(f"{side}_path")
-    leads_there = given is not None and path is not None and given.resolved_path == path
-    return replace(recorded, path=given.path) if given is not None and leads_there else recorded
+    if given is None or path is None or given.resolved_path != path:
+        return recorded
+    return replace(recorded, path=given.path)
 
 
 def check_moved(log: MigrationJournal, target: Store) -> None:

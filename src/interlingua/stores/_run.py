@@ -24,8 +24,8 @@ from interlingua.core.wording import count_of, first_of, some_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._lost import held_among
-from interlingua.stores._made import check_made, holds_rows, note_written
+from interlingua.stores._lost import held_among, held_ids, held_pages, holds_rows
+from interlingua.stores._made import check_made, note_written
 from interlingua.stores._open import reopen_source
 from interlingua.stores._protocol import Spec, Store, StoreInfo
 from interlingua.stores._sketches import written_rows
@@ -196,13 +196,13 @@ class Run:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
         self.on_rows("checking", 0, self.spec.count)
         changes, sampled, compared, error = self._find_changes()
-        # A catch-up may have added rows. A deleted row of the same collection has lost its new vector, too.
-        expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
+        # A catch-up may have added rows. A row that was deleted in the same collection has lost its new vector, too.
+        expected = self.log.row_count() - changes.gone
         count = self.target.info().count
         if count != expected:
             example = self._lost_or_foreign(lost=count < expected)
             raise InterlinguaError(
-                f"{self.target.url} holds {count_of(count)} and {expected:,} {'was' if expected == 1 else 'were'} "
+                f"{self.target.url} holds {count_of(count)}, but {expected:,} {'was' if expected == 1 else 'were'} "
                 f"written.{example}",
                 "Run {rollback} to undo the migration.",
             )
@@ -234,7 +234,10 @@ class Run:
                 foreign = ~self.log.holds(digest_ids(page.ids))
                 if foreign.any():
                     row = page.ids[int(np.argmax(foreign))].as_py()
-                    return f" Something else wrote the row with the id {shown(row)}."
+                    advice = "Delete that row in the target, or move it to another collection."
+                    if self.spec.as_new_vector:
+                        advice = "Clear its vector in the target."
+                    return f" Something else wrote the row with the id {shown(row)}. {advice}"
         return ""
 
     def _first_lost(self) -> str:
@@ -252,16 +255,12 @@ class Run:
 
     def _pages_of_target(self) -> Generator[Records, None, None]:
         """Yield the rows of the target that have a new vector."""
-        done, skip = 0, self.spec.as_new_vector and "skip_null" in self.target.capabilities.selects
-        try:
-            self.target.restrict(skip_null=skip)
-            with closing(self.target.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
-                for page, _ in pages:
-                    yield page
-                    done += len(page)
-                    self.on_rows("checking", min(done, self.spec.count), self.spec.count)
-        finally:
-            self.target.restrict()
+        done, size = 0, self.options.page_rows
+        with closing(held_pages(self.target, vector_only=self.spec.as_new_vector, size=size)) as pages:
+            for page in pages:
+                yield page
+                done += len(page)
+                self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 
     @contextmanager
     def _source_now(self) -> Iterator[Store]:
@@ -308,7 +307,9 @@ class Run:
                 # The copy that was surveyed and copied page by page is still what its files are.
                 return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample), 0, 0.0
             self.options.restrict(source, bad_as_nan=True)
-            changes = find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)
+            held = held_ids(self.target, self.log, self.options.page_rows) if self.spec.as_new_vector else None
+            changes = find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page, held=held)
+        lost = lost or changes.lost
         if lost:
             missing = some_of(len(lost), self.log.row_count(), "row", "is missing", "are missing", which=_WRITTEN)
             raise InterlinguaError(

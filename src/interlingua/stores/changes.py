@@ -27,7 +27,7 @@ from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._finished import check_finished, check_same_columns, note_remaining
 from interlingua.stores._foreign import foreign_rows
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._lost import held_ids
+from interlingua.stores._lost import held_ids, held_pages
 from interlingua.stores._made import check_made, note_written
 from interlingua.stores._protocol import Store
 from interlingua.stores._sketches import Sketches, written_rows
@@ -62,6 +62,7 @@ class Changes:
         unchanged: digests of the ids of all other rows.
         left_out: number of rows that were read and have a vector that cannot be translated.
         lost: ids of rows that are as they were copied and that the target holds no more.
+        gone: of the deleted rows, the number of those that the target does not hold either.
     """
 
     updated: list[Any]
@@ -70,6 +71,7 @@ class Changes:
     unchanged: npt.NDArray[np.int64]
     left_out: int = 0
     lost: list[Any] = field(default_factory=list)
+    gone: int = 0
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
@@ -89,10 +91,11 @@ class Changes:
             vanished: ids of the deleted rows, as the target has them.
 
         Returns:
-            The path; ``None`` if there are no ids, and no file is written.
+            The path; ``None`` if there are no ids. A file of an earlier run is removed then.
         """
         listed = {"updated": self.updated, "added": self.added, "deleted": vanished, "restored": self.lost}
         if not any(listed.values()):
+            path.unlink(missing_ok=True)
             return None
         with private_file(path) as file:
             for change, ids in listed.items():
@@ -115,8 +118,8 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     if not changes.deleted or log.facts.get("as_new_vector"):
         return []
     vanished, remaining, sketches = [], np.sort(changes.remaining(id_type)), Sketches(log.sketches())
-    with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
-        for records, _ in pages:
+    with closing(held_pages(target, vector_only=False, size=FETCHED_ROWS)) as pages:
+        for records in pages:
             digests = digest_ids(records.ids)
             own = sketches.compare(digests, records.vectors)[1]
             gone = np.flatnonzero(own & log.holds(digests) & ~is_among(digests, remaining))
@@ -173,7 +176,11 @@ def find_changes(
     distinct.check_distinct(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
-    return Changes(updated, added, deleted, whole, left_out, lost)
+    changes = Changes(updated, added, deleted, whole, left_out, lost)
+    if held is None or not deleted:
+        return changes
+    others = held[~is_among(held, np.sort(changes.remaining(id_type)))]
+    return replace(changes, gone=deleted - int(log.holds(others).sum()))
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,7 @@ class CatchUp:
             that something else has written since.
         restored: rows that are as they were copied, and were written again, because the target held them no more. None
             are looked for if only some rows were read.
+        gone: of the deleted rows, those that the target does not hold either.
     """
 
     read: int
@@ -204,6 +212,7 @@ class CatchUp:
     left_out: int = 0
     kept: int = 0
     restored: int = 0
+    gone: int = 0
 
 
 def catch_up(
@@ -287,7 +296,7 @@ def catch_up(
             )
         _check_source(log, source, changes)
         ids = [*changes.updated, *changes.added, *changes.lost]
-        if changes and not dry_run:
+        if changes:
             check_made(log, target)
         kept, sketches = 0, Sketches(log.sketches())
         if ids and not dry_run:
@@ -309,21 +318,19 @@ def catch_up(
             target.finish()
         listed: str | None = None
         vanished: list[Any] = []
-        if changes and not dry_run:
+        if not dry_run:
             vanished = find_vanished(target, log, changes, info.id_type)
             listed = changes.write(changes_path(path), vanished)
             remaining = changes.remaining(info.id_type)
-            if changes.deleted and (delete_vanished or spec.as_new_vector):
-                # In the same rows as the source, a vector is deleted with its row; only the journal is behind.
+            if changes.deleted and delete_vanished and not spec.as_new_vector:
                 _delete(target, vanished)
                 log.keep_rows(remaining)
             elif changes.deleted and held is not None:
                 log.keep_rows(np.concatenate([remaining, held]))  # the others are neither in the source nor the target
-        if not dry_run:
             before = () if since is None else log.facts.get("left_out", ())
             log.note(left_out=sorted({*before, *(name for name in LEAVING_OUT if getattr(options, name))}))
-        if since is None and not dry_run:
-            note_remaining(log, changes.remaining(info.id_type))
+            if since is None:
+                note_remaining(log, remaining)
         return CatchUp(
             read,
             len(changes.updated),
@@ -334,6 +341,7 @@ def catch_up(
             changes.left_out + (info.nulls if options.skip_null or options.skip_bad else 0),
             kept,
             len(changes.lost),
+            changes.gone,
         )
 
 

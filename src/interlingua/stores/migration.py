@@ -65,7 +65,8 @@ class Migration:
             to unit norm first if the target does so.
         updated: rows of the source that changed after they had been copied; the target has them as they were before.
         added: rows of the source that were not copied, because they appeared later.
-        deleted: rows that the source no longer has and the target still has.
+        deleted: rows that were copied and that the source no longer has.
+        gone: of these, rows whose new vector in the same collection was deleted, too. The target holds the others.
         changed_ids: file that lists the ids of these rows, ``None`` if there are none, or if they are only rows whose
             deletion the last catch-up already listed, or that took their new vectors with them.
         seconds: duration of each phase of this run.
@@ -85,6 +86,7 @@ class Migration:
     updated: int = 0
     added: int = 0
     deleted: int = 0
+    gone: int = 0
     changed_ids: str | None = None
     skipped_ids: str | None = None
     finished_before: bool = False
@@ -207,6 +209,7 @@ def migrate(
             updated=len(changes.updated),
             added=len(changes.added),
             deleted=changes.deleted,
+            gone=changes.gone,
             changed_ids=changed_ids,
             skipped_ids=str(skipped_path(path)) if planned.nulls or planned.bad else None,
             finished_before=finished_before,
@@ -303,8 +306,8 @@ def _advise_catch_up(log: MigrationJournal) -> Iterator[None]:
     except InterlinguaError as error:
         if log.phase == "done":
             error.remedy = (
-                f"By {log.path} this migration is finished. Rows of the source that are new or have changed, and those "
-                "that the target has lost, are copied by {catch_up}; {rollback} would drop the target."
+                f"{log.path} records this migration as finished. {{catch_up}} copies new and changed rows of the "
+                "source and restores rows that the target has lost; {rollback} would drop the target."
             )
         raise
 

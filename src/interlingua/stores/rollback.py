@@ -121,8 +121,9 @@ def rollback(
         check_callable(on_rows, "on_rows", "a function or None")
     with closing(MigrationJournal(path, create=False)) as log:
         facts, found = log.facts, Rollback()
-        if source is not None and "source" in facts:
-            _check_source(log, parse_url(source))
+        named = None if source is None else parse_url(source)
+        if named is not None and "source" in facts:
+            _check_source(log, named)
         if facts.get("target_begun") and log.phase != "rolled back":
             given = target.url if target is not None else None if address is None else parse_url(address)
             url = recorded_url(facts, "target", given)
@@ -134,7 +135,7 @@ def rollback(
                     check_not_gone(log, store)
                 is_there = store.exists() or store.unfinished() is not None
                 if is_there and not (allow_loss and not dry_run):
-                    found = _find_losses(log, store, on_rows or (lambda phase, done, rows: None))
+                    found = _find_losses(log, store, named, on_rows or (lambda phase, done, rows: None))
                 found = replace(found, dropped=str(log.facts["target"]) if is_there else None)
                 if not dry_run:
                     _check_losses(found, facts, allow_loss=allow_loss)
@@ -168,7 +169,7 @@ def _check_source(log: MigrationJournal, given: StoreURL) -> None:
     if not is_recorded(log.facts, "source", given):
         raise InputError(
             f"{log.path} is the journal of a migration from {log.facts['source']}, not from {given}; nothing was "
-            "dropped. Name the source under which the migration was made, or the journal that belongs to it."
+            f"dropped. Give the source address of that migration, or the journal of the migration from {given}."
         )
 
 
@@ -182,12 +183,12 @@ def _check_losses(found: Rollback, facts: dict[str, Any], *, allow_loss: bool) -
         )
 
 
-def _find_losses(log: MigrationJournal, target: Store, on_rows: OnRows) -> Rollback:
+def _find_losses(log: MigrationJournal, target: Store, named: StoreURL | None, on_rows: OnRows) -> Rollback:
     """Read all rows of the target and the source, and count those that would be lost."""
     if target.capabilities.appends:
         # A file as a whole has a mark, which any change of it changes. The rows of an unfinished one cannot be read.
         written = log.sketches()[:, 0]
-        unsaved, reason = _count_unsaved(log, written, on_rows)
+        unsaved, reason = _count_unsaved(log, named, written, on_rows)
         return Rollback(rows=len(written), unsaved=unsaved, lost_source=reason)
     sketches, total, own, foreign, first = Sketches(log.sketches()), log.row_count(), list[IntArray](), [0, 0], None
     rows, vector_only = 0, bool(log.facts.get("as_new_vector"))
@@ -211,20 +212,22 @@ def _find_losses(log: MigrationJournal, target: Store, on_rows: OnRows) -> Rollb
         return Rollback(lost_target=reason)
     finally:
         target.restrict()
-    unsaved, reason = _count_unsaved(log, np.concatenate([np.empty(0, np.int64), *own]), on_rows)
+    unsaved, reason = _count_unsaved(log, named, np.concatenate([np.empty(0, np.int64), *own]), on_rows)
     return Rollback(
         rows=rows, added=foreign[0], edited=foreign[1], first_added=first, unsaved=unsaved, lost_source=reason
     )
 
 
-def _count_unsaved(log: MigrationJournal, written: IntArray, on_rows: OnRows) -> tuple[int, str | None]:
+def _count_unsaved(
+    log: MigrationJournal, named: StoreURL | None, written: IntArray, on_rows: OnRows
+) -> tuple[int, str | None]:
     """Return how many of some rows the source does not hold with a vector, and why it cannot be read."""
     if not len(written):
         return 0, None
     facts, held, rows = log.facts, list[IntArray](), 0
     embeds = made_by(facts["plan"]) == "encoder"
     try:
-        with open_source(recorded_url(facts, "source")) as source:
+        with open_source(recorded_url(facts, "source", named)) as source:
             source.restrict(skip_null="skip_null" in source.capabilities.selects, bad_as_nan=True)
             with closing(source.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
                 for records, _ in pages:
