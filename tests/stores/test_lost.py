@@ -115,7 +115,7 @@ def test_since_looks_for_no_lost_rows(tmp_path: Path) -> None:
 
 def test_a_resume_counts_all_lost_rows_and_names_the_command_that_helps(shop: Shop) -> None:
     shop.lose(77, 200)
-    message = r"2 of 230 rows that were written are missing, .*id 77\. Something else deleted them\..*"
+    message = r"2 of 230 rows that were written are missing.*id 77\. Something else deleted them\..*"
     helps = (
         r"Rows of the source that are new or have changed, and those that the target has lost, are copied by catch_up"
     )
