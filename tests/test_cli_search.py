@@ -336,8 +336,8 @@ def test_a_migrated_collection_in_the_place_of_a_native_one_is_named(
         assert shown.code == 0, shown.err
         said[target] = " ".join(shown.err.split())
     assert re.search(
-        r"Warning: interlingua translated the vectors of .*moved\.parquet, as their mark says, and they are searched as "
-        r"if the target model had made them",
+        r"Warning: interlingua translated the vectors of .*moved\.parquet, as their mark says, and they are searched "
+        r"as if the target model had made them",
         said["moved.parquet"],
     )
     assert "Warning" not in said["native.npy"]
