@@ -113,7 +113,7 @@ def test_a_translator_that_was_made_for_a_migration_is_named(
     monkeypatch.setattr("interlingua.cli.migrate._fit", fit)
     ran = run("migrate", "fresh", "source.npy", "new.parquet", "--fit", "target.npy", "--rows", "500")
     assert ran.code == 143
-    said = "Interrupted. The translator fresh is complete. Run the same command without --fit and --rows to go on.\n"
+    said = "Interrupted. The translator fresh is saved. Run the same command without --fit and --rows to go on.\n"
     assert said in ran.err
 
 
@@ -311,7 +311,7 @@ def test_a_migration_ends_after_a_fit_that_was_interrupted(
     assert (dry.code, "Interrupted. Nothing was written.\n" in dry.err, Path("fresh").exists()) == (code, True, False)
     ran = run(*command)
     assert ran.code == code, ran.err
-    said = "Interrupted. The translator fresh is complete. Run the same command without --fit to go on.\n"
+    said = "Interrupted. The translator fresh is saved. Run the same command without --fit to go on.\n"
     assert said in ran.err
     assert (Path("fresh").is_dir(), Path("new.parquet").exists(), list(Path().glob("*.sqlite"))) == (True, False, [])
     assert run(*command[:-2]).code == 0

@@ -196,7 +196,7 @@ def test_a_fit_that_is_interrupted_says_what_was_written(
     for again in ((), ("--force",)):
         ran = run(*fit, "--method", "mean-shift", "--allow-failed", "--report", folder / "r.html", *again)
         assert (ran.code, "written" in ran.err) == (130, False)
-        assert re.search("Interrupted. The translator .*t is complete.", " ".join(ran.err.split()))
+        assert re.search("Interrupted. The translator .*t is saved.", " ".join(ran.err.split()))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -191,7 +191,7 @@ def test_scores_are_on_the_scale_that_is_asked_for(run: Run, calibrated: str) ->
     assert old == pytest.approx(translator.calibrate(plain, "target", "source"))
     both, record = scores(run, calibrated, "old.parquet", "target.npy", "--scale", "source")
     assert record["calibration"] == "collections"
-    assert "converted by a comparison of sampled rows of both collections" in record["notes"][1]
+    assert "by a comparison of sampled rows of both collections" in record["notes"][1]
     assert json.dumps(both)
     none, record = scores(run, calibrated, "old.parquet", "--no-calibrate")
     assert none == [[hit["raw"] for hit in row] for row in record["hits"]]
@@ -321,6 +321,26 @@ def test_rows_of_two_collections_with_one_id_are_printed_once(run: Run, calibrat
         assert len({str(hit["id"]) for hit in row}) == 4
     first = once["hits"][1][0]
     assert (first["id"], first["translated"]) == ("1", False)
+
+
+def test_a_migrated_collection_in_the_place_of_a_native_one_is_named(
+    run: Run, calibrated: str, planted: tuple[Rows, Rows]
+) -> None:
+    np.save("old.npy", planted[0])
+    np.save("native.npy", planted[1])
+    np.save("few.npy", planted[1][:2])
+    assert run("migrate", calibrated, "old.npy", "moved.parquet").code == 0
+    said = {}
+    for target in ("moved.parquet", "native.npy"):
+        shown = run("search", calibrated, "old.npy", target, "--query", "few.npy", "-k", 2)
+        assert shown.code == 0, shown.err
+        said[target] = " ".join(shown.err.split())
+    assert re.search(
+        r"Warning: interlingua translated the vectors of .*moved\.parquet, as their mark says, and they are searched "
+        r"as if the target model had made them",
+        said["moved.parquet"],
+    )
+    assert "Warning" not in said["native.npy"]
 
 
 def test_a_collection_that_embed_made_is_not_called_migrated(

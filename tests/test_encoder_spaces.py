@@ -152,9 +152,8 @@ def test_plain_texts_that_are_far_from_all_fitted_rows_do_not_refuse_the_right_e
     compared = found.profiles[0].compare(narrow(list(PLAIN_TEXTS)))
     assert compared.foreign
     assert all("far from all of its rows" in reason for reason in compared.reasons)
-    with pytest.warns(
-        SpaceMismatchWarning, match="X may not be the model of .* Or the fit was on texts of another kind"
-    ):
+    advice = "Check that it is that model; a fit on texts of another kind also looks like this"
+    with pytest.warns(SpaceMismatchWarning, match=f"X may not be the model of .* {advice}"):
         check_encoder(narrow, found, "source", title="X")
     with pytest.raises(SpaceMismatchError, match="variance along its principal axes"):
         check_encoder(THIRD, found, "source", title="X")

@@ -24,7 +24,7 @@ from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation import evaluate
-from planted import Problem, encode, rotation, small_problem, topics
+from planted import Problem, encode, groups, rotation, small_problem, topics
 
 N, SHARED = 300, 60
 
@@ -111,15 +111,26 @@ def test_a_single_pair_is_tested_by_a_search_that_is_not_accepted_without_it(
 ) -> None:
     x = np.concatenate([easy.source_eval[:5], easy.source])
     y = np.concatenate([easy.target_eval[:5], easy.target])
-    steps: list[Any] = []
-    alignment = il.align(
-        x, y, method="linear", pairs=np.array([[0, shift]]), rounds=3, on_step=lambda step: steps.append(dict(step))
-    )
-    (known,) = (step for step in steps if step["step"] == "known")
+    alignment = il.align(x, y, method="linear", pairs=np.array([[0, shift]]), rounds=3)
+    (known,) = (step for step in alignment.trace if step["step"] == "known")
     assert (known["search"], known["used"]) == (("both", True) if shift == 0 else ("without", False))
     assert alignment.verdict.status is status
     assert ("disagrees with the map fitted without" in alignment.verdict.reasons[0]) == (shift > 0)
     assert top1(alignment, easy) > 0.9
+
+
+def test_categories_are_used_beside_pairs_that_are_too_few(easy: Problem) -> None:
+    group = groups(1_100, 10, np.random.default_rng(1)).argmax(axis=1)  # those of the problem
+    x = np.concatenate([easy.source, easy.source_eval[:3]])
+    y = np.concatenate([easy.target, easy.target_eval[:3]])
+    used = {}
+    for shift in (0, 200):
+        pairs = np.stack([np.arange(400, 403), np.arange(400, 403) - shift], axis=1)
+        labels = np.append(group[:400], group[800:803]), np.append(group[400:800], group[800:803])
+        alignment = il.align(x, y, method="linear", pairs=pairs, labels=labels, rounds=3)
+        (known,) = (step for step in alignment.trace if step["step"] == "known")
+        used[shift] = known["search"], known["used"]
+    assert used == {0: ("without", True), 200: ("without", False)}
 
 
 def test_a_single_pair_beside_categories_that_confirm_the_map_cannot_be_held_out(hard: Any) -> None:

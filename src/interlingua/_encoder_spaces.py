@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arguments import check_choice
-from interlingua.core.arrays import FloatArray, as_array, unit_rows, usable_rows
+from interlingua.core.arrays import SAME_DIRECTION, FloatArray, as_array, direction_variance, usable_rows
 from interlingua.core.comparison import MIN_BATCH
 from interlingua.core.errors import InputError, SpaceMismatchError, SpaceMismatchWarning
 from interlingua.core.profiles import SpaceProfile
@@ -24,9 +24,9 @@ Encode = Callable[[list[str]], Any]
 # texts can differ a lot from the plain ones. In 58 spaces of six encoders and eleven corpora, the right encoder has a
 # spectrum of at least 0.12, and an unrelated one of at most 0.02, where a translation needs 0.08.
 _CLEARLY = 0.5
-# Vectors of different texts are almost the same if their variance is below this share of that of the fitted ones, or
-# below this number in any space. Their lengths do not matter.
-_SAME, _LEAST_VARIANCE = 0.02, 1e-6
+# Vectors of different texts are almost the same if the variance of their directions is below this share of that of the
+# fitted ones, or if they have one direction in any space.
+_LEAST_SHARE = 0.02
 # Statements, questions, headlines, messages, instructions, and names of products: an encoder that was fitted on any of
 # these kinds embeds some of them much like the fitted texts.
 PLAIN_TEXTS = (
@@ -182,8 +182,8 @@ def check_encoder(
     if not reason and space.compare(vectors).doubtful:
         warnings.warn(
             f"{title} may not be the model of the {side} space that this translator was fitted on: its vectors of "
-            f"{len(vectors)} plain English texts differ much from the fitted ones. Or the fit was on texts of another "
-            "kind.",
+            f"{len(vectors)} plain English texts differ much from the fitted ones. Check that it is that model; a fit "
+            "on texts of another kind also looks like this.",
             SpaceMismatchWarning,
             stacklevel=stacklevel,
         )
@@ -239,5 +239,5 @@ def _are_almost_equal(space: SpaceProfile, vectors: FloatArray) -> bool:
     """Return whether vectors of different texts differ by no more than noise."""
     if len(vectors) < MIN_BATCH:
         return False
-    variance = float(unit_rows(vectors).var(axis=0, dtype=np.float64).sum())
-    return variance < max(_SAME * float((space.spread.astype(np.float64) ** 2).sum()), _LEAST_VARIANCE)
+    fitted = float((space.spread.astype(np.float64) ** 2).sum())
+    return direction_variance(vectors) < max(_LEAST_SHARE * fitted, SAME_DIRECTION)

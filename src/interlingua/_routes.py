@@ -158,7 +158,6 @@ def choose_route(
         else ""
     )
     with_text = round(facts["text_share"] * facts["rows"])
-    # A fit on public texts is better than one on fewer texts of the collection itself.
     in_part = with_text >= fewest_texts(known=facts["model"] != "unknown")
     if facts["text_share"] == 1:
         embed = f"interlingua embed {source} TARGET{chosen_rows} --encoder {new_model}"

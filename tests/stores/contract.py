@@ -6,8 +6,9 @@ import contextlib
 import datetime
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -132,6 +133,11 @@ def records_of(records: Records) -> tuple[Any, pa.Table | None]:
 
 def uuids(n: int) -> list[str]:
     return [f"00000000-0000-4000-8000-{i:012x}" for i in range(n)]
+
+
+def by_characters(texts: Sequence[str]) -> list[list[float]]:
+    """Return unit vectors [n, 2] that differ from text to text."""
+    return [[math.cos(angle), math.sin(angle)] for angle in (sum(map(ord, text)) for text in texts)]
 
 
 class StoreContract:
@@ -631,7 +637,7 @@ class StoreContract:
         self, opened: Open, url: Callable[[str], str], tmp_path: Path
     ) -> None:
         kinds, address = opened("probe").capabilities, f"memory://{tmp_path.name}#texts"
-        embedder = TextEmbedder.of(lambda texts: [[0.6, 0.8] for _ in texts], "title", "constant")
+        embedder = TextEmbedder.of(by_characters, "title", "by characters")
         rows = self.rows(kinds.ids[0], "none", 20)
         with open_store(address) as source:
             self.fill(source, replace(rows, payload=pa.table({"title": [f"title {i}" for i in range(20)]})))
@@ -647,7 +653,7 @@ class StoreContract:
             return
         rows = self.rows(capabilities.ids[0], "none", 20)
         records = replace(rows, payload=pa.table({"title": [f"title {i}" for i in range(20)]}))
-        embedder = TextEmbedder.of(lambda texts: [[0.6, 0.8] for _ in texts], "title", "constant")
+        embedder = TextEmbedder.of(by_characters, "title", "by characters")
         with self.fill(opened("plain"), records) as plain:
             names = (*plain.url.names[:1], plain.info().vector_name or "")
             old = replace(plain.url, names=tuple(filter(None, names)))

@@ -379,7 +379,7 @@ def test_a_cleared_vector_is_written_again(at: At, tmp_path: Path) -> None:
     migrate(translator(), at("#old.v"), writing := at("#old.w"), **given)
     assert isinstance(writing, DuckStore)
     writing._writing.execute("update old set w = null where id in (3, 17)")
-    message = "2 of 20 rows that were written are missing; .*id 3"
+    message = "2 of 20 rows that were written are missing.*id 3"
     with pytest.raises(InterlinguaError, match=message):
         migrate(translator(), at("#old.v"), at("#old.w"), resume=True, **given)
     assert catch_up(translator(), at("#old.v"), at("#old.w"), **given).restored == 2

@@ -501,9 +501,45 @@ def test_the_start_of_a_program_is_not_counted_for_every_text(rows: int, new: St
     assert taken / 2 < planned.seconds < 2 * taken
 
 
+def test_what_a_page_costs_is_divided_among_all_of_its_rows(
+    new: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = TextEmbedder.check_texts
+
+    def slowly(self: TextEmbedder, records: Records, where: str) -> None:
+        time.sleep(2e-4 * len(records))
+        check(self, records, where)
+
+    rows = 4_096
+    old = open_store(f"memory://{tmp_path.name}#many")
+    fill(old, pa.array(range(rows)), table(texts(rows)))
+    monkeypatch.setattr(TextEmbedder, "check_texts", slowly)
+    monkeypatch.setattr(TextEmbedder, "embed", lambda self, records, _: encode(self._texts(records).to_pylist()))
+    monkeypatch.setattr("interlingua.stores._estimates._SLOW_START", 0)  # so that a part of the page is embedded
+    # Every row is read three times.
+    assert plan(embedder(), old, new).seconds == pytest.approx(3 * rows * 2e-4, rel=0.6)
+
+
+@pytest.mark.parametrize("rows", [3, 511, 512, 700])
+def test_an_estimate_counts_the_texts_that_a_run_embeds_again(rows: int, new: Store, tmp_path: Path) -> None:
+    from interlingua.stores._estimates import _compared_rows
+
+    calls = list[int]()
+
+    def counted(given: list[str]) -> Any:
+        calls.append(len(given))
+        return encode(given)
+
+    old = open_store(f"memory://{tmp_path.name}#many")
+    fill(old, pa.array(range(rows)), table(texts(rows)))
+    migrate(TextEmbedder.of(counted, "text", "sums"), old, new, journal=tmp_path / "j")
+    assert calls[-2:] == [rows, _compared_rows(rows)]
+
+
+@pytest.mark.parametrize("page_rows", [1, 8, 4_096])
 @pytest.mark.parametrize("noise", [0, 1e-4])
 def test_an_encoder_that_makes_the_same_vector_of_all_texts_is_refused(
-    old: Store, new: Store, tmp_path: Path, noise: float
+    old: Store, new: Store, tmp_path: Path, noise: float, page_rows: int
 ) -> None:
     def same(given: list[str]) -> Any:
         return np.ones((len(given), D)) + noise * encode(given)
@@ -512,7 +548,7 @@ def test_an_encoder_that_makes_the_same_vector_of_all_texts_is_refused(
     message = "The encoder broken makes almost the same vector of .* different texts, and of plain English ones too"
     for tried in (plan, partial(migrate, journal=tmp_path / "j")):
         with pytest.raises(InputError, match=message):
-            tried(broken, old, new)
+            tried(broken, old, new, options=Options(page_rows=page_rows))
 
 
 def test_texts_of_which_an_encoder_knows_no_difference_are_embedded(old: Store, new: Store, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_commands_of_the_plan_work(run: Run, tmp_path: Path, monkeypatch: py
             assert store.info().count == rows
     said = " ".join(printed.split())
     assert re.search(r"\(target\), translated", said)
-    assert "so that neither kind of vector ranks higher for its kind alone" in said
+    assert "is converted so that translated and native vectors rank alike, by a comparison of sampled rows" in said
     assert "--unique-ids" not in printed
 
 

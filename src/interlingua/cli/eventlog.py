@@ -77,7 +77,8 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
         try:
             yield write
         except (Exception, KeyboardInterrupt) as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            facts = {"reason": "interrupted"} if is_interrupt else {"error": type(error).__name__}
             with contextlib.suppress(OSError):  # the first error is the one that is reported
-                write("stopped", **({"reason": "interrupted"} if interrupted else {"error": type(error).__name__}))
+                write("stopped", **facts)
             raise

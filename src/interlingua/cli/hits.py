@@ -134,8 +134,8 @@ def explain(
     elif any(hit.translated for hits in results for hit in hits):
         how = {
             "translator": "converted by the calibration of the translator",
-            "collections": "converted by a comparison of sampled rows of both collections, so that "
-            "neither kind of vector ranks higher for its kind alone",
+            "collections": "converted so that translated and native vectors rank alike, by a comparison of sampled "
+            "rows of both collections",
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(

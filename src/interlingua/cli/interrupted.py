@@ -49,7 +49,7 @@ def advice_after(command: str | None, params: Mapping[str, Any], before: _Versio
 
 def _after_fit(params: Mapping[str, Any], before: _Version) -> str:
     if output_version(params) != before:
-        return f"The translator {params['out']} is complete."
+        return f"The translator {params['out']} is saved."
     run = params.get("run")
     return f"Go on from the checkpoints in {run} with --resume." if run else "No translator was written."
 
@@ -76,7 +76,7 @@ def _after_migrate(params: Mapping[str, Any], before: _Version) -> str:
     advice = _after_migration(params, journal)
     if advice is None and output_version(params) != before:
         without = "--fit" if params["rows"] is None else "--fit and --rows"
-        return f"The translator {params['directory']} is complete. Run the same command without {without} to go on."
+        return f"The translator {params['directory']} is saved. Run the same command without {without} to go on."
     return _NOTHING if advice is None else advice
 
 

@@ -148,7 +148,7 @@ def search(
         typer.Option(
             "--unique-ids",
             help="Rows of SOURCE and TARGET with the same id are the same text: print it once, with the vector of the "
-            "query's model.",
+            "query's model if both are hits.",
         ),
     ] = False,
     allow_foreign: AllowForeign = False,
@@ -208,6 +208,13 @@ def search(
         # Some databases write to their files as soon as they are opened.
         first, second = open_rows(source), open_rows(target) if target else None
         try:
+            native = first if space is Space.SOURCE else second
+            if native is not None and native.is_migrated():
+                console.note(
+                    f"Warning: interlingua translated the vectors of {native.url}, as their mark says, and they are "
+                    f"searched as if the {space.value} model had made them, so their scores are lower. A migrated "
+                    "collection alone is searched with --translated."
+                )
             joint = JointSearch(
                 translator,
                 first,

@@ -19,12 +19,14 @@ __all__ = [
     "BLOCK_ROWS",
     "LARGEST",
     "LARGEST_NORM",
+    "SAME_DIRECTION",
     "SMALLEST",
     "FloatArray",
     "IntArray",
     "RowCheck",
     "as_array",
     "check_matrix",
+    "direction_variance",
     "read_only",
     "require",
     "row_blocks",
@@ -41,6 +43,8 @@ BLOCK_ROWS = 16_384
 SMALLEST, LARGEST = 1e-20, 1e18
 # More than the typical length of accepted rows of any width; far below the largest number of float32.
 LARGEST_NORM = 1e25
+# Rows whose directions have a smaller variance have one direction, up to noise.
+SAME_DIRECTION = 1e-6
 _EXTREME = "a largest magnitude under 1e-20 or over 1e18"
 
 
@@ -55,6 +59,11 @@ def unit_rows(x: FloatArray) -> FloatArray:
     norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64)).astype(x.dtype)
     norms[norms == 0] = 1
     return np.asarray(x / norms[:, None])
+
+
+def direction_variance(x: FloatArray) -> float:
+    """Return the variance of the directions of the rows of ``x`` [n, d], whose lengths do not matter: from 0 to 1."""
+    return float(unit_rows(x).var(axis=0, dtype=np.float64).sum())
 
 
 def as_array(x: Any, name: str) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
-from interlingua.core.records import Records
+from interlingua.core.records import Records, concatenated
 from interlingua.core.wording import none_of
 from interlingua.io._checks import FILL_ONE
 from interlingua.stores._protocol import Spec, Store, StoreInfo
@@ -30,7 +30,7 @@ _ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
 # Texts that an estimate embeds: few and then more, to tell the start of a program from the time of a text, and more
 # again of the same page if the start takes most of the time.
 _EMBEDDED_ROWS = (8, 120, 896)
-# Rows that a run compares at the end, whose texts it embeds again.
+# A run compares at least so many rows at the end, if it has as many: each one after a whole number of rows.
 _COMPARED_ROWS = 256
 # A call of many texts that takes less than so many times as long as one of few is mostly its start.
 _SLOW_START = 2
@@ -51,8 +51,8 @@ def measure(
     embeds, measured_rows = isinstance(translator, TextEmbedder), _ESTIMATE_ROWS
     if embeds:
         measured_rows = sum(_EMBEDDED_ROWS[:2])
-    start, first_page, rows, payload_bytes, bad, reading = time.perf_counter(), 0.0, 0, 0, 0, 0.0
-    calls, checking = list[_Call](), 0.0
+    start, first_page, reading, rows, read, payload_bytes, bad = time.perf_counter(), 0.0, 0.0, 0, 0, 0, 0
+    calls, embedded = list[_Call](), list[tuple[Records, FloatArray]]()
 
     def renew(records: Records) -> FloatArray:
         inverse, allow_foreign = options.inverse, options.allow_foreign
@@ -64,6 +64,7 @@ def measure(
     ):
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
+            read += len(records)
             if options.skip_bad:
                 usable = (
                     translator.has_text(records)
@@ -76,11 +77,7 @@ def measure(
                 if isinstance(translator, TextEmbedder):
                     translator.check_texts(records, str(source.url))
                     vectors = _embed_some(records, renew, calls)
-                    records = records.rows(0, len(vectors))
-                    begun = time.perf_counter()
-                    if not rows:
-                        translator.check_reads(records, vectors)
-                    checking += time.perf_counter() - begun
+                    embedded.append((records.rows(0, len(vectors)), vectors))
                 else:
                     _check_page(records, source, info, options)
                     vectors = renew(records)
@@ -89,12 +86,15 @@ def measure(
                 options.as_written(records).row_digests()  # as each reading of a row does
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes
-                embedding = checking + sum(call.seconds for call in calls)
-                reading = (time.perf_counter() - first_page - embedding) / rows
+                embedding = sum(call.seconds for call in calls)
+                reading = (time.perf_counter() - first_page - embedding) / read
             if rows >= measured_rows and not options.skip_bad:
                 break
     if not rows:
         raise _no_text(translator, source, info) if isinstance(translator, TextEmbedder) else _none_usable(source, info)
+    if isinstance(translator, TextEmbedder):
+        some, vectors_of_some = zip(*embedded, strict=True)
+        translator.check_reads(concatenated(some), np.concatenate(vectors_of_some))
     opening = first_page - start
     # Every row is read three times: surveyed, copied, and compared at the end.
     seconds = 3 * (opening + info.count * reading) + _embedding_seconds(calls, info.count - bad, options.page_rows)
@@ -155,7 +155,12 @@ def _embedding_seconds(calls: Sequence[_Call], count: int, page_rows: int) -> fl
     start = max(short.seconds - short.texts * of_text, 0.0)
     # A run embeds one text to know the width, and measures as this estimate does.
     starts = 1 + len(calls) + -(-count // page_rows) + 1
-    return starts * start + (sum(call.texts for call in calls) + count + min(count, _COMPARED_ROWS)) * of_text
+    return starts * start + (sum(call.texts for call in calls) + count + _compared_rows(count)) * of_text
+
+
+def _compared_rows(count: int) -> int:
+    """Return how many of the rows a run compares at the end, whose texts it embeds again."""
+    return -(-count // max(1, count // _COMPARED_ROWS))
 
 
 def _check_page(records: Records, source: Store, info: StoreInfo, options: Options) -> None:

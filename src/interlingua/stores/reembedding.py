@@ -12,7 +12,7 @@ import numpy as np
 
 from interlingua._encoder_spaces import PLAIN_TEXTS
 from interlingua.core.arguments import check_callable, check_text, shown
-from interlingua.core.arrays import FloatArray, check_matrix, unit_rows, usable_rows
+from interlingua.core.arrays import SAME_DIRECTION, FloatArray, check_matrix, direction_variance, usable_rows
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records, is_text
 from interlingua.core.wording import count_of, first_of, some_of
@@ -27,8 +27,8 @@ __all__ = ["TextEmbedder", "first_payload", "new_vectors"]
 
 # Rows whose keys a message names.
 _FIRST_ROWS = 256
-# Vectors of fewer different texts may be equal, and those with a smaller variance are equal up to noise.
-_FEWEST_DIFFERENT, _SAME = 10, 1e-6
+# Vectors of fewer different texts may be equal.
+_FEWEST_DIFFERENT = 10
 _PROBE = "A text whose vector shows the width."
 
 
@@ -210,7 +210,7 @@ class TextEmbedder:
 
 def _are_almost_equal(vectors: FloatArray) -> bool:
     """Return whether vectors [b, d] have one direction, up to small noise."""
-    return float(unit_rows(np.asarray(vectors, np.float32)).var(axis=0, dtype=np.float64).sum()) < _SAME
+    return direction_variance(np.asarray(vectors, np.float32)) < SAME_DIRECTION
 
 
 def first_payload(source: Store) -> pa.Table | None:

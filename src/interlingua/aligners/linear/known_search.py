@@ -2,9 +2,9 @@
 
 A search that is guided by them comes first. If held-out pairs or categories confirm its map, no other search is needed.
 Otherwise the search without them runs too. If its map is accepted by label-free evidence, all pairs and categories are
-tested against that map, because none of them took part in it. Those that contradict it are not used, and neither are
-so few pairs that they could not refute a map. If it is not accepted, either the guided map or a refinement of that of
-the search is taken, and each is tested on parts that were held out of it.
+tested against that map, because none of them took part in it. Those that contradict it are not used, and pairs too few
+to refute a map are not used either. If it is not accepted, the guided map or a refinement of the plain map is taken,
+and tested on parts that were held out of it; pairs that contradict it are not used.
 """
 
 from __future__ import annotations
@@ -84,12 +84,14 @@ def search_with_known(
     if is_accepted(context, plain):
         searches = _searched_without(plain.best.matrix, pairs, labels)
         held = searches.translate(spaces, pairs)
-        used = _is_supported(held, target) and not _are_few(held)
-        chosen, matrices = "without", plain.leading
+        chosen, matrices, used = "without", plain.leading, _is_supported(held, target)
+        if used and _are_few(held):
+            pairs, guide = None, Guide.of(spaces, None, labels)
+            used = labels is not None and _is_supported(replace(held, pairs=None), target)
     else:
         candidates = {"both": guide.refine(plain.best.matrix, rng)}
         # A map that was searched with a single pair has seen the only one by which it could be tested.
-        if held.pairs is not None or pairs is None:
+        if held.pairs is not None or pairs is None or labels is not None:
             candidates["guided"] = guided
         chosen = max(candidates, key=lambda name: guide.objective(candidates[name]))
         matrices = [candidates[chosen]]
@@ -100,6 +102,8 @@ def search_with_known(
         used = held.pairs is None or (chosen == "guided" and _are_few(held)) or _is_supported(held, target)
         if not used:
             chosen, matrices = "without", [plain.best.matrix]
+            searches = _searched_without(plain.best.matrix, pairs, labels)
+            held = searches.translate(spaces, pairs)
     on_step(_step(chosen, held, target, used=used))
     if not used:
         return KnownResult(matrices, spaces, None, searches, held, plain)
