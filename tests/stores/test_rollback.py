@@ -246,3 +246,26 @@ def test_a_sketch_tells_vectors_apart_and_ignores_their_length_and_half_precisio
     twice = Sketches(np.concatenate([np.stack([ids, sketches_of(rows)], axis=1) for rows in (vectors, near)]))
     assert twice.compare(ids, near)[1].all()
     assert twice.compare(ids, vectors)[1].all()
+
+
+@pytest.mark.parametrize("way", ["view", "link"])
+def test_a_source_that_shows_the_target_keeps_nothing(way: str, tmp_path: Path, journal: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    old, new = (f"duckdb://{tmp_path}/{name}" for name in ("old.duckdb#items.old", "new.duckdb#items.old"))
+    if way == "view":
+        new = f"duckdb://{tmp_path}/old.duckdb#moved.new"
+    with open_store(old) as store:
+        fill(store, pa.array(range(N)), columns(N))
+    with open_store(old) as source, open_store(new) as target:
+        migrate(translator(), source, target, journal=journal, options=SMALL)
+    if way == "view":
+        with duckdb.connect(f"{tmp_path}/old.duckdb") as database:
+            database.execute("drop table items")
+            database.execute("create view items as select id, new as old from moved")
+    else:
+        (tmp_path / "old.duckdb").unlink()
+        (tmp_path / "old.duckdb").symlink_to(tmp_path / "new.duckdb")
+    with pytest.raises(InputError, match="may be the last ones, because .* it shows what this migration made"):
+        rollback(journal, source=old)
+    with open_store(new) as kept:
+        assert len(whole(kept)) == N

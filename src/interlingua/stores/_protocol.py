@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._capabilities import Capabilities, Metric
-from interlingua.stores._marks import names_embedding, names_translation
+from interlingua.stores._marks import migration_mark, names_embedding, names_translation
 from interlingua.stores._url import StoreURL
 
 if TYPE_CHECKING:
@@ -314,6 +314,10 @@ class Store(ABC):
         """
         mark = self._migration_mark(vector_only=vector_only)
         return mark if names_translation(mark) else None
+
+    def is_made_by(self, job: str) -> bool:
+        """Return whether a mark says that the migration of this job made the vectors or their collection."""
+        return any(self._migration_mark(vector_only=part) == migration_mark(job) for part in self._marked_parts)
 
     def _migration_mark(self, *, vector_only: bool) -> str | None:
         """Return the mark of the migration that made the vectors, or anything else that names none."""
