@@ -817,7 +817,7 @@ def test_what_is_no_view_of_the_public_texts_is_refused_by_its_file(
     for more, message in (
         (
             ("--view", case / "short.npy"),
-            f"--view {case}/short.npy has {N - 1} rows, and the number of public texts is {N:,}",
+            f"--view {case}/short.npy has {N - 1} rows for {N:,} public texts",
         ),
         (("--view", case / "reversed.npy"), f"--view {case}/reversed.npy has too few nearest neighbors in common"),
         ((*first, *first), f"--view {case}/first.npy was given twice; give each view once"),

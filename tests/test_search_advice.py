@@ -33,7 +33,7 @@ def test_the_score_of_a_verdict_is_explained(run: Run, folder: Path) -> None:
     )
     assert ran.code == 0, ran.err
     said = " ".join(ran.out.split())
-    assert "It is 1 as soon as each of them reaches its limit, so it does not rank aligned fits." in said
+    assert "comes to its limit, at most 1. It does not rank aligned fits." in said
     assert WORDS in said
 
 

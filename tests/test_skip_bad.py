@@ -425,7 +425,7 @@ def test_drawn_rows_that_cannot_be_used_do_not_speak_for_the_whole_file(tmp_path
     rows[np.random.default_rng(0).choice(50, 10, replace=False)] = 0  # those that are drawn below
     np.save(tmp_path / "x.npy", rows)
     file = open_vectors(tmp_path / "x.npy", skip_bad=True)
-    with pytest.raises(UnusableRowError, match="x: 10 of 10 rows are all zeros, .* Remove them and try again"):
+    with pytest.raises(UnusableRowError, match="x: 10 of 10 rows are all zeros; .* Remove them and try again"):
         read_space(file, rows=10, seed=0)
     # A card of an earlier version, without digests: the rows are drawn again, and are not those of a fit.
     fitted = SimpleNamespace(card={"source": {"n": 10, "fingerprint": "0" * 16}, "seed": 0})
