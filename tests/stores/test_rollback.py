@@ -19,7 +19,7 @@ from interlingua.stores.memory import _DATABASES
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.contract import columns
-from stores.migrations import D_OUT, fill, translator, unit, whole
+from stores.migrations import D_IN, D_OUT, fill, translator, unit, whole
 
 N = 130
 SMALL = Options(page_rows=50)
@@ -269,3 +269,17 @@ def test_a_source_that_shows_the_target_keeps_nothing(way: str, tmp_path: Path, 
         rollback(journal, source=old)
     with open_store(new) as kept:
         assert len(whole(kept)) == N
+
+
+def test_a_source_of_another_width_keeps_nothing(tmp_path: Path, journal: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    old, new = (f"duckdb://{tmp_path}/shop.duckdb#{name}" for name in ("items.old", "moved.new"))
+    with open_store(old) as store:
+        fill(store, pa.array(range(N)), columns(N))
+    with open_store(old) as source, open_store(new) as target:
+        migrate(translator(), source, target, journal=journal, options=SMALL)
+    with duckdb.connect(f"{tmp_path}/shop.duckdb") as database:
+        database.execute("create or replace table items as select id, old[1:3]::float[3] as old from items")
+    refused = f"its vectors have width 3, and those that were migrated had {D_IN}"
+    with pytest.raises(InputError, match=refused):
+        rollback(journal, source=old)

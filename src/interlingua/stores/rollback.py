@@ -228,8 +228,9 @@ def _count_unsaved(
     embeds = made_by(facts["plan"]) == "encoder"
     try:
         with open_source(recorded_url(facts, "source", named)) as source:
-            if _shows_target(log, source):
-                return 0, "it shows what this migration made, and not what was migrated."
+            reason = _other_content(log, source)
+            if reason is not None:
+                return 0, reason
             source.restrict(skip_null="skip_null" in source.capabilities.selects, bad_as_nan=True)
             with closing(source.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
                 for records, _ in pages:
@@ -243,12 +244,11 @@ def _count_unsaved(
     return int((~np.isin(written, np.concatenate([np.empty(0, np.int64), *held]))).sum()), None
 
 
-def _shows_target(log: MigrationJournal, source: Store) -> bool:
-    """Return whether the address of the source leads to the target now: by a link, a view or another name."""
-    facts = log.facts
-    if source.info().d != facts["source_facts"]["d"]:
-        return True
-    if source.is_made_by(facts["job"]):
-        return True
-    place, target = source.url.resolved_path, recorded_url(facts, "target")
-    return place is not None and place == facts.get("target_path") and source.url.names == target.names
+def _other_content(log: MigrationJournal, source: Store) -> str | None:
+    """Return why the address of the source does not lead to what was migrated now, None if it does."""
+    facts, place = log.facts, source.url.resolved_path
+    is_target = place is not None and place == facts.get("target_path")
+    if source.is_made_by(facts["job"]) or (is_target and source.url.names == recorded_url(facts, "target").names):
+        return "it shows what this migration made, and not what was migrated."
+    before, width = facts["source_facts"]["d"], source.info().d
+    return None if width == before else f"its vectors have width {width}, and those that were migrated had {before}."

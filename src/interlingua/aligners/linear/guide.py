@@ -226,16 +226,17 @@ def search_held_out(
             default it starts from its pairs and labels.
     """
 
-    def found(guide: Guide) -> FloatArray:
+    def search(guide: Guide) -> FloatArray:
         return guide.search(rng, repeats=1) if start is None else guide.refine(start, rng, repeats=1)
 
     of_pairs, of_labels = [], []
-    if pairs is not None and len(pairs[0]) > (start is None):
+    fewest = 2 if start is None else 1
+    if pairs is not None and len(pairs[0]) >= fewest:
         fold = rng.permutation(len(pairs[0])) % min(_FOLDS, len(pairs[0]))
         for number in range(int(fold.max()) + 1):
             out = fold == number
             near = np.logical_or(*(near_copies(side, side[out]) for side in pairs))
-            of_pairs.append((found(Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels)), out))
+            of_pairs.append((search(Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels)), out))
     if labels is not None:
         halves = [rng.permutation(len(side)) % 2 for side in labels]
         for number in (0, 1):
@@ -243,7 +244,7 @@ def search_held_out(
                 tuple(np.where(keep, side, -1) for side, keep in zip(labels, kept, strict=True))
                 for kept in ([half != number for half in halves], [half == number for half in halves])
             )
-            matrix = found(Guide.of(spaces, pairs, (used[0], used[1])))
+            matrix = search(Guide.of(spaces, pairs, (used[0], used[1])))
             of_labels.append((matrix, (left_out[0], left_out[1])))
     return HeldOutSearches(tuple(of_pairs), tuple(of_labels))
 
