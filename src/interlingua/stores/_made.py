@@ -72,15 +72,15 @@ def check_made(log: MigrationJournal, target: Store) -> None:
 def check_not_gone(log: MigrationJournal, target: Store) -> None:
     """Refuse to roll back a finished migration whose target is not there under its name.
 
-    Its journal is still needed if the target was renamed. Files are left out: no catch-up writes to them.
+    Its journal is still needed if the target was renamed or moved.
 
     Raises:
         InputError: the target is not there.
     """
-    if not target.capabilities.appends and not target.exists():
+    if not target.exists():
         raise InputError(
-            f"{target.url} is not there; was it renamed? Rename it back first. Nothing was dropped, and the journal is "
-            f"as it was. If it was dropped by hand, remove {log.path}."
+            f"{target.url} is not there; was it renamed or moved? Rename or move it back first. Nothing was dropped, "
+            f"and the journal is as it was. If it was dropped by hand, remove {log.path}."
         )
 
 
