@@ -14,6 +14,10 @@ holds what ``encode.py`` wrote with all encoders; cells whose vectors are missin
 
 With ``--views``, a fit is given vectors of the target rows by the other encoders whose vectors are there and that have
 no common origin with the source's encoder, for which the source's encoder is supposed to be unknown.
+
+    python benchmarks/grid.py different --fixed-points --vectors DIR --out benchmarks/results/grid-fixed-points.jsonl
+
+With ``--fixed-points``, nothing is fitted: a record has ``fixed_point`` alone.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from records import append_records, arguments_of, scores
@@ -32,7 +36,7 @@ import interlingua
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.aligner import Linear
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.maps import AffineMap
 
 POOL, ROWS = 2048, 5000
@@ -89,6 +93,58 @@ def needed(corpora: tuple[str, str], encoders: tuple[str, str]) -> set[str]:
     return {f"{corpora[0]}.{encoders[0]}", f"{corpora[0]}.{encoders[1]}", f"{corpora[1]}.{encoders[1]}"}
 
 
+class Split(NamedTuple):
+    """The rows of one cell of the grid.
+
+    Attributes:
+        source: rows of the source's side of the fit [n, d_source].
+        target: rows of its target's side [m, d_target].
+        rows: the row numbers of ``target`` among all vectors of its corpus [m].
+        partners: the target encoder's vectors of the texts of ``source`` [n, d_target], which no unpaired fit sees.
+        held: held-out pairs, texts of the source's corpus [POOL, d_source] and [POOL, d_target].
+    """
+
+    source: FloatArray
+    target: FloatArray
+    rows: IntArray
+    partners: FloatArray
+    held: tuple[FloatArray, FloatArray]
+
+
+def split(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: Path) -> Split:
+    """Return the rows of one cell of the grid."""
+    a, b = load(folder, corpora[0], encoders[0]), load(folder, corpora[0], encoders[1])
+    order = np.random.default_rng(seed).permutation(len(a))
+    held, rest = order[:POOL], order[POOL:]
+    size = min(ROWS, len(rest) // 2)
+    target, rows = b, rest[size : 2 * size]
+    if corpora[1] != corpora[0]:
+        target = load(folder, corpora[1], encoders[1])
+        rows = np.random.default_rng([seed, 1]).permutation(len(target))[:size]
+    return Split(a[rest[:size]], target[rows], rows, b[rest[:size]], (a[held], b[held]))
+
+
+def reach(cell: Split, seed: int) -> dict[str, float]:
+    """Return the scores of what the method's refinement makes of the rotation that is fitted on the held-out pairs."""
+    a, b = (unit_rows(rows - rows.mean(axis=0)) for rows in cell.held)
+    refined = Linear().refine(Problem.of(cell.source, cell.target), polar(a.T @ b), seed=seed)
+    return scores(refined.forward(cell.held[0]), cell.held[1])
+
+
+def measure_reach(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: Path) -> dict[str, Any]:
+    """Measure what a search can reach at best in one cell of the grid."""
+    cell = split(corpora, encoders, seed, folder)
+    return {
+        "key": key(corpora, encoders, seed, 0.0),
+        "corpora": list(corpora),
+        "encoders": list(encoders),
+        "seed": seed,
+        "n_source": len(cell.source),
+        "n_target": len(cell.target),
+        "fixed_point": reach(cell, seed),
+    }
+
+
 def fit(
     corpora: tuple[str, str],
     encoders: tuple[str, str],
@@ -98,22 +154,13 @@ def fit(
     views: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Fit one cell of the grid and measure its translator."""
-    a, b = load(folder, corpora[0], encoders[0]), load(folder, corpora[0], encoders[1])
-    order = np.random.default_rng(seed).permutation(len(a))
-    held, rest = order[:POOL], order[POOL:]
-    size = min(ROWS, len(rest) // 2)
-    target, of_target = b, rest[size : 2 * size]
-    if corpora[1] != corpora[0]:
-        target = load(folder, corpora[1], encoders[1])
-        of_target = np.random.default_rng([seed, 1]).permutation(len(target))[:size]
-    x, y = a[rest[:size]], target[of_target]
-    seen = {name: load(folder, corpora[1], name)[of_target] for name in views}
+    cell = split(corpora, encoders, seed, folder)
+    seen = {name: load(folder, corpora[1], name)[cell.rows] for name in views}
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(x, y, views=seen, method="linear", seed=seed, budget=budget)
+    alignment = interlingua.align(cell.source, cell.target, views=seen, method="linear", seed=seed, budget=budget)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
-    translated = alignment.forward(a[held])
-    true = polar(unit_rows(a[held] - a[held].mean(axis=0)).T @ unit_rows(b[held] - b[held].mean(axis=0)))
-    refined = Linear().refine(Problem.of(x, y), true, seed=seed)
+    source, target = cell.held
+    translated = alignment.forward(source)
     return {
         "key": key(corpora, encoders, seed, budget, views),
         "corpora": list(corpora),
@@ -121,14 +168,14 @@ def fit(
         "seed": seed,
         "budget": budget,
         "views": list(views),
-        "n_source": len(x),
-        "n_target": len(y),
+        "n_source": len(cell.source),
+        "n_target": len(cell.target),
         "verdict": alignment.verdict.to_dict(),
-        "forward": scores(translated, b[held]),
-        "backward": scores(alignment.backward(b[held]), a[held]),
-        "misplaced_share": misplaced_share(translated, b[held]),
-        "fixed_point": scores(refined.forward(a[held]), b[held]),
-        "paired": scores(paired_map(a[rest[:size]], b[rest[:size]])(a[held]), b[held]),
+        "forward": scores(translated, target),
+        "backward": scores(alignment.backward(target), source),
+        "misplaced_share": misplaced_share(translated, target),
+        "fixed_point": reach(cell, seed),
+        "paired": scores(paired_map(cell.source, cell.partners)(source), target),
         "processor_seconds": processor,
         "seconds": wall,
     }
@@ -169,6 +216,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--budget", type=float, default=0.0, help="seconds of the second search; 0 for none")
     parser.add_argument("--views", action="store_true", help="give the fits views of the target")
+    parser.add_argument("--fixed-points", action="store_true", help="only measure what a search can reach at best")
     arguments = parser.parse_args()
     folder, budget = arguments.vectors, arguments.budget
 
@@ -177,6 +225,8 @@ def main() -> None:
             if all((folder / f"{name}.npy").exists() for name in needed(corpora, encoders)):
                 views = views_of(corpora, encoders, folder) if arguments.views else []
                 measure = partial(fit, corpora, encoders, seed, budget, folder, views)
+                if arguments.fixed_points:
+                    measure = partial(measure_reach, corpora, encoders, seed, folder)
                 yield key(corpora, encoders, seed, budget, views), measure
 
     append_records(arguments, found())

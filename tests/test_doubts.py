@@ -15,6 +15,7 @@ from interlingua.leakage._headline import headline
 from interlingua.leakage._order import signs_of_another_order
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
+from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit, Leak
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.kinds import KindFinding
@@ -203,7 +204,12 @@ def test_texts_in_another_order_leave_what_vectors_show(world: World) -> None:
 
 # A package of word lists reads its files by functions that are deprecated.
 @pytest.mark.filterwarnings("ignore:(open|read)_text is deprecated:DeprecationWarning")
-def test_texts_in_another_order_measure_no_defense_no_curve_and_no_kind(world: World) -> None:
+def test_texts_in_another_order_measure_no_defense_no_curve_and_no_kind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One defense shows it as well as the whole suite does.
+    for module in ("_defended", "_shares"):
+        monkeypatch.setattr(f"interlingua.leakage.{module}.suite", lambda name, width: (NoDefense(), Noise(0.05)))
     shuffled = [world.texts[i] for i in np.random.default_rng(1).permutation(N)]
     result = world.audit(
         truth=GroundTruth(shuffled), defenses="quick", kinds=True, halvings=1,
@@ -479,10 +485,9 @@ def test_a_wrong_fit_does_not_spoil_the_translations_of_a_right_one(world: World
 
 
 def test_fits_none_of_which_is_near_are_all_used(world: World) -> None:
-    for seeds in ((2, 3), (4, 5), (6, 7)):
-        failed = world.audit(*(world.fit(right=False, seed=seed) for seed in seeds))
-        assert failed.omitted == ()
-        assert failed.unlike == ()
+    failed = world.audit(*(world.fit(right=False, seed=seed) for seed in (2, 3)))
+    assert failed.omitted == ()
+    assert failed.unlike == ()
 
 
 def test_a_second_leak_with_a_wrong_fit_passes_no_limit(world: World) -> None:
