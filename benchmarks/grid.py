@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from records import append_records, arguments_of, scores
+from records import append_all_records, append_records, arguments_of, scores
 
 import interlingua
 from interlingua.aligners.base import Problem
@@ -131,18 +131,11 @@ def reach(cell: Split, seed: int) -> dict[str, float]:
     return scores(refined.forward(cell.held[0]), cell.held[1])
 
 
-def measure_reach(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: Path) -> dict[str, Any]:
+def measure_reach(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: Path) -> list[dict[str, Any]]:
     """Measure what a search can reach at best in one cell of the grid."""
     cell = split(corpora, encoders, seed, folder)
-    return {
-        "key": key(corpora, encoders, seed, 0.0),
-        "corpora": list(corpora),
-        "encoders": list(encoders),
-        "seed": seed,
-        "n_source": len(cell.source),
-        "n_target": len(cell.target),
-        "fixed_point": reach(cell, seed),
-    }
+    record = {"corpora": list(corpora), "encoders": list(encoders), "seed": seed}
+    return [record | {"n_source": len(cell.source), "n_target": len(cell.target), "fixed_point": reach(cell, seed)}]
 
 
 def fit(
@@ -220,16 +213,23 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, budget = arguments.vectors, arguments.budget
 
-    def found() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-        for corpora, encoders, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
-            if all((folder / f"{name}.npy").exists() for name in needed(corpora, encoders)):
-                views = views_of(corpora, encoders, folder) if arguments.views else []
-                measure = partial(fit, corpora, encoders, seed, budget, folder, views)
-                if arguments.fixed_points:
-                    measure = partial(measure_reach, corpora, encoders, seed, folder)
-                yield key(corpora, encoders, seed, budget, views), measure
+    drawn = [
+        cell
+        for cell in cells(arguments.suite, range(*map(int, arguments.seeds.split(":"))))
+        if all((folder / f"{name}.npy").exists() for name in needed(*cell[:2]))
+    ]
+    if arguments.fixed_points:
+        points = ((key(*cell, 0.0), partial(measure_reach, *cell, folder)) for cell in drawn)
+        append_all_records(arguments, points, lambda record: f"{record['fixed_point']['top1']:.3f}")
+        return
 
-    append_records(arguments, found())
+    def fits() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+        for corpora, encoders, seed in drawn:
+            views = views_of(corpora, encoders, folder) if arguments.views else []
+            measure = partial(fit, corpora, encoders, seed, budget, folder, views)
+            yield key(corpora, encoders, seed, budget, views), measure
+
+    append_records(arguments, fits())
 
 
 if __name__ == "__main__":
