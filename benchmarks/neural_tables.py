@@ -47,7 +47,7 @@ def warm(records: Sequence[_Record]) -> str:
         for name, label in _MAPS.items()
     ]
     columns = ["map", *(f"{score.replace('top1', 'top-1')}, {side}" for score, side in _SCORES)]
-    return f"{table(columns, rows)}\n\nNetwork less teacher in {len(records)} seeds: {distances(records)}."
+    return f"{table(columns, rows)}\n\nThe network minus its teacher, in {len(records)} seeds: {distances(records)}."
 
 
 def distances(records: Sequence[_Record]) -> str:
@@ -93,13 +93,14 @@ def ablations(records: Sequence[_Record]) -> str:
         for score in ("cosine", "top1"):
             gaps = [_both(r["last"], score) - _both(full[seed]["last"], score) for seed, r in of_seed.items()]
             cells.append("" if of_seed is full else f"{min(gaps):+.3f} to {max(gaps):+.3f}")
-        rows.append([name, str(len(of_seed)), *cells])
+        # Records have the former name of the discriminator.
+        rows.append([name.replace("critic", "discriminator"), str(len(of_seed)), *cells])
     for name, label in _MAPS.items():
         if name != "network":
             found = [record[name] for record in full.values()]
             cosine, top1 = (f"{median(_both(each, score) for each in found):.3f}" for score in ("cosine", "top1"))
             rows.append([label, str(len(found)), cosine, top1, "", "", ""])
-    columns = ["", "seeds", "cosine", "top-1", "cosine at the last step", "less everything", "top-1 less everything"]
+    columns = ["", "seeds", "cosine", "top-1", "cosine at the last step", "change of cosine", "change of top-1"]
     return table(columns, rows)
 
 
@@ -196,8 +197,9 @@ def climbs(records: Sequence[_Record]) -> str:
             rows.append(
                 [pair, axes, way, str(len(ends)), *(f"{s:.4f}" for s in scores), *(f"{a:.2f}" for a in agreements)]
             )
-    columns = ("encoders", "axes", "starts", "number", "best similarity", "of the truth", "climbed from the truth",
-               "agreement of the best", "largest agreement", "from the truth")  # fmt: skip
+    columns = ("encoders", "axes", "starts", "number", "best similarity", "similarity of the truth",
+               "similarity after a search from the truth", "agreement of the best", "largest agreement",
+               "agreement after a search from the truth")  # fmt: skip
     return table(columns, rows)
 
 
@@ -226,20 +228,20 @@ _COLD = """## Started cold on real text
 Search questions, 4,398 rows per side, MiniLM against itself and against Model2Vec, which was distilled from it. Rows
 are in the leading principal axes of their own side. The truth is the rotation of held-out pairs, which no run sees.
 Agreement is the mean cosine between translations and those of the truth."""
-_SIGNAL = """**Does the descent point at the truth?** A discriminator is trained at a rotation at some distance from the
-truth. The columns of cosines compare its pull on the rotation with the shortest way to the truth, and likewise the pull
-of the optimal transport of a batch. The first row of each group is a random rotation. Directions by chance have cosines
-of 0 with a standard deviation of 0.12 in 12 axes and of 0.04 in 32, so in 32 axes nothing points at the truth from a
-random rotation. Yet the discriminator ranks the translated row above the real one in 86 % and 94 % of random pairs of
-rows, which the last column shows:
+_SIGNAL = """**Does the gradient point at the truth?** A discriminator is trained at a rotation at some distance from
+the truth. The columns give the cosine between the shortest way to the truth and the descent direction of the
+discriminator, or of the optimal transport of a batch. The first row of each group is a random rotation. Random
+directions have a mean cosine of 0, with a standard deviation of 0.12 in 12 axes and of 0.04 in 32, so in 32 axes
+nothing points at the truth from a random rotation. Yet the discriminator recognizes translated rows: it ranks them
+above real ones in 86 % and 94 % of random pairs of rows (last column):
 
 ```{image} cold-signal.svg
 :alt: Cosine of the descent with the way to the truth against agreement, for discriminators and for optimal transport
 ```"""
 _CLIMBS = """**Does a search reach the truth?** Rotations follow the transport of batches at a falling temperature, from
 random rotations, or from the principal axes of each side, with random signs that are then improved one after the other.
-The end with the best similarity is shown, which needs no pairs. Where it is as high as that of the truth, the
-similarity cannot tell the truth from wrong rotations in so few axes:"""
+The result with the best similarity is shown; choosing it needs no pairs. Where its similarity is as high as that of the
+truth, similarity cannot distinguish the truth from wrong rotations in so few axes:"""
 _REFITS = """## How many refits the teacher needs
 
 Mean of both directions, medians over the seeds. The teacher is the consensus of so many refits of the same linear fit,
@@ -248,7 +250,7 @@ seed is too few for the last digit. Because most of the gain comes from the firs
 networks of the table above were trained when it made 40."""
 _ABLATIONS = """## Without one part at a time
 
-The small data of `interlingua demo`, 2,000 of its rows per side in 128 axes, another half for each seed; warm start, 60
-steps of the preset `small`. Mean of both directions, medians over the seeds. The last two columns are the least and the
-largest difference from the whole method within a seed, both at the last step. The first columns are of the snapshot
-that is kept, which may be the start:"""
+The small data of `interlingua demo`: 2,000 of its rows per side in 128 axes, another half for each seed. Warm start, 60
+steps of the preset `small`. Mean of both directions, medians over the seeds. The first columns are of the snapshot that
+is kept, which may be the start. The last two are the range over the seeds of the difference from *everything* at the
+last step:"""

@@ -218,8 +218,8 @@ that the steps took longer than on an idle machine (`benchmarks/journey.py`):
 
 The fit was {verdict(record)}.
 
-Before that, `plan` said: {estimate(record)}. It estimates a fit that reads up to 20,000 rows of each side; that of the
-guide draws 10,000 of the source.
+Before that, `plan` said: {estimate(record)}. It assumed a fit that reads up to 20,000 rows of each side; the fit of the
+guide draws 10,000 rows of the source.
 """
 
 
@@ -254,9 +254,9 @@ def benchmarks() -> dict[str, str]:
     return {
         "benchmarks": f"""# How good is it?
 
-Made from the raw records in `benchmarks/results`. Source, target and held-out rows are disjoint texts, and unpaired
-methods saw no pair. Top-1 is the share of held-out texts whose translation is nearest to the true vector, as the range
-over all cases, seeds and both directions of a row. Method `linear`.
+Fits of the method `linear`, from the raw records in `benchmarks/results`. Source, target and held-out texts are
+disjoint, and no fit saw a pair. Top-1 is the share of held-out texts whose translation is nearest to the true vector.
+Its range is over all cases, seeds and both directions.
 
 {t.overview(records)}
 
@@ -340,7 +340,7 @@ Disjoint texts for each encoder, beside one rotation for every two spaces. Media
 """,
         "verdict": f"""# Is the verdict right?
 
-Recorded evidence of method `linear`, judged by the limits of this version.
+All recorded fits of method `linear`, judged by the limits of this version.
 [How far to trust it](../trust.md) explains the verdict.
 
 {t.confusion(t.judged())}
@@ -351,16 +351,18 @@ The same for the fits that were made after the limits had been chosen:
 """,
         "oracles": f"""# How far is it from optimal transport with the same texts?
 
-MiniLM to other encoders. Top-1 / mean rank on 512 held-out texts, medians over seeds: the unpaired map, the vectors
-without translation, and optimal transport, which is given the same texts on both sides. A mean rank of 256.5 is chance.
+MiniLM to other encoders, and BGE to MiniLM, on 512 held-out texts; medians over seeds. The first columns are of the
+unpaired map; *aligned* counts its verdicts. The others show top-1 / mean rank of the vectors without translation
+(*naive*) and of optimal transport, which is given the same texts on both sides. A mean rank of 256.5 is chance.
 
 {o.table(_records(RESULTS / "oracles.jsonl"))}
 
 ## And from a paired map?
 
 Search questions, Universal Sentence Encoder to MiniLM, 4,976 rows a side or as many pairs, and 2,048 held-out texts.
-Recall at 10 compares the nearest texts of a translation with those of the true vector. The rows without pairs below
-the first are experiments that change the unpaired map, each with the weight of the best recall of documents:
+Recall at 10 compares the nearest texts of a translation with those of the true vector. *Unpaired* is the map of
+`linear`. The other rows without pairs are experiments that change it, each with the weight that has the best recall of
+documents:
 
 {f.table(_records(RESULTS / "fidelity.jsonl"), "questions")}
 
@@ -368,20 +370,24 @@ The same for 24,000 rows a side of six corpora, of which a fit without pairs dra
 
 {f.table(_records(RESULTS / "fidelity.jsonl"), "pooled")}
 
-The table shows weights with the best recall. With 24,000 rows a regression at a weight of 0.5 closes half of the
-distance to ridge in cosine, a third in recall, and top-1 falls by 0.02 to 0.03. Local maps of 8 clusters close a
-quarter in cosine and a third in recall, and top-1 falls by 0.002. Refits on halves agree more the larger the weight of
-a regression is, and each of their translations finds itself, so this evidence does not show that top-1 falls. Local
-rotations raise all scores, and with a regression at a weight of 0.3 they close about half in cosine and more in
-recall, with no loss of top-1. They were found in view of the paired scores, on one seed. `linear` uses none of the
-changes.
+With 24,000 rows:
+
+- A regression (on mutual neighbors or a soft assignment) with a weight of 0.5 closes half of the distance to ridge in
+  cosine and a third in recall, but top-1 falls by 0.02 to 0.03. The evidence without pairs does not show this loss:
+  refits on halves agree more, the larger the weight is, and all of their translations find themselves.
+- Local maps of 8 clusters close a quarter in cosine and a third in recall, and top-1 falls by 0.002.
+- Local rotations raise all scores. With a regression at a weight of 0.3 they close about half of the distance in cosine
+  and more in recall, with no loss of top-1. They were chosen by the paired scores, on one seed.
+
+`linear` uses none of these changes.
 """,
         "scale": f"""# How large can it be?
 
-Runs on one machine (`benchmarks/large.py`; {l.machines(large)}); every migrated
-row was compared afterwards. Memory is that of the process alone, and in brackets with the pages of mapped files, which
-the system can drop. Vectors of a fit are planted: mixtures of real vectors and noise, in a random frame of each side.
-They have the spectrum of real ones and show speed and memory, and not how well real models of such a width are aligned.
+Runs on one machine (`benchmarks/large.py`; {l.machines(large)}). Every migrated
+row was compared afterwards. Memory is that of the process, and in brackets with the pages of mapped files, which the
+system can drop. The vectors of these fits are planted: mixtures of real vectors and noise, each side with its own
+random rotation. They have the spectrum of real vectors, so they show speed and memory, but not how well real models of
+such a width are aligned.
 
 {l.table(large)}
 
@@ -389,8 +395,7 @@ They have the spectrum of real ones and show speed and memory, and not how well 
 
 - **All rows are read and checked** for NaN, infinity and zeros. A `.npy` file is mapped and not copied into memory.
 - **20,000 rows of each side are drawn at random** with the seed, and everything else reads these; `max_rows` in Python
-  and `--sample` change the number. Time and memory grow with the rows that are drawn, and the size of
-  the file changes neither, nor the size of the map.
+  and `--sample` change the number. Time and memory grow with the rows that are drawn, not with the size of the file.
 - Time also grows with the cube of the widths, if both are large: from 1,024 to 2,048 columns by a factor of 4.6 in the
   table.
 - A store is read in pages, of which only the drawn rows are kept, and so is a file with `--sample`.
@@ -413,12 +418,12 @@ after each. All ran on {costs[0]["machine"]["cores"]} cores of an {costs[0]["mac
 
 One page of rows at a time, 4,096 by default, and a journal with a digest of 16 bytes for each row. Each row is read
 three times: to survey it, to copy it, and to compare the source at the end. A run that is killed continues from its
-journal. The memory in the table is that of an earlier version, which held all vectors of a target file at the end to
-search for one of them; a file is searched page by page since, which halved the peak of a million rows.
+journal. The memory in the table was measured while the check at the end still held all vectors of a target file. Files
+are now searched page by page, which halves the peak for a million rows.
 
 ## 100,000,000 rows on Ray
 
-A model from the measured rate of one core, not a measurement.
+This is calculated from the measured rate of one core. It is not a measurement.
 {l.capacity(_records(RESULTS / "scale.jsonl"))}
 
 - Each worker reads, translates and writes parts of its own and no vector passes through Ray, so the rate grows with the
@@ -433,9 +438,9 @@ A model from the measured rate of one core, not a measurement.
         "paper": f"""# What do the paper's tables look like here?
 
 Made by `interlingua bench`, under encoders that run on a laptop. {_fitted_corpora(paths)} `tweets` are 1,000 tweets
-with the paper's 19 topics, `enron` e-mails of the company whose e-mails the paper has, and `notes` medical notes other
-than the paper's (mtsamples, CC0), with 40 specialties in the place of 2,673 descriptions. Pairs of encoders that the
-paper does not have stand beside the range of the paper's own pairs.
+with the paper's 19 topics, `enron` are e-mails of the company whose e-mails the paper has, and `notes` are medical
+notes other than the paper's (mtsamples, CC0), with 40 specialties instead of 2,673 descriptions. For pairs of
+encoders that the paper does not have, the paper's columns show the range over its own pairs.
 
 {paper}
 """,
@@ -468,17 +473,17 @@ def _paired(pp: Any) -> str:
 
 Methods with pairs are given some of the same texts under both encoders. All are measured on the same 2,048 held-out
 texts: {texts}.
-Top-1, medians over the seeds that have been run; seconds are processor time of the first column:
+Top-1, medians over the seeds that have been run; '–' was not run. Seconds are processor time of the first column, and
+in some records (those without `version`) those of the first fit include the imports:
 
 {pp.table(records)}
 
-The fewest pairs, of those tried, with which each method is better than interlingua without pairs; '–' means that none
-of the tried numbers was enough:
+The fewest pairs with which each method is better than interlingua without pairs. Only the numbers of pairs in the table
+above were tried, for the MLPs 100, 1,000 and 5,000:
 
 {pp.winners(records)}
 
-The MLP of isotrieve is that of the package; the other MLP is ours, with the width of Drift-Adapter. 'not run' and
-missing rows have no record yet. In records without a version, the seconds of the first fit include the imports.
+The MLP of isotrieve is that of the package; the other MLP is ours, with the width of Drift-Adapter.
 """
 
 
@@ -493,9 +498,9 @@ def _pictures() -> str:
     return f"""
 ## Pictures
 
-EfficientNet-Lite0 to EfficientNet-Lite2, networks that a package ships with their weights, on emoji and stamps
-(photographs and drawings of single things). Each picture is used twice, as it is and cropped, on the same side.
-Source, target and {records[0]["held"]} held-out pictures are disjoint; forward / backward:
+EfficientNet-Lite0 to EfficientNet-Lite2, whose weights come with Python packages, on emoji and the stamps of Tux Paint
+(photographs and drawings of single things). Each picture is used twice on the same side, as it is and cropped. Source,
+target and {records[0]["held"]} held-out pictures are disjoint; forward / backward:
 
 {i.table(records)}
 """

@@ -559,19 +559,17 @@ def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_
     solver = generate._records(generate.RESULTS / "solver.jsonl")
     curve = generate._records(generate.RESULTS / "pairs-curve.jsonl")
 
-    large = [r for r in solver if (r["n_source"], r["n_target"], r["budget"]) == (1000, 7000, 120)]
-    assert [(round(r["forward"]["top1"], 2), r["verdict"]) for r in large] == [(0.80, "doubtful")]
-    assert "1,000 leaked vectors were aligned with 7,000 similar public texts" in page
-    assert "(top-1 .80, one fit, verdict doubtful)" in page
+    large = [r for r in solver if (r["n_source"], r["n_target"]) == (1000, 7000)]
+    assert sorted(r["verdict"] for r in large) == ["aligned"] * 2 + ["doubtful"] * 2
+    assert [f"{end(r['forward']['top1'] for r in large):.2f}" for end in (min, max)] == ["0.78", "0.83"]
+    assert "no pairs: .78 to .83 in four fits, of which two are aligned and two doubtful" in page
     small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
     assert sorted(r["verdict"] for r in small) == ["doubtful"] * 6 + ["failed"] * 14
-    assert "Of 20 fits of 500 leaked vectors to 8,000 public texts, 14 failed by the verdict and six were doubtful" in (
-        page
-    )
+    assert "500 leaked vectors and 8,000 public texts, no pairs: of 20 fits, 14 failed by the verdict and six" in page
     right = [r["forward"]["top1"] for r in small[5:] if r["forward"]["top1"] > 0.1]
     assert (len(right), len(small[5:]), round(min(right), 2), round(max(right), 2)) == (13, 15, 0.37, 0.53)
     assert max(r["processor_seconds"] for r in small[5:]) < 420
-    assert "13 of the last 15 had a top-1 of .37 to .53 after a few minutes" in page
+    assert "13 of the last 15 reached .37 to .53 after a few minutes" in page
     known = [r for r in curve if r["key"].startswith("500/100/linear/")]
     assert [round(r["forward"]["top1"], 2) for r in known] == [0.58]
-    assert "With 100 known pairs among 500 vectors per side, top-1 was .58" in page
+    assert "500 vectors per side with 100 known pairs: .58" in page

@@ -131,7 +131,7 @@ def test_the_best_end_is_chosen_without_pairs(tables: ModuleType) -> None:
 
 
 def test_a_suite_without_records_has_no_section(tables: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
-    assert "Does the descent point at the truth?" in tables.cold_study()
+    assert "Does the gradient point at the truth?" in tables.cold_study()
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     assert tables.load("cold-signal") == []
-    assert "Does the descent point at the truth?" not in tables.cold_study()
+    assert "Does the gradient point at the truth?" not in tables.cold_study()

@@ -88,7 +88,7 @@ def align(
     progress: bool | None = None,
     **settings: Any,
 ) -> Alignment:
-    """Align two embedding spaces, with no pair known or with a few or many.
+    """Align two embedding spaces without known pairs, or with a few or many.
 
     Args:
         source: [n_source, d_source] array, memory map, torch tensor, or an :class:`EmbeddingSpace`.
@@ -101,9 +101,9 @@ def align(
         labels: categories of the source rows [n_source] and of the target rows [n_target], if any are known: strings or
             whole numbers with the same meaning on both sides, None or NaN where one is missing. Categories of one side
             only are ignored and counted in the trace. Only ``"linear"`` uses them, with one target.
-        views: vectors [n_target, d] of the target rows by further models, where their texts are at hand: a mapping of
-            names to vectors, or a list of matrices, each with the rows in the order of the target. They take part in
-            the search only, which then needs fewer rows. Only ``"linear"`` uses them, with one target.
+        views: vectors [n_target, d] of the target rows by further models, if you have their texts: a mapping of names
+            to vectors, or a list of matrices, each with the rows in the order of the target. They take part in the
+            search only, which then needs fewer rows. Only ``"linear"`` uses them, with one target.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed
@@ -112,14 +112,14 @@ def align(
         max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
         skip_bad: leave out rows whose vector has NaN or infinity, is all zeros, or is too small or large to be squared
             in float32; otherwise they are refused. Pairs, labels and views are given for all rows, and stay in step: a
-            pair with such a row is left out, and so is a target row whose vector in a view is such. The card and the
-            trace count what was left out.
+            pair with such a row is left out, and so is a target row of which a view has such a vector. The card and
+            the trace count what was left out.
         on_step: called with a dict of numbers after each step of the fit. ``elapsed`` are the seconds since the call,
             and ``seconds_left`` is added where it can be known. :func:`interlingua.show_progress` displays them.
         criteria: measurements of your own that the fit has to pass, :class:`interlingua.aligners.criterion.Criterion`
             objects. They are part of the evidence, and can lower the verdict but never raise it.
-        progress: True shows how far the fit is: a bar in a notebook or on a terminal, and lines on any other standard
-            error. False never shows it, and None in a notebook only.
+        progress: True shows how far the fit is: a bar in a notebook or on a terminal, and lines where standard error
+            is neither. False never shows it, and None shows it in a notebook only.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
 
     Returns:

@@ -56,7 +56,7 @@ def open_encoder(
             name on the Hub, optionally with ``@`` and a revision, as `sentence_encoder` loads it.
         device: of a sentence-transformers model.
         task: ``"query"`` or ``"document"`` for texts of a search; a sentence-transformers model then uses the prompt
-            that it has for them. A command is not told.
+            that it has for them. A command gets no task.
 
     Raises:
         InputError: the model cannot be loaded, or there is no such command.
@@ -82,7 +82,7 @@ def with_task(encode: Encode, task: str) -> Encode:
     """Return an encoder that `open_encoder` returned, for texts of another task; a model is not loaded again.
 
     Args:
-        encode: the encoder. One that is not told the task, a command or a function of the caller, is returned as it is.
+        encode: the encoder. One that takes no task, a command or a function of the caller, is returned as it is.
         task: ``"query"`` or ``"document"``.
 
     Raises:

@@ -75,7 +75,7 @@ class DefenseScore:
         attack: the attack, one sentence.
         verdict: verdict of the unpaired fit; None if no fit was needed.
         top1: share of recovered rows whose own true vector is the nearest among `pool`.
-        anonymity_set: the effective number of rows that one cannot be told apart from; 1 is none.
+        anonymity_set: the effective number of rows that cannot be distinguished; 1 means that a row is recognized.
         decoded: words and labels decoded from the recovered rows; None without ``decode``.
         pool: rows for re-identification.
         seconds: wall time of the attack.

@@ -4,7 +4,7 @@ An attacker embeds a record with their own encoder and looks for it among the tr
 others, so its best cosine says little; the score subtracts how similar the record and the translation are to public
 texts in general, as membership inference does with the difficulty of a record (Watson et al., ICLR 2022, section 3).
 
-Members and controls that differ in kind can be told apart without the leaked vectors, so that a membership test seems
+Members and controls that differ in kind can be distinguished without the leaked vectors, so a membership test seems
 to work. The control is therefore a blind classifier, which sees the records alone (Das et al., 2024, arXiv 2406.16201).
 """
 
@@ -35,7 +35,7 @@ _OTHER_KIND = 0.65
 
 @dataclass(frozen=True, eq=False)
 class Membership(JsonRecord):
-    """How well members of a collection are told from other records.
+    """How well members of a collection are distinguished from other records.
 
     Attributes:
         auc: area under the ROC curve; 0.5 is chance.
@@ -61,7 +61,7 @@ class Membership(JsonRecord):
 
     @property
     def same_kind(self) -> bool:
-        """Whether the blind classifier hardly tells the controls from the members."""
+        """Whether the blind classifier hardly distinguishes the controls from the members."""
         return self.blind_auc.value < _OTHER_KIND
 
     @property
@@ -109,7 +109,7 @@ def membership(
     *,
     seed: int = 0,
 ) -> Membership:
-    """Measure how well members of a collection are told from other records of the same kind.
+    """Measure how well members of a collection are distinguished from other records of the same kind.
 
     Args:
         members: records that are in the collection, in the auditor's space [n, d].

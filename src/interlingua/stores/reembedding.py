@@ -41,7 +41,7 @@ class TextEmbedder:
         text_column: name of the column, or of the key where a store keeps documents.
         name: of the encoder, for messages and files.
         d: width of the vectors.
-        identity: what tells this encoder from others of the same name, such as a whole command. A migration recognizes
+        identity: distinguishes this encoder from others of its name, such as a whole command. A migration recognizes
             it by a digest when it goes on.
     """
 
@@ -166,7 +166,7 @@ class TextEmbedder:
             )
 
     def has_text(self, records: Records) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return for each row whether its text is there and not blank."""
+        """Return for each row whether it has a text that is not blank."""
         import pyarrow.compute as pc
 
         if not len(records):

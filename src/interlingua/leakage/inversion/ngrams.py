@@ -21,7 +21,7 @@ _BEGIN = ""
 def ngram_model(texts: Sequence[str], *, order: int = 3) -> Propose:
     """Return a function that proposes the words that follow the last ones in public texts.
 
-    It replaces :func:`causal_lm` where no language model is at hand. Words are separated by white space and keep their
+    It replaces :func:`causal_lm` if you have no language model. Words are separated by white space and keep their
     case and punctuation. Contexts of ``order - 1`` words are asked first, then shorter ones ("stupid backoff", Brants
     et al. 2007), down to the most frequent words.
 
