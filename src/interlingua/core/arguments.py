@@ -242,8 +242,8 @@ def check_settings(settings: Any) -> None:
     Raises:
         InputError: a field holds something else, or ``bounds`` cannot be used.
     """
-    hints = _type_hints(type(settings))
-    bounds = class_bounds(type(settings))
+    owner: Any = type(settings)
+    hints, bounds = _type_hints(owner), class_bounds(owner)
     for name in bounds:
         if name not in hints or _without_none(hints[name])[0] not in (int, float):
             raise InputError(
