@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records
 
 import interlingua as il
 from interlingua.leakage.defense_scores import evaluate_defense
@@ -56,10 +57,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "defenses.jsonl")
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
-    done = set()
-    if arguments.out.exists():
-        lines = map(json.loads, arguments.out.read_text("utf-8").splitlines())
-        done = {(line["name"], line["attacker"], line["seed"]) for line in lines}
+    done = {(record["name"], record["attacker"], record["seed"]) for record in read_records(arguments.out)}
     for defense, attacker, seed in cases(384, arguments.seeds):
         if (defense.name, attacker, seed) in done:
             continue

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from large import plant, processor_name
+from records import read_records
 
 import interlingua as il
 from interlingua._costs import REPEATS, Speed, estimate_fit, make_work, measure_speed
@@ -230,7 +231,7 @@ def main() -> None:
         record = measure(spaces, int(n), int(m), method, arguments.data, arguments.vectors)
         sys.stdout.write(json.dumps(record) + "\n")
         return
-    done = {json.loads(line)["key"] for line in OUT.read_text().splitlines()} if OUT.exists() else set()
+    done = {record["key"] for record in read_records(OUT)}
     for key, case in pending(done):
         if arguments.only in key:
             common = ("--data", str(arguments.data), "--vectors", str(arguments.vectors))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records, seed_range
 
 import interlingua as il
 from interlingua.evaluation import evaluate
@@ -181,12 +182,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seeds", default="0:20", help="first:last, or first:last:step")
+    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first:last, or first:last:step")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
     out = arguments.out or Path(f"benchmarks/results/{arguments.suite}.jsonl")
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for case in cases(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
+    done = {record["key"] for record in read_records(out)}
+    for case in cases(arguments.suite, arguments.seeds):
         if case.key in done or arguments.only not in case.key:
             continue
         try:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
@@ -242,7 +243,7 @@ def main() -> None:
             arguments,
             lambda record: stream.write(json.dumps(record) + "\n"),
         )
-    sys.stdout.write(table([json.loads(line) for line in OUT.read_text("utf-8").splitlines()]))
+    sys.stdout.write(table(read_records(OUT)))
 
 
 def table(records: list[dict[str, Any]]) -> str:

@@ -173,7 +173,7 @@ def main() -> None:
     folder, budget = arguments.vectors, arguments.budget
 
     def found() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-        for corpora, encoders, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
+        for corpora, encoders, seed in cells(arguments.suite, arguments.seeds):
             if all((folder / f"{name}.npy").exists() for name in needed(corpora, encoders)):
                 views = views_of(corpora, encoders, folder) if arguments.views else []
                 measure = partial(fit, corpora, encoders, seed, budget, folder, views)

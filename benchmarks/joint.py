@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from records import seed_range
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
@@ -68,11 +69,11 @@ def main() -> None:
     """Run the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--seeds", default="0:1", help="first:stop")
+    parser.add_argument("--seeds", type=seed_range, default="0:1", help="first:stop")
     arguments = parser.parse_args()
     x, y = (np.load(arguments.data / "spaces" / name).astype(np.float32) for name in SPACES)
     y = unit_rows(y)
-    for seed in range(*map(int, arguments.seeds.split(":"))):
+    for seed in arguments.seeds:
         order = np.random.default_rng(seed).permutation(len(x))
         a, b, q = order[:4398], order[4398:8796], order[8796:]
         both = np.concatenate([a, b])

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from foreign import Rows, Spaces, read_spaces
+from records import read_records
 from reduced import reduction
 
 from interlingua.core.arrays import unit_rows
@@ -133,7 +134,7 @@ def main() -> None:
     collections = (
         more_cases(arguments.vectors) if arguments.more else cases(read_spaces(arguments.vectors, arguments.data))
     )
-    records = _records()
+    records = read_records(OUT)
     done = {(record["name"], record.get("true_share")) for record in records}
     with OUT.open("a", encoding="utf-8") as stream:
         for key, measured in collections:
@@ -150,10 +151,6 @@ def kind_of(record: dict[str, Any]) -> str:
     """Return the kind of a collection for the summary."""
     one_kind, reduced = record.get("one_kind", False), record.get("reduced", False)
     return f"models: {record['models']}, one kind of text: {one_kind}, reduced: {reduced}"
-
-
-def _records() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in OUT.read_text("utf-8").splitlines()] if OUT.exists() else []
 
 
 if __name__ == "__main__":

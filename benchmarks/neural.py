@@ -37,6 +37,7 @@ from unittest import mock
 import numpy as np
 import torch
 from fits import Case, rows, vectors
+from records import read_records, seed_range
 
 import interlingua as il
 from interlingua.aligners.base import Problem
@@ -437,20 +438,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"), help="what encode.py wrote")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seeds", default="0:10", help="first:last")
+    parser.add_argument("--seeds", type=seed_range, default="0:10", help="first:last")
     parser.add_argument("--only", default="", help="only runs whose key contains this")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out = arguments.out or Path(f"benchmarks/results/neural-{arguments.suite}.jsonl")
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    done = {record["key"] for record in read_records(out)}
     todo: dict[str, Callable[[], dict[str, Any]]]
     if arguments.suite == "throughput":
         todo = {f"throughput/{w}/{b}": lambda w=w, b=b: throughput(w, b) for w, b in ((256, 256), (1024, 256))}
     elif arguments.suite == "ddp":
         todo = {"ddp": two_processes}
     else:
-        seeds = range(*map(int, arguments.seeds.split(":")))
-        todo = {r.key: lambda r=r: measure(r, arguments.data, arguments.vectors) for r in runs(arguments.suite, seeds)}
+        todo = {
+            r.key: lambda r=r: measure(r, arguments.data, arguments.vectors)
+            for r in runs(arguments.suite, arguments.seeds)
+        }
     for key, work in todo.items():
         if key in done or arguments.only not in key:
             continue

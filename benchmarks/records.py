@@ -30,6 +30,11 @@ def read_records(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
 
 
+def seed_range(text: str) -> range:
+    """Return the seeds that the option ``--seeds`` names: first:last, or first:last:step."""
+    return range(*map(int, text.split(":")))
+
+
 def append_and_print(out: Path, record: dict[str, Any]) -> None:
     """Append a record to a file of JSON lines, and print it."""
     _append(out, [record])
@@ -52,7 +57,7 @@ def arguments_of(description: str | None, out: str, seeds: str) -> argparse.Argu
     """Return a parser with the options that every script has, with the defaults of one of them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results") / out)
-    parser.add_argument("--seeds", default=seeds, help="first:last, or first:last:step")
+    parser.add_argument("--seeds", type=seed_range, default=seeds, help="first:last, or first:last:step")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     return parser
 
