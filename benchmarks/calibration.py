@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import arguments_with_translators, read_records, seed_range
+from records import append, arguments_with_translators, read_records, seed_range
 
 import interlingua as il
 from interlingua.cli.audit_fits import alignment_of
@@ -276,8 +276,7 @@ def main() -> None:
         facts = {"key": case.key, "corpus": case.corpus, "victim": case.victim, "known": case.known}
         facts |= {"stand_in": case.stand_in, "seed": case.seed, "fits": 1}
         found = list(measure(case, arguments.vectors, arguments.translators, arguments.rows))
-        with arguments.out.open("a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(facts | one) + "\n" for one in found)
+        append(arguments.out, [facts | one for one in found])
         sys.stderr.write(f"{case.key}: {time.perf_counter() - started:.0f} s\n")
         left -= 1
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from records import read_records, seed_range
+from records import append, read_records, seed_range
 from scipy.linalg import expm, logm
 
 from interlingua.aligners.frames import polar
@@ -224,8 +224,7 @@ def main() -> None:
     for key, work in todo.items():
         if key not in done and arguments.only in key:
             record = {"key": key, **work()}
-            with out.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(out, [record])
             sys.stderr.write(f"{key}: {json.dumps(record)[:300]}\n")
 
 

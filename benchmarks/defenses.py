@@ -12,14 +12,13 @@ cases in the output are skipped.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import read_records
+from records import append, read_records
 
 import interlingua as il
 from interlingua.leakage.defense_scores import evaluate_defense
@@ -65,8 +64,7 @@ def main() -> None:
         record = evaluate_defense(defense, store, known, seed=seed).to_dict()
         record |= {"attacker": attacker, "seed": seed, "rows": len(store), "attacker_rows": len(known)}
         record |= {"version": il.__version__, "machine": platform.machine()}
-        with arguments.out.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
 
 
 if __name__ == "__main__":

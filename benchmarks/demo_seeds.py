@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from records import read_records, seed_range
+from records import append, read_records, seed_range
 
 
 def main() -> None:
@@ -34,8 +34,7 @@ def main() -> None:
             finished = subprocess.run(command, check=True, capture_output=True, text=True)
             result = json.loads(finished.stdout)
             record = {"seed": seed, **{key: result[key] for key in ("verdict", "after", "paired_ceiling", "seconds")}}
-            with out.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(out, [record])
             scores = {side: result["after"][side]["top1"] for side in ("forward", "backward")}
             sys.stderr.write(f"seed {seed}: {scores} {result['verdict']['status']}\n")
 

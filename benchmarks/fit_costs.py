@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from large import plant, processor_name
-from records import read_records
+from records import append, read_records
 
 import interlingua as il
 from interlingua._costs import REPEATS, Speed, estimate_fit, make_work, measure_speed
@@ -241,8 +241,7 @@ def main() -> None:
                 sys.stderr.write(f"{key}: left out, the process ended with {ended.returncode}\n")
                 continue
             record = {"key": key, **json.loads(ended.stdout.splitlines()[-1])}
-            with OUT.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(record) + "\n")
+            append(OUT, [record])
             sys.stderr.write(f"{key}: {record['seconds']} s, {record['units']} units, {record['status']}\n")
 
 

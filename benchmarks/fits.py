@@ -11,7 +11,6 @@ Source, target and held-out rows are disjoint texts; the fit sees the first two 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import read_records, seed_range
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.evaluation import evaluate
@@ -195,8 +194,7 @@ def main() -> None:
         except (FileNotFoundError, il.InputError) as error:
             sys.stderr.write(f"{case.key}: skipped, {error}\n")
             continue
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(out, [record])
         line = (record["verdict"]["status"], record["forward"]["top1"], record["backward"]["top1"])
         sys.stderr.write(f"{case.key}: {line} {record['seconds']:.0f} s\n")
 

@@ -17,8 +17,6 @@ Appends to benchmarks/results/joint.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from records import seed_range
+from records import append_and_print, seed_range
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
@@ -122,10 +120,7 @@ def main() -> None:
             record["migrated_alone"] = recall(nearest(y[q], unit_rows(copied.vectors), copied.ids.to_numpy()), truth_a)
             share = np.mean([len(t & set(a.tolist())) / K for t in truth])
             record["share_of_truth_in_old"] = float(share)
-            with OUT.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
-            sys.stdout.write(json.dumps(record) + "\n")
-            sys.stdout.flush()
+            append_and_print(OUT, record)
 
 
 if __name__ == "__main__":

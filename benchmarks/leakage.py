@@ -24,7 +24,7 @@ from typing import Any
 
 import encode
 import numpy as np
-from records import read_records, seed_range
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.core.translator import Translator, load
@@ -333,8 +333,7 @@ def main() -> None:
         if case.key in done or arguments.only not in case.key or (arguments.cached and not kept):
             continue
         record = {"key": case.key, **asdict(case), **SUITES[arguments.suite](case, folders)}
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(out, [record])
         sys.stderr.write(f"{case.key}: done\n")
 
 

@@ -37,7 +37,7 @@ from unittest import mock
 import numpy as np
 import torch
 from fits import Case, rows, vectors
-from records import read_records, seed_range
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.aligners.base import Problem
@@ -458,8 +458,7 @@ def main() -> None:
         if key in done or arguments.only not in key:
             continue
         record = work()
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(out, [record])
         brief = {name: record[name] for name in ("rotation", "network", "ratio", "largest_gap") if name in record}
         sys.stderr.write(f"{key}: {json.dumps(brief)} {record.get('seconds', 0):.0f} s\n")
 

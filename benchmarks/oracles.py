@@ -9,7 +9,6 @@ is measured on the same held-out rows. ``naive`` leaves the vectors as they are,
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from fits import BEIR, Case, rows
-from records import read_records, seed_range
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.evaluation import evaluate
@@ -112,8 +111,7 @@ def main() -> None:
             sys.stderr.write(f"{case.key}: skipped, {error}\n")
             continue
         done.append(record)
-        with arguments.out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
         sys.stderr.write(f"{case.key}: { {k: round(v['top1'], 3) for k, v in record['ways'].items()} }\n")
     sys.stdout.write(table(done) + "\n")
 

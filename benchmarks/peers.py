@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from fits import BEIR, POOL, Case, rows
-from records import read_records, run_alone, seed_range
+from records import append, read_records, run_alone, seed_range
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
@@ -251,8 +251,7 @@ def main() -> None:
         else:
             record |= fit(key, arguments)
         records.append(record)
-        with arguments.out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
         sys.stderr.write(f"{key}: {record.get('skipped') or (record['forward'], record['seconds'])}\n")
     sys.stdout.write(table(records) + "\n")
     picture(records, HERE / "results" / "peers.svg")

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from fits import BEIR, Case, rows, split
 from peers import peak_mb, scores_of
-from records import arguments_of, read_records, run_alone
+from records import append, arguments_of, read_records, run_alone
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
@@ -340,8 +340,7 @@ def main() -> None:
         if not (counts and installed and there and arguments.only in peer.key):
             continue
         records = run(peer, counts, arguments)
-        with out.open("a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(record) + "\n" for record in records)
+        append(out, records)
         for r in records:
             top1, seconds = r["forward"]["top1"], r["processor_seconds"]
             sys.stderr.write(f"{r['key']}, {r['pairs']} pairs: top-1 {top1:.3f}, {seconds:.1f} s\n")

@@ -37,7 +37,7 @@ def seed_range(text: str) -> range:
 
 def append_and_print(out: Path, record: dict[str, Any]) -> None:
     """Append a record to a file of JSON lines, and print it."""
-    _append(out, [record])
+    append(out, [record])
     sys.stdout.write(json.dumps(record) + "\n")
     sys.stdout.flush()
 
@@ -86,7 +86,7 @@ def append_records(arguments: argparse.Namespace, cases: Iterable[tuple[str, Cal
     """
     for key, fit in _pending(arguments, cases):
         record = fit()
-        _append(arguments.out, [record])
+        append(arguments.out, [record])
         top1 = record["forward"]["top1"], record["backward"]["top1"]
         verdict = record["verdict"]
         status = verdict["status"] if isinstance(verdict, dict) else verdict
@@ -113,7 +113,7 @@ def append_all_records(
         except FileNotFoundError as error:
             sys.stderr.write(f"{key}: {error.filename} is missing\n")
             continue
-        _append(arguments.out, [{"key": key, **record} for record in records])
+        append(arguments.out, [{"key": key, **record} for record in records])
         for record in records:
             sys.stderr.write(f"{key} {describe(record)}\n")
 
@@ -125,6 +125,7 @@ def _pending(arguments: argparse.Namespace, cases: Iterable[tuple[str, Case]]) -
     yield from ((key, case) for key, case in cases if key not in done and arguments.only in key)
 
 
-def _append(out: Path, records: Iterable[dict[str, Any]]) -> None:
-    with out.open("a") as stream:
+def append(out: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Append records to a file of JSON lines."""
+    with out.open("a", encoding="utf-8") as stream:
         stream.writelines(json.dumps(record) + "\n" for record in records)
