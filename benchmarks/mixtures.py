@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from foreign import Rows, Spaces, read_spaces
+from foreign import Rows, Spaces, read_spaces, units
 from records import read_records
 from reduced import reduction
 
-from interlingua.core.arrays import unit_rows
 from interlingua.identification import find_mixture
 
 HERE = Path(__file__).resolve().parent
@@ -99,7 +98,7 @@ def cases(spaces: Spaces) -> Iterator[Case]:
 def more_cases(folder: Path) -> Iterator[Case]:
     """Yield mixtures within one corpus, and collections of one model that were reduced by PCA."""
     rng = np.random.default_rng(0)
-    read = lambda corpus, encoder: _units(np.load(folder / f"{corpus}.{encoder}.npy"))  # noqa: E731
+    read = lambda corpus, encoder: units(np.load(folder / f"{corpus}.{encoder}.npy"))  # noqa: E731
     for first, second, corpus in product(*[("minilm", "paraphrase", "wordllama", "model2vec")] * 2, ONE_KIND):
         widths = {"minilm": 384, "paraphrase": 384, "wordllama": 256, "model2vec": 256}
         if first == second or widths[first] != widths[second]:
@@ -118,10 +117,6 @@ def more_cases(folder: Path) -> Iterator[Case]:
         for pair in combinations(REDUCED, 2):
             rows = np.concatenate([reduce(spaces[corpus][: ROWS // 2]) for corpus in pair])
             yield case(f"{encoder} {' and '.join(pair)}, 128 columns", rows, None, models=1, reduced=True)
-
-
-def _units(rows: Rows) -> Rows:
-    return unit_rows(np.asarray(rows, np.float32))
 
 
 def main() -> None:

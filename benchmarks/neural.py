@@ -12,7 +12,7 @@ The suites:
 * ``warm-terms``: the same without the consensus term, or with it alone.
 * ``warm-ablations``: warm starts on the small data of ``interlingua demo``, without one part at a time.
 * ``cold``: BGE to MiniLM from random networks, on the same budget.
-* ``spaces``: three encoders in one network, beside a rotation for each two.
+* ``spaces``: three encoders in one network, beside a rotation for every two.
 * ``selection``: label-free scores beside true top-1, from starts of every quality.
 * ``throughput``: steps per second beside the bare matrix products.
 * ``ddp``: two processes beside one with the doubled batch.
@@ -199,7 +199,7 @@ def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
 
 
 def together(run: Run, folder: Path) -> dict[str, Any]:
-    """Train one network for several encoders, and a rotation for each two beside it."""
+    """Train one network for several encoders, and a rotation for every two beside it."""
     encoded = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
     order = np.random.default_rng(run.seed).permutation(len(next(iter(encoded.values()))))
     parts = np.array_split(order[POOL:], len(TOGETHER))
