@@ -14,7 +14,6 @@ model that were reduced by PCA to 128 columns, alone and two corpora together.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from foreign import Rows, Spaces, read_spaces, units
-from records import read_records
+from records import append, read_records
 from reduced import reduction
 
 from interlingua.identification import find_mixture
@@ -131,12 +130,10 @@ def main() -> None:
     )
     records = read_records(OUT)
     done = {(record["name"], record.get("true_share")) for record in records}
-    with OUT.open("a", encoding="utf-8") as stream:
-        for key, measured in collections:
-            if key not in done:
-                records.append(measured())
-                stream.write(json.dumps(records[-1]) + "\n")
-                stream.flush()
+    for key, measured in collections:
+        if key not in done:
+            records.append(measured())
+            append(OUT, records[-1:])
     totals, found = Counter(map(kind_of, records)), Counter(kind_of(r) for r in records if r["found"])
     for kind, total in sorted(totals.items()):
         sys.stdout.write(f"{kind}; found {found[kind]} of {total}\n")
