@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append
 
 CORPORA = ("nq-open", "opentriviaqa", "clickbait", "wiki-split", "medquad", "clinc150", "banking77", "ag_news_test")
 RESULTS = Path(__file__).resolve().parent / "results" / "audit-time.jsonl"
@@ -143,8 +144,7 @@ def main() -> None:
         "estimates": estimates(arguments.work / "log.jsonl"),
         "steps": {name: round(value, 1) for name, value in list(steps(arguments.work / "log.jsonl").items())[:20]},
     }
-    with arguments.out.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record) + "\n")
+    append(arguments.out, [record])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import arguments_with_translators, read_records
+from records import append, arguments_with_translators, read_records, seed_range
 
 import interlingua as il
 from interlingua.cli.audit_fits import alignment_of
@@ -256,7 +256,7 @@ def main() -> None:
     """Run cases that the records do not hold yet."""
     parser = arguments_with_translators(__doc__, RESULTS)
     parser.add_argument("--rows", type=int, default=12_000, help="rows of a corpus, a third of them audited")
-    parser.add_argument("--seeds", default="0:1", help="first:last")
+    parser.add_argument("--seeds", type=seed_range, default="0:1", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     parser.add_argument("--most", type=int, default=10**6, help="end after this many cases")
     arguments = parser.parse_args()
@@ -266,9 +266,8 @@ def main() -> None:
         sys.stdout.write(f"\n{errors(records)}\n")
         return
     done = {record["key"] for record in read_records(arguments.out)}
-    seeds = range(*map(int, arguments.seeds.split(":")))
     left = arguments.most
-    for case in (Case(corpus, *triple, seed) for seed in seeds for triple in TRIPLES for corpus in CORPORA):
+    for case in (Case(corpus, *triple, seed) for seed in arguments.seeds for triple in TRIPLES for corpus in CORPORA):
         names = (case.victim, case.known, case.stand_in)
         there = all((arguments.vectors / f"{case.corpus}.{name}.npy").exists() for name in names)
         if case.key in done or arguments.only not in case.key or not there or not left:
@@ -277,8 +276,7 @@ def main() -> None:
         facts = {"key": case.key, "corpus": case.corpus, "victim": case.victim, "known": case.known}
         facts |= {"stand_in": case.stand_in, "seed": case.seed, "fits": 1}
         found = list(measure(case, arguments.vectors, arguments.translators, arguments.rows))
-        with arguments.out.open("a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(facts | one) + "\n" for one in found)
+        append(arguments.out, [facts | one for one in found])
         sys.stderr.write(f"{case.key}: {time.perf_counter() - started:.0f} s\n")
         left -= 1
 

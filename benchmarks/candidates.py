@@ -85,9 +85,9 @@ def main() -> None:
     parser = arguments_of(__doc__, "candidates.jsonl", "0:3")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
-    seeds = range(*map(int, arguments.seeds.split(":")))
     append_records(
-        arguments, ((f"{case}/{seed}", partial(fit, case, seed, arguments.vectors)) for seed in seeds for case in CASES)
+        arguments,
+        ((f"{case}/{seed}", partial(fit, case, seed, arguments.vectors)) for seed in arguments.seeds for case in CASES),
     )
 
 

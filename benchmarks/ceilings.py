@@ -62,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def cases() -> Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]:
-        for seed, pair, rows, mixed in product(range(*map(int, arguments.seeds.split(":"))), PAIRS, ROWS, MIXED):
+        for seed, pair, rows, mixed in product(arguments.seeds, PAIRS, ROWS, MIXED):
             yield key(*pair, rows, mixed, seed), partial(measure, arguments.vectors, *pair, rows, mixed, seed)
 
     append_all_records(arguments, cases(), lambda record: f"{record['ceiling'][0]:.2f}")

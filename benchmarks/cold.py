@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from records import read_records
+from records import append, read_records, seed_range
 from scipy.linalg import expm, logm
 
 from interlingua.aligners.frames import polar
@@ -206,27 +206,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=("signal", "climbs"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
-    parser.add_argument("--seeds", default="0:1", help="first:last")
+    parser.add_argument("--seeds", type=seed_range, default="0:1", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out = Path(__file__).parent / "results" / f"neural-cold-{arguments.suite}.jsonl"
     done = {record["key"] for record in read_records(out)}
-    seeds = range(*map(int, arguments.seeds.split(":")))
     todo: dict[str, Callable[[], dict[str, Any]]]
     if arguments.suite == "signal":
-        cells = product(seeds, PAIRS, (12, AXES), POSITIONS)
+        cells = product(arguments.seeds, PAIRS, (12, AXES), POSITIONS)
         todo = {f"signal/{' -> '.join(p)}/{k}/{t}/{s}": (lambda c=(p, k, t, s): signal(arguments.vectors, *c))
                 for s, p, k, t in cells}  # fmt: skip
     else:
-        cells = product(seeds, PAIRS, (24, 64))
+        cells = product(arguments.seeds, PAIRS, (24, 64))
         todo = {f"climbs/{' -> '.join(p)}/{k}/{s}": (lambda c=(p, k, s): climbs(arguments.vectors, *c))
                 for s, p, k in cells}  # fmt: skip
     for key, work in todo.items():
         if key not in done and arguments.only in key:
             record = {"key": key, **work()}
-            with out.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(out, [record])
             sys.stderr.write(f"{key}: {json.dumps(record)[:300]}\n")
 
 

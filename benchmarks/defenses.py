@@ -12,13 +12,13 @@ cases in the output are skipped.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append, read_records
 
 import interlingua as il
 from interlingua.leakage.defense_scores import evaluate_defense
@@ -56,10 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "defenses.jsonl")
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
-    done = set()
-    if arguments.out.exists():
-        lines = map(json.loads, arguments.out.read_text("utf-8").splitlines())
-        done = {(line["name"], line["attacker"], line["seed"]) for line in lines}
+    done = {(record["name"], record["attacker"], record["seed"]) for record in read_records(arguments.out)}
     for defense, attacker, seed in cases(384, arguments.seeds):
         if (defense.name, attacker, seed) in done:
             continue
@@ -67,8 +64,7 @@ def main() -> None:
         record = evaluate_defense(defense, store, known, seed=seed).to_dict()
         record |= {"attacker": attacker, "seed": seed, "rows": len(store), "attacker_rows": len(known)}
         record |= {"version": il.__version__, "machine": platform.machine()}
-        with arguments.out.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
 
 
 if __name__ == "__main__":

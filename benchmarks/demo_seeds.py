@@ -14,17 +14,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from records import append, read_records, seed_range
+
 
 def main() -> None:
     """Run the seeds that are not in the output yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0:10", help="first:last")
+    parser.add_argument("--seeds", type=seed_range, default="0:10", help="first:last")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/demo-seeds.jsonl"))
     arguments = parser.parse_args()
     out = arguments.out
-    done = {json.loads(line)["seed"] for line in out.read_text().splitlines()} if out.exists() else set()
+    done = {record["seed"] for record in read_records(out)}
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(*map(int, arguments.seeds.split(":"))):
+        for seed in arguments.seeds:
             if seed in done:
                 continue
             report = str(Path(folder) / "report.html")
@@ -32,8 +34,7 @@ def main() -> None:
             finished = subprocess.run(command, check=True, capture_output=True, text=True)
             result = json.loads(finished.stdout)
             record = {"seed": seed, **{key: result[key] for key in ("verdict", "after", "paired_ceiling", "seconds")}}
-            with out.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(out, [record])
             scores = {side: result["after"][side]["top1"] for side in ("forward", "backward")}
             sys.stderr.write(f"seed {seed}: {scores} {result['verdict']['status']}\n")
 

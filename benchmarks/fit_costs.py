@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from large import plant, processor_name
+from records import append, read_records
 
 import interlingua as il
 from interlingua._costs import REPEATS, Speed, estimate_fit, make_work, measure_speed
@@ -230,7 +231,7 @@ def main() -> None:
         record = measure(spaces, int(n), int(m), method, arguments.data, arguments.vectors)
         sys.stdout.write(json.dumps(record) + "\n")
         return
-    done = {json.loads(line)["key"] for line in OUT.read_text().splitlines()} if OUT.exists() else set()
+    done = {record["key"] for record in read_records(OUT)}
     for key, case in pending(done):
         if arguments.only in key:
             common = ("--data", str(arguments.data), "--vectors", str(arguments.vectors))
@@ -240,8 +241,7 @@ def main() -> None:
                 sys.stderr.write(f"{key}: left out, the process ended with {ended.returncode}\n")
                 continue
             record = {"key": key, **json.loads(ended.stdout.splitlines()[-1])}
-            with OUT.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(record) + "\n")
+            append(OUT, [record])
             sys.stderr.write(f"{key}: {record['seconds']} s, {record['units']} units, {record['status']}\n")
 
 

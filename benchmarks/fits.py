@@ -11,7 +11,6 @@ Source, target and held-out rows are disjoint texts; the fit sees the first two 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.evaluation import evaluate
@@ -181,12 +181,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seeds", default="0:20", help="first:last, or first:last:step")
+    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first:last, or first:last:step")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
     out = arguments.out or Path(f"benchmarks/results/{arguments.suite}.jsonl")
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for case in cases(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
+    done = {record["key"] for record in read_records(out)}
+    for case in cases(arguments.suite, arguments.seeds):
         if case.key in done or arguments.only not in case.key:
             continue
         try:
@@ -194,8 +194,7 @@ def main() -> None:
         except (FileNotFoundError, il.InputError) as error:
             sys.stderr.write(f"{case.key}: skipped, {error}\n")
             continue
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(out, [record])
         line = (record["verdict"]["status"], record["forward"]["top1"], record["backward"]["top1"])
         sys.stderr.write(f"{case.key}: {line} {record['seconds']:.0f} s\n")
 

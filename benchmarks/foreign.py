@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
@@ -55,23 +56,24 @@ def read_spaces(vectors: Path, data: Path) -> Spaces:
     for path in sorted(vectors.glob("*.npy")):
         corpus, _, encoder = path.stem.partition(".")
         if encoder in spaces:
-            spaces[encoder][corpus] = _units(np.load(path))
+            spaces[encoder][corpus] = units(np.load(path))
     demo = HERE.parent / "demo" / "data"
     for encoder, side in (("use", "source"), ("wordllama", "target")):
         # The paired rows come first, so that row i of both encoders is the same text as far as the pairs go.
-        spaces[encoder]["debian"] = _units(np.concatenate([np.load(demo / f"{s}{side}.npy") for s in ("eval-", "")]))
+        spaces[encoder]["debian"] = units(np.concatenate([np.load(demo / f"{s}{side}.npy") for s in ("eval-", "")]))
     with gzip.open(data / "spaces" / "beir-queries.texts.jsonl.gz", "rt", encoding="utf-8") as stream:
         sets = np.array([json.loads(line)["dataset"] for line in stream])
     names = [name for name in sorted(set(sets)) if (sets == name).sum() >= 3 * ROWS]
     for encoder, full in (("bge", "bge-base-en-v1.5"), ("minilm", "all-MiniLM-L6-v2")):
-        rows = _units(np.load(data / "spaces" / f"beir-queries.{full}.npy"))
+        rows = units(np.load(data / "spaces" / f"beir-queries.{full}.npy"))
         spaces[encoder] = {name: rows[sets == name] for name in names[1::2]}
         together = np.concatenate([rows[sets == name] for name in names[::2]])
         spaces[encoder]["beir"] = together[np.random.default_rng(0).permutation(len(together))]
     return spaces
 
 
-def _units(rows: Rows) -> Rows:
+def units(rows: Rows) -> Rows:
+    """Return the rows [n, d] in float32 and at unit length."""
     return unit_rows(np.asarray(rows, np.float32))
 
 
@@ -242,7 +244,7 @@ def main() -> None:
             arguments,
             lambda record: stream.write(json.dumps(record) + "\n"),
         )
-    sys.stdout.write(table([json.loads(line) for line in OUT.read_text("utf-8").splitlines()]))
+    sys.stdout.write(table(read_records(OUT)))
 
 
 def table(records: list[dict[str, Any]]) -> str:

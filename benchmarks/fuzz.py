@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from records import append
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "fuzz.jsonl"
 SCRIPT = HERE.parent / "tests" / "hostile" / "fuzzed.py"
@@ -49,12 +51,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     wrong = 0
-    with OUT.open("a", encoding="utf-8") as stream:
-        for kind in arguments.kinds:
-            record = tried(kind, arguments.first, arguments.files, arguments.seed)
-            stream.write(json.dumps(record) + "\n")
-            stream.flush()
-            wrong += len(record["wrong"])
+    for kind in arguments.kinds:
+        record = tried(kind, arguments.first, arguments.files, arguments.seed)
+        append(OUT, [record])
+        wrong += len(record["wrong"])
     if wrong:
         raise SystemExit(f"{wrong} files were neither refused nor read right.")
 

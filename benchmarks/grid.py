@@ -215,7 +215,7 @@ def main() -> None:
 
     drawn = [
         cell
-        for cell in cells(arguments.suite, range(*map(int, arguments.seeds.split(":"))))
+        for cell in cells(arguments.suite, arguments.seeds)
         if all((folder / f"{name}.npy").exists() for name in needed(*cell[:2]))
     ]
     if arguments.fixed_points:

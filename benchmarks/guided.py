@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from calibration import fitted
-from records import arguments_with_translators, read_records
+from records import append, arguments_with_translators, read_records
 
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, GuidedDecoder, ngram_model
@@ -119,8 +119,7 @@ def main() -> None:
         if f"{corpus}/{victim}/{KNOWN}/0" in done:
             continue
         record = measure(corpus, victim, 0, arguments.vectors, arguments.translators, arguments.documents)
-        with arguments.out.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
 
 
 if __name__ == "__main__":

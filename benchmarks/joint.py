@@ -17,8 +17,6 @@ Appends to benchmarks/results/joint.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from records import append_and_print, seed_range
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
@@ -68,11 +67,11 @@ def main() -> None:
     """Run the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--seeds", default="0:1", help="first:stop")
+    parser.add_argument("--seeds", type=seed_range, default="0:1", help="first:stop")
     arguments = parser.parse_args()
     x, y = (np.load(arguments.data / "spaces" / name).astype(np.float32) for name in SPACES)
     y = unit_rows(y)
-    for seed in range(*map(int, arguments.seeds.split(":"))):
+    for seed in arguments.seeds:
         order = np.random.default_rng(seed).permutation(len(x))
         a, b, q = order[:4398], order[4398:8796], order[8796:]
         both = np.concatenate([a, b])
@@ -121,10 +120,7 @@ def main() -> None:
             record["migrated_alone"] = recall(nearest(y[q], unit_rows(copied.vectors), copied.ids.to_numpy()), truth_a)
             share = np.mean([len(t & set(a.tolist())) / K for t in truth])
             record["share_of_truth_in_old"] = float(share)
-            with OUT.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
-            sys.stdout.write(json.dumps(record) + "\n")
-            sys.stdout.flush()
+            append_and_print(OUT, record)
 
 
 if __name__ == "__main__":

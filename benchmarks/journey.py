@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from records import append
 
 import interlingua
 from interlingua.core.arrays import FloatArray
@@ -213,8 +214,7 @@ def main() -> None:
                 # Without a translator the following commands have nothing to work on.
                 raise SystemExit(f"{done['step'].split(chr(10))[0]} ended with {done['code']}. Nothing is recorded.")
         record["load_after"] = round(os.getloadavg()[0], 1)
-        with OUT.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
+        append(OUT, [record])
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -132,8 +132,7 @@ def main() -> None:
     parser = arguments_of(__doc__, "labels.jsonl", "0:2")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
-    seeds = range(*map(int, arguments.seeds.split(":")))
-    append_records(arguments, ((case.key, partial(fit, case, arguments.data)) for case in cases(seeds)))
+    append_records(arguments, ((case.key, partial(fit, case, arguments.data)) for case in cases(arguments.seeds)))
 
 
 if __name__ == "__main__":

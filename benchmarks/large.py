@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from records import append_and_print
 
 import interlingua as il
 from interlingua._align import MAX_ROWS
@@ -344,9 +345,7 @@ def main() -> None:
             **parts[arguments.part](folder, arguments.data, arguments.rows, **options),
         }
         record["load_after"] = round(os.getloadavg()[0], 1)
-        with OUT.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-        sys.stdout.write(json.dumps(record) + "\n")
+        append_and_print(OUT, record)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import encode
 import numpy as np
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.core.translator import Translator, load
@@ -317,14 +318,14 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seeds", default="0:3", help="first:last")
+    parser.add_argument("--seeds", type=seed_range, default="0:3", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     parser.add_argument("--cached", action="store_true", help="only cases whose fit is kept")
     arguments = parser.parse_args()
     folders = Folders(arguments.data, arguments.vectors, arguments.translators)
     out = arguments.out or Path(f"benchmarks/results/leakage-{arguments.suite}.jsonl")
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for case in cases(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
+    done = {record["key"] for record in read_records(out)}
+    for case in cases(arguments.suite, arguments.seeds):
         kept = any(
             (folders.translators / f"{case.corpus}.{a}.{b}.{case.seed}").exists()
             for a, b in ((case.victim, case.known), (case.known, case.victim))
@@ -332,8 +333,7 @@ def main() -> None:
         if case.key in done or arguments.only not in case.key or (arguments.cached and not kept):
             continue
         record = {"key": case.key, **asdict(case), **SUITES[arguments.suite](case, folders)}
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(out, [record])
         sys.stderr.write(f"{case.key}: done\n")
 
 

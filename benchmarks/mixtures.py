@@ -14,7 +14,6 @@ model that were reduced by PCA to 128 columns, alone and two corpora together.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -25,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from foreign import Rows, Spaces, read_spaces
+from foreign import Rows, Spaces, read_spaces, units
+from records import append, read_records
 from reduced import reduction
 
-from interlingua.core.arrays import unit_rows
 from interlingua.identification import find_mixture
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +97,7 @@ def cases(spaces: Spaces) -> Iterator[Case]:
 def more_cases(folder: Path) -> Iterator[Case]:
     """Yield mixtures within one corpus, and collections of one model that were reduced by PCA."""
     rng = np.random.default_rng(0)
-    read = lambda corpus, encoder: _units(np.load(folder / f"{corpus}.{encoder}.npy"))  # noqa: E731
+    read = lambda corpus, encoder: units(np.load(folder / f"{corpus}.{encoder}.npy"))  # noqa: E731
     for first, second, corpus in product(*[("minilm", "paraphrase", "wordllama", "model2vec")] * 2, ONE_KIND):
         widths = {"minilm": 384, "paraphrase": 384, "wordllama": 256, "model2vec": 256}
         if first == second or widths[first] != widths[second]:
@@ -119,10 +118,6 @@ def more_cases(folder: Path) -> Iterator[Case]:
             yield case(f"{encoder} {' and '.join(pair)}, 128 columns", rows, None, models=1, reduced=True)
 
 
-def _units(rows: Rows) -> Rows:
-    return unit_rows(np.asarray(rows, np.float32))
-
-
 def main() -> None:
     """Measure, write the records and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,14 +128,12 @@ def main() -> None:
     collections = (
         more_cases(arguments.vectors) if arguments.more else cases(read_spaces(arguments.vectors, arguments.data))
     )
-    records = _records()
+    records = read_records(OUT)
     done = {(record["name"], record.get("true_share")) for record in records}
-    with OUT.open("a", encoding="utf-8") as stream:
-        for key, measured in collections:
-            if key not in done:
-                records.append(measured())
-                stream.write(json.dumps(records[-1]) + "\n")
-                stream.flush()
+    for key, measured in collections:
+        if key not in done:
+            records.append(measured())
+            append(OUT, records[-1:])
     totals, found = Counter(map(kind_of, records)), Counter(kind_of(r) for r in records if r["found"])
     for kind, total in sorted(totals.items()):
         sys.stdout.write(f"{kind}; found {found[kind]} of {total}\n")
@@ -150,10 +143,6 @@ def kind_of(record: dict[str, Any]) -> str:
     """Return the kind of a collection for the summary."""
     one_kind, reduced = record.get("one_kind", False), record.get("reduced", False)
     return f"models: {record['models']}, one kind of text: {one_kind}, reduced: {reduced}"
-
-
-def _records() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in OUT.read_text("utf-8").splitlines()] if OUT.exists() else []
 
 
 if __name__ == "__main__":

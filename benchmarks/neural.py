@@ -12,7 +12,7 @@ The suites:
 * ``warm-terms``: the same without the consensus term, or with it alone.
 * ``warm-ablations``: warm starts on the small data of ``interlingua demo``, without one part at a time.
 * ``cold``: BGE to MiniLM from random networks, on the same budget.
-* ``spaces``: three encoders in one network, beside a rotation for each two.
+* ``spaces``: three encoders in one network, beside a rotation for every two.
 * ``selection``: label-free scores beside true top-1, from starts of every quality.
 * ``throughput``: steps per second beside the bare matrix products.
 * ``ddp``: two processes beside one with the doubled batch.
@@ -37,6 +37,7 @@ from unittest import mock
 import numpy as np
 import torch
 from fits import Case, rows, vectors
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.aligners.base import Problem
@@ -198,7 +199,7 @@ def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
 
 
 def together(run: Run, folder: Path) -> dict[str, Any]:
-    """Train one network for several encoders, and a rotation for each two beside it."""
+    """Train one network for several encoders, and a rotation for every two beside it."""
     encoded = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
     order = np.random.default_rng(run.seed).permutation(len(next(iter(encoded.values()))))
     parts = np.array_split(order[POOL:], len(TOGETHER))
@@ -437,26 +438,27 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"), help="what encode.py wrote")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seeds", default="0:10", help="first:last")
+    parser.add_argument("--seeds", type=seed_range, default="0:10", help="first:last")
     parser.add_argument("--only", default="", help="only runs whose key contains this")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out = arguments.out or Path(f"benchmarks/results/neural-{arguments.suite}.jsonl")
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    done = {record["key"] for record in read_records(out)}
     todo: dict[str, Callable[[], dict[str, Any]]]
     if arguments.suite == "throughput":
         todo = {f"throughput/{w}/{b}": lambda w=w, b=b: throughput(w, b) for w, b in ((256, 256), (1024, 256))}
     elif arguments.suite == "ddp":
         todo = {"ddp": two_processes}
     else:
-        seeds = range(*map(int, arguments.seeds.split(":")))
-        todo = {r.key: lambda r=r: measure(r, arguments.data, arguments.vectors) for r in runs(arguments.suite, seeds)}
+        todo = {
+            r.key: lambda r=r: measure(r, arguments.data, arguments.vectors)
+            for r in runs(arguments.suite, arguments.seeds)
+        }
     for key, work in todo.items():
         if key in done or arguments.only not in key:
             continue
         record = work()
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(out, [record])
         brief = {name: record[name] for name in ("rotation", "network", "ratio", "largest_gap") if name in record}
         sys.stderr.write(f"{key}: {json.dumps(brief)} {record.get('seconds', 0):.0f} s\n")
 

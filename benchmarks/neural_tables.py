@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from records import read_records
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _SIDES = ("forward", "backward")
@@ -31,7 +32,7 @@ _Record = dict[str, Any]
 def load(name: str) -> list[_Record]:
     """Return the records of ``results/neural-NAME.jsonl``; none if there is no such file."""
     path = RESULTS / f"neural-{name}.jsonl"
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    return read_records(path)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:

@@ -9,7 +9,6 @@ is measured on the same held-out rows. ``naive`` leaves the vectors as they are,
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from fits import BEIR, Case, rows
+from records import append, read_records, seed_range
 
 import interlingua as il
 from interlingua.evaluation import evaluate
@@ -97,11 +97,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/oracles.jsonl"))
-    parser.add_argument("--seeds", default="0:5")
+    parser.add_argument("--seeds", type=seed_range, default="0:5")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
-    done = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    for case in cases(range(*map(int, arguments.seeds.split(":")))):
+    done = read_records(arguments.out)
+    for case in cases(arguments.seeds):
         if any(r["key"] == case.key for r in done) or arguments.only not in case.key:
             continue
         record = {"key": case.key, "case": case.name, "seed": case.seed}
@@ -111,8 +111,7 @@ def main() -> None:
             sys.stderr.write(f"{case.key}: skipped, {error}\n")
             continue
         done.append(record)
-        with arguments.out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
         sys.stderr.write(f"{case.key}: { {k: round(v['top1'], 3) for k, v in record['ways'].items()} }\n")
     sys.stdout.write(table(done) + "\n")
 

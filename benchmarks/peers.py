@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from fits import BEIR, POOL, Case, rows
-from records import run_alone
+from records import append, read_records, run_alone, seed_range
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
@@ -231,17 +231,17 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     wanted = {f"{c.name}/{method}/{c.n}/{c.seed}": (c, method)
-              for c in cases(range(*map(int, arguments.seeds.split(":")))) for method in METHODS}  # fmt: skip
+              for c in cases(seed_range(arguments.seeds)) for method in METHODS}  # fmt: skip
     if arguments.one:
         case, method = wanted[arguments.one]
         sys.stdout.write("\n" + json.dumps(one(method, case, arguments.data, arguments.vectors)))
         return
     if arguments.table:
-        records = [json.loads(line) for path in arguments.table for line in path.read_text().splitlines()]
+        records = [record for path in arguments.table for record in read_records(path)]
         sys.stdout.write(f"{summary(records)}\n\n{table(records)}\n")
         picture(records, HERE / "results" / "peers.svg")
         return
-    records = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    records = read_records(arguments.out)
     for key, (case, method) in wanted.items():
         if any(r["key"] == key for r in records) or arguments.only not in key:
             continue
@@ -251,8 +251,7 @@ def main() -> None:
         else:
             record |= fit(key, arguments)
         records.append(record)
-        with arguments.out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.out, [record])
         sys.stderr.write(f"{key}: {record.get('skipped') or (record['forward'], record['seconds'])}\n")
     sys.stdout.write(table(records) + "\n")
     picture(records, HERE / "results" / "peers.svg")

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from fits import BEIR, Case, rows, split
 from peers import peak_mb, scores_of
-from records import arguments_of, run_alone
+from records import append, arguments_of, read_records, run_alone
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
@@ -239,7 +239,8 @@ def measured(peer: Peer, counts: Iterable[int], data: Path, folder: Path) -> lis
 
 def run(peer: Peer, counts: Iterable[int], arguments: Any) -> list[dict[str, Any]]:
     """Run one method on a case in a process of its own with one thread."""
-    done = run_alone(__file__, "--one", peer.key, *map(str, counts), "--seeds", str(peer.case.seed),
+    seeds = f"{peer.case.seed}:{peer.case.seed + 1}"
+    done = run_alone(__file__, "--one", peer.key, *map(str, counts), "--seeds", seeds,
                      "--data", str(arguments.data), "--vectors", str(arguments.vectors))  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -315,11 +316,10 @@ def main() -> None:
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.table:
-        records = [json.loads(line) for line in arguments.out.read_text().splitlines()]
+        records = read_records(arguments.out)
         sys.stdout.write(f"{table(records)}\n\n{winners(records)}\n")
         return
-    first, _, last = arguments.seeds.partition(":")
-    peers = wanted(range(int(first), int(last or int(first) + 1)))
+    peers = wanted(arguments.seeds)
     if arguments.one:
         chosen = next(peer for peer in peers if peer.key == arguments.one[0])
         counts = map(int, arguments.one[1:])
@@ -332,8 +332,7 @@ def main() -> None:
     for path in sorted(missing):
         sys.stderr.write(f"{path} is missing: its fits are left out\n")
     out: Path = arguments.out
-    lines = out.read_text("utf-8").splitlines() if out.exists() else []
-    recorded = {(record["key"], record["pairs"]) for record in map(json.loads, lines)}
+    recorded = {(record["key"], record["pairs"]) for record in read_records(out)}
     for peer in peers:
         counts = [count for count in peer.pairs if (peer.key, count) not in recorded]
         installed = peer.method not in PACKAGES or find_spec(PACKAGES[peer.method]) is not None
@@ -341,8 +340,7 @@ def main() -> None:
         if not (counts and installed and there and arguments.only in peer.key):
             continue
         records = run(peer, counts, arguments)
-        with out.open("a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(record) + "\n" for record in records)
+        append(out, records)
         for r in records:
             top1, seconds = r["forward"]["top1"], r["processor_seconds"]
             sys.stderr.write(f"{r['key']}, {r['pairs']} pairs: top-1 {top1:.3f}, {seconds:.1f} s\n")

@@ -194,8 +194,9 @@ def main() -> None:
     parser = arguments_of(__doc__, "public-pairs.jsonl", "0:1")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
-    seeds = range(*map(int, arguments.seeds.split(":")))
-    append_records(arguments, ((key, partial(keyed, key, case)) for key, case in cases(seeds, arguments.vectors)))
+    append_records(
+        arguments, ((key, partial(keyed, key, case)) for key, case in cases(arguments.seeds, arguments.vectors))
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ left out. Columns whose vectors are missing are left out too, and named. ``--vec
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import peers
+from records import read_records
 
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / "results" / "peers.jsonl"
@@ -26,7 +26,7 @@ SEED, SLOWEST = 0, 60
 
 def recorded() -> list[dict[str, Any]]:
     """Return the records behind the README's table."""
-    return [json.loads(line) for line in RECORDED.read_text("utf-8").splitlines()]
+    return read_records(RECORDED)
 
 
 def cells(records: list[dict[str, Any]]) -> dict[str, float]:

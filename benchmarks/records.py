@@ -30,9 +30,14 @@ def read_records(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
 
 
+def seed_range(text: str) -> range:
+    """Return the seeds that the option ``--seeds`` names: first:last, or first:last:step."""
+    return range(*map(int, text.split(":")))
+
+
 def append_and_print(out: Path, record: dict[str, Any]) -> None:
     """Append a record to a file of JSON lines, and print it."""
-    _append(out, [record])
+    append(out, [record])
     sys.stdout.write(json.dumps(record) + "\n")
     sys.stdout.flush()
 
@@ -52,7 +57,7 @@ def arguments_of(description: str | None, out: str, seeds: str) -> argparse.Argu
     """Return a parser with the options that every script has, with the defaults of one of them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results") / out)
-    parser.add_argument("--seeds", default=seeds, help="first:last, or first:last:step")
+    parser.add_argument("--seeds", type=seed_range, default=seeds, help="first:last, or first:last:step")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     return parser
 
@@ -81,7 +86,7 @@ def append_records(arguments: argparse.Namespace, cases: Iterable[tuple[str, Cal
     """
     for key, fit in _pending(arguments, cases):
         record = fit()
-        _append(arguments.out, [record])
+        append(arguments.out, [record])
         top1 = record["forward"]["top1"], record["backward"]["top1"]
         verdict = record["verdict"]
         status = verdict["status"] if isinstance(verdict, dict) else verdict
@@ -108,7 +113,7 @@ def append_all_records(
         except FileNotFoundError as error:
             sys.stderr.write(f"{key}: {error.filename} is missing\n")
             continue
-        _append(arguments.out, [{"key": key, **record} for record in records])
+        append(arguments.out, [{"key": key, **record} for record in records])
         for record in records:
             sys.stderr.write(f"{key} {describe(record)}\n")
 
@@ -120,6 +125,7 @@ def _pending(arguments: argparse.Namespace, cases: Iterable[tuple[str, Case]]) -
     yield from ((key, case) for key, case in cases if key not in done and arguments.only in key)
 
 
-def _append(out: Path, records: Iterable[dict[str, Any]]) -> None:
-    with out.open("a") as stream:
+def append(out: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Append records to a file of JSON lines."""
+    with out.open("a", encoding="utf-8") as stream:
         stream.writelines(json.dumps(record) + "\n" for record in records)

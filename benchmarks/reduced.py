@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records
 
 from interlingua.core.arrays import unit_rows
 from interlingua.core.profiles import SpaceProfile
@@ -211,7 +212,7 @@ def main() -> None:
         for record in measure(read_spaces(arguments.vectors, arguments.data), arguments.batches):
             stream.write(json.dumps(record) + "\n")
             stream.flush()
-    records = [json.loads(line) for line in OUT.read_text("utf-8").splitlines()]
+    records = read_records(OUT)
     spaces = {tuple(r[k] for k in ("encoder", "corpus", "width", "centered", "fit_rows")): r for r in records}
     blind = sum(r["blind"] for r in spaces.values())
     sys.stdout.write(table(records) + f"{blind} of {len(spaces)} profiles are blind and left out of the table\n")

@@ -148,10 +148,9 @@ def main() -> None:
     a = parser.parse_args()
     torch.set_num_threads(1)
     suite, kinds = (f"train-{a.train}", [next(iter(KINDS))]) if a.train else ("refits", list(KINDS))
-    seeds = range(*map(int, a.seeds.split(":")))
     cases = (
         (f"{suite}/{name}/{kind}/{seed}", partial(measure, name, kind, seed, a.data, a.vectors, a.train))
-        for seed, kind, name in product(seeds, kinds, CASES)
+        for seed, kind, name in product(a.seeds, kinds, CASES)
     )
     append_all_records(a, cases, _describe)
 

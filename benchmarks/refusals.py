@@ -51,7 +51,7 @@ def refuse(number: int, folder: str, results: Any) -> None:
 
 
 def main() -> None:
-    """Try all of them and write the table."""
+    """Try all files and write the record."""
     from hostile.cases import ON_OPENING, ON_READING
 
     fork = multiprocessing.get_context("fork")

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from records import append_and_print
 
 import interlingua as il
 from interlingua.distributed.arrow import translate_batches
@@ -165,9 +166,7 @@ def main() -> None:
         source = made(folder, arguments.data, arguments.rows, arguments.kind)
         record = {"rows": arguments.rows, "d": [768, 384], "kind": arguments.kind, "cores": os.cpu_count()}
         record |= measure(folder, source, arguments.repeats)
-        with OUT.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-        sys.stdout.write(json.dumps(record) + "\n")
+        append_and_print(OUT, record)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -138,8 +138,7 @@ def main() -> None:
     parser = arguments_of(__doc__, "score-calibration.jsonl", "0:3")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
-    seeds = range(*map(int, arguments.seeds.split(":")))
-    append_all_records(arguments, cases(seeds, arguments.vectors), _in_words)
+    append_all_records(arguments, cases(arguments.seeds, arguments.vectors), _in_words)
 
 
 def _in_words(record: dict[str, Any]) -> str:

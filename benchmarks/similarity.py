@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from calibration import KEPT, fitted, thirds
-from records import arguments_with_translators, read_records
+from records import append, arguments_with_translators, read_records
 
 from interlingua.core.alignment import Status
 from interlingua.leakage.audit import audit
@@ -94,8 +94,7 @@ def main() -> None:
                 "reached": round((near.nearest.value - near.control.value) / span, 3),
                 "estimated": round(found.words.leak_rate.value, 4), "measured": round(measured.leak_rate.value, 4),
             }  # fmt: skip
-            with arguments.out.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(arguments.out, [record])
 
 
 if __name__ == "__main__":

@@ -204,8 +204,7 @@ def main() -> None:
     parser.add_argument("--views", nargs="*", default=[], metavar="MODEL", help="models of the views; none by default")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
-    seeds = range(*map(int, arguments.seeds.split(":")))
-    every = cases(seeds, arguments.budget, tuple(arguments.views))
+    every = cases(arguments.seeds, arguments.budget, tuple(arguments.views))
     append_records(arguments, ((case.key, partial(fit, case, arguments.data, arguments.vectors)) for case in every))
 
 

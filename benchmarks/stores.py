@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from records import append_and_print
 
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
@@ -362,10 +363,7 @@ def main() -> None:
             record = json.loads(lines[-1]) if done.returncode == 0 else {"store": kind, "failed": done.returncode}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        with OUT.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-        sys.stdout.write(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        append_and_print(OUT, record)
 
 
 if __name__ == "__main__":

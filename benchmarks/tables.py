@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import read_records
 
 from interlingua.aligners.verdict import EXCESS_LIMITS, RETRIEVAL_LIMITS, refit_limits, start_limits
 
@@ -24,8 +24,7 @@ _AGAIN = ("exchanges", "polish")
 
 def load(suites: tuple[str, ...] = _SUITES) -> list[dict[str, Any]]:
     """Return the records of all fits."""
-    files = (RESULTS / f"{suite}.jsonl" for suite in suites)
-    return [json.loads(line) for path in files if path.exists() for line in path.read_text().splitlines()]
+    return [record for suite in suites for record in read_records(RESULTS / f"{suite}.jsonl")]
 
 
 def judged() -> list[dict[str, Any]]:

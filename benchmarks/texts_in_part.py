@@ -21,7 +21,6 @@ Appends to benchmarks/results/texts-in-part.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from records import append
 
 import interlingua as il
 from interlingua.core.arrays import unit_rows
@@ -143,8 +143,7 @@ def main() -> None:
     for kind in ("paired", "unpaired"):
         for encoders in (("bge", "minilm"), ("minilm", "bge")):
             record = measure(spaces[encoders[0]], spaces[encoders[1]], kind, arguments.seed)
-            with OUT.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"set": "beir-queries", "encoders": encoders, **record}) + "\n")
+            append(OUT, [{"set": "beir-queries", "encoders": encoders, **record}])
 
 
 if __name__ == "__main__":

@@ -100,8 +100,7 @@ def test_the_range_shown_is_the_range_enforced(method: str, name: str, words: st
     kind = {s.name: s.type for s in describe_settings(method)}[name]
     combined: dict[str, dict[str, Any]] = {"mirrors": {"skips": True}, "instance_noise": {"instance_noise_end": 1e-9}}
     needed = combined.get(name, {})
-    text = words.replace("a number from 0 to under 1", "at least 0 and below 1")
-    limits = re.findall(r"(at least|above|at most|below) ([\d.]+)", text)
+    limits = re.findall(r"(at least|above|at most|below) ([\d.]+)", words)
     assert limits, f"{method}.{name} has no range"
     for word, number in limits:
         limit = int(number) if kind == "int" else float(number)

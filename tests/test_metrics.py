@@ -273,19 +273,20 @@ def test_resamples_equal_one_resample_at_a_time_in_any_block_size(
 
 
 def test_a_share_of_0_or_1_has_an_interval_of_some_width() -> None:
-    sure, never = (Resamples(100, 0).mean(np.full(100, value)) for value in (1.0, 0.0))
+    sure, never = (Resamples(100, 0).mean(np.full(100, value), share=True) for value in (1.0, 0.0))
     assert sure.to_list() == pytest.approx([1, 0.963, 1], abs=1e-3)
     assert never.to_list() == pytest.approx([0, 0, 0.037], abs=1e-3)
     linked = np.arange(100) < 20
     precision = Resamples(100, 0).ratio(linked, linked)
     assert precision.low == pytest.approx(1 - 3.8415 / 23.8415, abs=1e-4)
-    assert Resamples(100, 0).mean(np.full(100, 0.5)).low == 0.5
-    # Counts, and other values of which the caller says so, are no shares.
-    for mean in (Resamples(100, 0).mean([0] * 100), Resamples(100, 0).mean(np.zeros(100), share=False)):
-        assert mean.to_list() == [0, 0, 0]
+    assert Resamples(100, 0).mean(np.full(100, 0.5), share=True).low == 0.5
+    # Numbers are shares only where the caller says so: mean ranks and counts can be 1 in every row.
+    for values in ([0] * 100, np.zeros(100), np.ones(100)):
+        mean = Resamples(100, 0).mean(values)
+        assert mean.low == mean.value == mean.high
     assert Resamples(100, 0).mean([1] * 100, share=True).low == pytest.approx(sure.low)
     assert Resamples(100, 0).mean([True] * 100).low == pytest.approx(sure.low)
-    assert Resamples(100, 0, draws=0).mean(np.ones(100)).low is None
+    assert Resamples(100, 0, draws=0).mean(np.ones(100), share=True).low is None
 
 
 def test_the_interval_agrees_with_the_normal_one(rng: np.random.Generator) -> None:

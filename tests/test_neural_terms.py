@@ -208,7 +208,7 @@ def test_settings_are_described_with_the_paper_s_and_the_code_s_values() -> None
     assert (found["norm"].range, found["norm"].type) == ("one of batch, layer", "str")
     assert (found["consensus"].paper, found["consensus"].code) == (None, None)
     assert found["cycle"].code == 10
-    assert found["dropout"].range == "a number from 0 to under 1"
+    assert found["dropout"].range == "at least 0 and below 1"
     linear = {setting.name: setting for setting in describe_settings("linear")}
     assert (linear["rounds"].type, linear["rounds"].default) == ("int", 10)
     assert linear["rounds"].meaning.startswith("most rounds")

@@ -129,7 +129,7 @@ def test_rows_of_the_target_that_were_edited_before_a_resume_are_named(
     edit: str, memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not one of the rows that are compared at the end of every run.
-    monkeypatch.setattr("interlingua.stores._run._SAMPLE", 1)
+    monkeypatch.setattr("interlingua.stores._estimates._COMPARED_ROWS", 1)
 
     def dies(phase: str, done: int, rows: int) -> None:
         if phase == "copying" and done >= 100:

@@ -522,7 +522,7 @@ def test_what_a_page_costs_is_divided_among_all_of_its_rows(
 
 @pytest.mark.parametrize("rows", [3, 511, 512, 700])
 def test_an_estimate_counts_the_texts_that_a_run_embeds_again(rows: int, new: Store, tmp_path: Path) -> None:
-    from interlingua.stores._estimates import _compared_rows
+    from interlingua.stores._estimates import compared_every
 
     calls = list[int]()
 
@@ -533,7 +533,7 @@ def test_an_estimate_counts_the_texts_that_a_run_embeds_again(rows: int, new: St
     old = open_store(f"memory://{tmp_path.name}#many")
     fill(old, pa.array(range(rows)), table(texts(rows)))
     migrate(TextEmbedder.of(counted, "text", "sums"), old, new, journal=tmp_path / "j")
-    assert calls[-2:] == [rows, _compared_rows(rows)]
+    assert calls[-2:] == [rows, -(-rows // compared_every(rows))]
 
 
 @pytest.mark.parametrize("page_rows", [1, 8, 4_096])

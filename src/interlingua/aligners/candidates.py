@@ -23,12 +23,11 @@ from interlingua.core.arguments import check_text, shown
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace, as_space
 from interlingua.core.statistics import agreement
+from interlingua.core.wording import CANDIDATE_MEASUREMENTS
 
 __all__ = ["fit_candidates", "linear_for_candidates", "read_candidates"]
 
 _ORDER = (Status.FAILED, Status.DOUBTFUL, Status.ALIGNED)
-# Measurements of a candidate that its step of the trace holds.
-_REPORTED = ("transport_excess", "refit_agreement", "cycle", "start_agreement")
 # Mean cosine of translations from which on two maps count as the same; the limit of map agreement in a verdict.
 _SAME_MAP = MAP_LIMITS[0]
 _Role = Literal["kept", "added", "left out"]
@@ -300,7 +299,7 @@ def _contradiction(first: str, second: str, cosine: float) -> str:
 def _step(trial: _Trial, role: _Role, cosine: float) -> dict[str, Any]:
     """Return the step of the trace of one candidate."""
     verdict = trial.fit.verdict
-    measured = {item.name: item.value for item in verdict.evidence if item.name in _REPORTED}
+    measured = {item.name: item.value for item in verdict.evidence if item.name in CANDIDATE_MEASUREMENTS}
     return {
         "step": "candidate",
         "name": trial.name,

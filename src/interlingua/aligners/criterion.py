@@ -15,7 +15,7 @@ from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.alignment import MEASUREMENTS, Evidence, Status, Verdict
 from interlingua.core.arguments import check_choice, check_instance, check_number, check_text, shown
 from interlingua.core.arrays import read_only
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, cause_of
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.networks import NetworkMap
 
@@ -57,8 +57,7 @@ class Criterion:
                 raise InputError(f"{field} of a criterion is empty; a text is needed.")
             if text != text.strip() or not text.isprintable():
                 raise InputError(
-                    f"{field} of a criterion is {shown(text)}; one line without spaces at its ends is needed, as it is "
-                    "shown in one."
+                    f"{field} of a criterion is {shown(text)}; one line without spaces at its ends is needed."
                 )
         check_choice(self.direction, "direction of a criterion", ("at_least", "at_most"))
         check_number(self.threshold, "threshold of a criterion")
@@ -80,10 +79,8 @@ class Criterion:
         try:
             value = self.function(problem, fit)
         except Exception as error:  # any exception of the user's function is a missed criterion
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"the criterion {self.name} could not be measured for {what}: {type(error).__name__}: {reason}"
-            ) from error
+            reason = f"{type(error).__name__}: {cause_of(error)}"
+            raise InputError(f"the criterion {self.name} could not be measured for {what}: {reason}") from error
         return check_number(value, f"the value of the criterion {self.name} for {what}")
 
 
@@ -156,10 +153,8 @@ def _evidence(item: Criterion, problem: Problem, fit: Fit, null: Fit) -> Evidenc
     except InputError:
         raise
     except Exception as error:  # any exception of a user's method is a missed criterion
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"the criterion {item.name} could not be measured: {type(error).__name__}: {reason}"
-        ) from error
+        reason = f"{type(error).__name__}: {cause_of(error)}"
+        raise InputError(f"the criterion {item.name} could not be measured: {reason}") from error
     check_instance(evidence, f"the measurement of the criterion {item.name}", Evidence, "an Evidence object")
     return evidence
 

@@ -345,20 +345,16 @@ def _find_sparsest_cut(rows: FloatArray) -> tuple[npt.NDArray[np.bool_], float]:
     start = np.random.default_rng(0).standard_normal(n)
     vector = eigsh(operator, k=1, which="LA", v0=start, tol=1e-5)[1][:, 0]
     order = np.argsort(vector / np.sqrt(degrees))
-    position = np.empty(n, np.int64)
-    position[order] = np.arange(n)
-    return _cut_order(graph, degrees, order, position)
+    return _cut_order(graph, degrees, order)
 
 
-def _cut_order(
-    graph: csr_matrix, degrees: FloatArray, order: IntArray, position: IntArray
-) -> tuple[npt.NDArray[np.bool_], float]:
-    """Return the groups before and after the best cut of an order of the rows, and the conductance of the cut."""
-    n = len(order)
+def _cut_order(graph: csr_matrix, degrees: FloatArray, order: IntArray) -> tuple[npt.NDArray[np.bool_], float]:
+    """Return which rows [n] are before the best cut of an order [n] of them, and the conductance of the cut."""
+    n, position = len(order), np.argsort(order)
     links = graph.tocoo()
     ends = np.sort([position[links.row], position[links.col]], axis=0)
     # A link crosses all cuts between its two ends; every link is in the graph twice.
-    change = np.bincount(ends[0] + 1, minlength=n + 1) - np.bincount(ends[1] + 1, minlength=n + 1)[: n + 1]
+    change = np.bincount(ends[0] + 1, minlength=n + 1) - np.bincount(ends[1] + 1, minlength=n + 1)
     crossing = np.cumsum(change)[:n] / 2
     before = np.concatenate([[0], np.cumsum(degrees[order])])[:n]
     smallest = max(1, int(_SMALLEST_GROUP * n))

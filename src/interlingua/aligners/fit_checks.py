@@ -11,7 +11,7 @@ from interlingua.aligners.base import Fit, Problem
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import described, shown
 from interlingua.core.arrays import FloatArray, row_blocks
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, cause_of
 from interlingua.core.wording import count_of
 
 __all__ = ["check_fit"]
@@ -73,7 +73,7 @@ def _mapped(mapping: Any, rows: FloatArray, width: int, name: str) -> FloatArray
         # The rows are read-only, as a map must not write into the vectors of its caller.
         mapped = mapping(rows)
     except Exception as error:  # a user's map can raise anything
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = f"{type(error).__name__}: {cause_of(error)}"
         raise InputError(f"{name} cannot map rows of shape {rows.shape} ({reason}).") from error
     if not isinstance(mapped, np.ndarray) or isinstance(mapped, np.ma.MaskedArray):
         raise InputError(

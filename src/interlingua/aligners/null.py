@@ -16,7 +16,7 @@ from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import polar
 from interlingua.core.arrays import FloatArray
 
-__all__ = ["NullMaps", "robust_spread"]
+__all__ = ["NullMaps", "robust_excess", "robust_spread"]
 
 _COUNT = 6
 # Additional maps if an excess is close to its limits: the spread of six scores is known to a factor of two only.
@@ -89,17 +89,12 @@ class NullMaps:
         ``(score - median) / max(1.4826 MAD, 0.0015)``, with median and median absolute deviation (MAD) of the null's
         scores; a robust z-score (Iglewicz and Hoaglin, 1993).
         """
-        return _excess(score, self.scores)
+        return robust_excess(score, self.scores)
 
     def excess_of_null(self) -> float:
         """Return the median excess of one null map over the others: the comparison value of :meth:`excess`."""
         others = (np.delete(self.scores, i) for i in range(len(self.scores)))
-        return float(np.median([_excess(score, rest) for score, rest in zip(self.scores, others, strict=True)]))
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation of the scores, estimated from their median absolute deviation."""
-        return robust_spread(self.scores)
+        return float(np.median([robust_excess(score, rest) for score, rest in zip(self.scores, others, strict=True)]))
 
 
 def robust_spread(scores: FloatArray) -> float:
@@ -107,5 +102,6 @@ def robust_spread(scores: FloatArray) -> float:
     return max(_MAD * float(np.median(np.abs(scores - np.median(scores)))), _MIN_SPREAD)
 
 
-def _excess(score: float, scores: FloatArray) -> float:
+def robust_excess(score: float, scores: FloatArray) -> float:
+    """Return by how many of their standard deviations a score exceeds the median of scores [r]."""
     return (float(score) - float(np.median(scores))) / robust_spread(scores)

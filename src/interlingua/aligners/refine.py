@@ -229,9 +229,9 @@ def polish(
 ) -> Array:
     """Refine one map on all rows, or on large random batches where there are more.
 
-    Each step couples rows that are among the ``k`` nearest of each other by CSLS in a matrix P of zeros and ones, takes
-    the polar factor R of ``A^T P B``. The next step starts from the polar factor of ``2 R - R_previous``: extrapolation
-    as in Nesterov's method halves the number of steps.
+    Each step couples rows that are among the ``k`` nearest of each other by CSLS in a matrix P of zeros and ones, and
+    takes the polar factor R of ``A^T P B``. The next step starts from the polar factor of ``2 R - R_previous``:
+    extrapolation as in Nesterov's method halves the number of steps.
 
     Args:
         x: [n_source, d_source], unit rows.

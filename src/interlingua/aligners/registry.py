@@ -30,7 +30,6 @@ __all__ = [
     "ENTRY_POINTS",
     "METHODS",
     "Setting",
-    "attribute_docs",
     "available_methods",
     "check_known_settings",
     "check_method_name",
@@ -208,7 +207,7 @@ def constructor_settings(kind: type) -> tuple[Setting, ...]:
     The meanings are those in the ``Attributes`` of the docstring. The ranges are those of the class attribute
     ``bounds``, by which `interlingua.core.arguments.check_settings` checks the values; a class without it has none.
     """
-    meanings = attribute_docs(kind)
+    meanings = _attribute_docs(kind)
     bounds: Bounds | None = class_bounds(kind) if hasattr(kind, "bounds") else None
     return tuple(
         Setting(
@@ -241,7 +240,7 @@ def _annotation(parameter: inspect.Parameter) -> str:
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
-def attribute_docs(kind: type) -> dict[str, str]:
+def _attribute_docs(kind: type) -> dict[str, str]:
     """Return the text of each attribute in the ``Attributes`` section of a class docstring."""
     _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")
     texts: dict[str, str] = {}

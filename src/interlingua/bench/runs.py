@@ -137,9 +137,8 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, _Record]:
     import interlingua
 
     _, first, second = _split(plan, case)
-    changes = dict(ABLATIONS[case.column]) if plan.table == "ablations" else {}
-    settings = {**plan.settings, **changes}
-    named = "".join(f",{k}={v}" for k, v in sorted({**plan.settings, **changes}.items()))
+    settings = {**plan.settings, **(ABLATIONS[case.column] if plan.table == "ablations" else {})}
+    named = "".join(f",{k}={v}" for k, v in sorted(settings.items()))
     name = f"{plan.corpus}.{case.source}.{case.target}.{len(first)}-{len(second)}.{plan.method}{named}.{case.seed}"
     contents = plan.vectors.fingerprint(plan.vectors.vectors_path(plan.corpus, e) for e in (case.source, case.target))
     folder = plan.out / "fits" / f"{name}.{contents}"

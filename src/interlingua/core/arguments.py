@@ -10,6 +10,7 @@ import os
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -46,6 +47,8 @@ Bounds = Mapping[str, Mapping[str, float]]
 _LIMITS = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
 
 _SHOWN_CHARACTERS = 60
+# Evaluating the annotations of a class takes most of the time of `check_settings`.
+_type_hints = cache(get_type_hints)
 # Libraries take counts and seeds as integers of 64 bits.
 _LARGEST = 2**63 - 1
 
@@ -239,8 +242,8 @@ def check_settings(settings: Any) -> None:
     Raises:
         InputError: a field holds something else, or ``bounds`` cannot be used.
     """
-    hints = get_type_hints(type(settings))
-    bounds = class_bounds(type(settings))
+    owner: Any = type(settings)
+    hints, bounds = _type_hints(owner), class_bounds(owner)
     for name in bounds:
         if name not in hints or _without_none(hints[name])[0] not in (int, float):
             raise InputError(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import described
-from interlingua.core.errors import InputError, MissingExtraError, UnusableRowError
+from interlingua.core.errors import InputError, MissingExtraError, UnusableRowError, cause_of
 from interlingua.core.wording import be, count_of, first_of, some_of
 
 __all__ = [
@@ -87,9 +87,8 @@ def as_array(x: Any, name: str) -> npt.NDArray[Any]:
             x = x.float() if str(x.dtype) == "torch.bfloat16" else x
         return np.asarray(x)
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{name} cannot be read as an array ({reason}). "
+            f"{name} cannot be read as an array ({cause_of(error)}). "
             "Pass a numeric matrix of shape [n, d], with rows of one length."
         ) from error
 

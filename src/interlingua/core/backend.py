@@ -113,7 +113,7 @@ class _SharedBlasLimit:
         self._limit: Any = None
 
     def acquire(self) -> None:
-        """Set the limit if nobody else has."""
+        """Set the limit unless another user holds it already."""
         with self._lock:
             if not self._users:
                 # scipy may bring a BLAS of its own, and only a library that is loaded can be limited.

@@ -269,11 +269,11 @@ def check_and_calibrate(
     """Check the arguments of `ScoreCalibration.fit` as a caller gives them, and return the calibration.
 
     Args:
-        maps: as of `ScoreCalibration.fit`.
-        source: the same.
-        target: the same.
-        queries: the same.
-        paired: the same.
+        maps: from source to target, and from target to source, which have not seen these rows.
+        source: [n, d_source], or [n, d_target] if they are translations.
+        target: [m, d_target], other texts of the same kind.
+        queries: vectors [q, d_source] and [p, d_target] of queries; None where there are none.
+        paired: whether row i of both sides is the same text.
         translated: whether the rows of ``source`` are translations already.
         known: an earlier calibration, which says how scores of the source model correspond where there are no source
             vectors.

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, cause_of
 
 __all__ = ["check_not_taken", "declared", "describe_entry_point", "load_entry_point"]
 
@@ -74,10 +74,9 @@ def load_entry_point(point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:  # importing runs code of the package, which can raise anything
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{describe_entry_point(point)} cannot be imported ({type(error).__name__}: {reason}). Repair or uninstall "
-            "its package."
+            f"{describe_entry_point(point)} cannot be imported ({type(error).__name__}: {cause_of(error)}). Repair or "
+            "uninstall its package."
         ) from error
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "SpaceMismatchWarning",
     "TrainingError",
     "UnusableRowError",
+    "cause_of",
     "named_side",
 ]
 
@@ -32,6 +33,11 @@ _SIDE = "\x1f"
 def named_side(name: str) -> str:
     """Return the name of a side for the message of an error, marked as a place that `name_origins` can complete."""
     return f"{_SIDE}{name}{_SIDE}"
+
+
+def cause_of(error: Exception) -> str:
+    """Return the message of an exception of other code, on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
 
 
 class InterlinguaError(Exception):

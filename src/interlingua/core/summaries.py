@@ -142,10 +142,10 @@ def left_out_notes(card: Mapping[str, Any]) -> list[str]:
         if facts:
             count, rows = facts["rows"], facts.get("first", ())
             more = " and more" if count > len(rows) else ""
-            listed = f"{'row' if count == 1 else 'rows'} {', '.join(map(str, rows))}{more}, counted from 0"
+            named = f"{'row' if count == 1 else 'rows'} {', '.join(map(str, rows))}{more}, counted from 0"
             sentences.append(
                 f"{side}: {count_of(count)} of {facts['of']:,} without a vector that can be used"
-                f"{f' ({listed})' if rows else ''}."
+                f"{f' ({named})' if rows else ''}."
             )
     return sentences
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "CANDIDATE_MEASUREMENTS",
     "COMPARE_SEARCHES",
     "bar_length",
     "be",
@@ -35,6 +36,8 @@ COMPARE_SEARCHES = (
     "Searches in translated vectors can rank worse than the old model itself, and in most recorded searches they did. "
     "Compare both models on queries of your own before you switch."
 )
+# Measurements of a candidate target that its record holds.
+CANDIDATE_MEASUREMENTS = ("transport_excess", "refit_agreement", "cycle", "start_agreement")
 # A measurement passes narrowly within this share of the distance between its null and its limit.
 _NARROW = 0.05
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
@@ -322,9 +325,7 @@ def describe_candidate(candidate: Mapping[str, Any]) -> str:
         candidate: a record of :attr:`interlingua.core.alignment.Alignment.candidates`.
     """
     measured = [
-        f"{name.replace('_', ' ')} {candidate[name]:.3g}"
-        for name in ("transport_excess", "refit_agreement", "cycle", "start_agreement")
-        if name in candidate
+        f"{name.replace('_', ' ')} {candidate[name]:.3g}" for name in CANDIDATE_MEASUREMENTS if name in candidate
     ]
     head = f"{candidate['name']} ({candidate['rows']:,} rows): {candidate['use']}; alone {candidate['status']}"
     return ", ".join([head, *measured])

@@ -111,7 +111,7 @@ class Resamples:
         given = self._values(values, "values")
         return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
-    def mean(self, values: npt.ArrayLike, *, share: bool | None = None) -> Interval:
+    def mean(self, values: npt.ArrayLike, *, share: bool = False) -> Interval:
         """Return the mean of one value per row [n]; rows with NaN are left out.
 
         The interval of a share is that of Wilson where all values are 0, or all are 1. The same interval is used for
@@ -119,16 +119,14 @@ class Resamples:
 
         Args:
             values: one value per row [n].
-            share: whether the values are booleans or scores from 0 to 1. By default, booleans and floats are, and
-                integers are counts.
+            share: whether the values are scores from 0 to 1. Booleans always are.
 
         Raises:
             InputError: values of another number of rows, or no numbers.
         """
         given = self._values(values, "values", rank=1)
-        if share is None:
-            share = np.asarray(values).dtype.kind in "bf"
-        return self._ratio(given, np.ones(self.n), share=check_flag(share, "share"))
+        is_share = check_flag(share, "share") or np.asarray(values).dtype.kind == "b"
+        return self._ratio(given, np.ones(self.n), share=is_share)
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
         """Return sum(numerator) / sum(denominator) of values per row [n]; rows with NaN in either are left out.

@@ -116,7 +116,7 @@ def evaluate_ranking(
         raise InputError("No query has relevant documents; at least one is needed.")
     scored, found = order[judged], [grades[row] for row in judged]
     resamples = Resamples(len(judged), seed, draws)
-    ndcg, recall = (resamples.mean(_scores(scored, found, k, score)) for score in (_ndcg, _recall))
+    ndcg, recall = (resamples.mean(_scores(scored, found, k, score), share=True) for score in (_ndcg, _recall))
     return RetrievalQuality(ndcg, recall, k, len(judged))
 
 

@@ -344,7 +344,7 @@ def _check_settings(
 
 
 def mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
-    """Return the mean [d] of the rows of a matrix [n, d], scaled to unit norm, in float32.
+    """Return the mean [d] of the unit rows of a matrix [n, d], in float32.
 
     Raises:
         InputError: the matrix cannot be used.

@@ -60,10 +60,12 @@ class Reader:
         true = offered(truth.labels or (), names)
         if self.labels is not None and sum(map(bool, true)) >= MIN_KNOWN:
             first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
-            right = resamples.mean([names[i] in row if row else np.nan for i, row in zip(first, true, strict=True)])
+            right = resamples.mean(
+                [names[i] in row if row else np.nan for i, row in zip(first, true, strict=True)], share=True
+            )
             counts = [sum(name in row for row in true) for name in names]
             always = names[int(np.argmax(counts))]
-            most_frequent = resamples.mean([always in row if row else np.nan for row in true])
+            most_frequent = resamples.mean([always in row if row else np.nan for row in true], share=True)
         found = self._neighbors(recovered, 1)[:, 0]
         wanted = self._neighbors(self.reference[picked], _NEAREST)
         other = np.roll(np.arange(len(picked)), 1)

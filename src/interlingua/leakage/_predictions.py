@@ -76,7 +76,7 @@ def read_words(
 def expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
     """Return the expected share of documents whose most probable asserted word is right."""
     probabilities = (document.keywords[0].p if document.asserted(LEVEL) else 0.0 for document in predictions)
-    return resamples.mean(list(probabilities))
+    return resamples.mean(list(probabilities), share=True)
 
 
 def meaningless(translated: FloatArray, seed: int) -> FloatArray:

@@ -41,9 +41,9 @@ def similarities(
     )
     among_public = method.invert(corpus.vectors[sample])
     findings = RetrievalFindings(
-        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved], share=False),
-        control=resamples.mean([e.neighbors[0].cosine for e in null], share=False),
-        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public], share=False),
+        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved]),
+        control=resamples.mean([e.neighbors[0].cosine for e in null]),
+        public=Resamples(len(sample), seed).mean([_nearest_other(e) for e in among_public]),
     )
     return findings, retrieved
 

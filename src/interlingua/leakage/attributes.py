@@ -284,8 +284,8 @@ def _measure(
     with np.errstate(invalid="ignore"):
         macro = np.nan_to_num(table).sum(axis=0) / np.isfinite(table).sum(axis=0)
     return AttributeScores(
-        top_k={k: resamples.mean(hit) for k, (hit, _) in zip(ks, hits, strict=True)},
-        recall={k: resamples.mean(recall) for k, (_, recall) in zip(ks, hits, strict=True)},
+        top_k={k: resamples.mean(hit, share=True) for k, (hit, _) in zip(ks, hits, strict=True)},
+        recall={k: resamples.mean(recall, share=True) for k, (_, recall) in zip(ks, hits, strict=True)},
         macro_auc=interval(macro),
         auc={name: interval(area) for name, area in areas.items()},
     )

@@ -240,7 +240,7 @@ def retained_neighbors(
     k, queries = (check_count(value, name, minimum=1) for value, name in ((k, "k"), (queries, "queries")))
     sides, seed = (float_rows(before), float_rows(after)), check_count(seed, "seed")
     picked = np.random.default_rng(seed).permutation(len(sides[0]))[:queries]
-    return Resamples(len(picked), seed).mean(neighbor_overlap(*sides, k, queries=picked))
+    return Resamples(len(picked), seed).mean(neighbor_overlap(*sides, k, queries=picked), share=True)
 
 
 def reconstruct(

@@ -167,7 +167,7 @@ def kinds_of_words(
         right = right_control = None
         if true is not None and wrong is not None:
             right, right_control = (
-                resamples.mean([_is_right(found, own) for found, own in zip(named, side, strict=True)])
+                resamples.mean([_is_right(found, own) for found, own in zip(named, side, strict=True)], share=True)
                 for side in (true, wrong)
             )
         findings.append(

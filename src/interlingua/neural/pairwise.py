@@ -66,7 +66,7 @@ class PairwiseAlignments:
             seed: decides every random draw.
             on_step: called with one dict of numbers after each step.
             with_teachers: also compute the consensus of refits.
-            folder: keeps the refits of each two spaces, so that an interrupted start continues.
+            folder: keeps the refits of every two spaces, so that an interrupted start continues.
         """
         maps: dict[Direction, AffineMap] = {}
         teachers: dict[Direction, AffineMap] = {}

@@ -37,7 +37,7 @@ class Processes:
         accelerate.state.AcceleratorState._reset_state()
         name = resolve_device(device)
         self._accelerator: Any = accelerate.Accelerator(cpu=name == "cpu", mixed_precision="no")
-        # accelerate chooses the GPU of each process, and knows no choice by number.
+        # accelerate chooses the GPU of each process, and cannot be given its number.
         self.device: torch.device = torch.device(name) if ":" in name else self._accelerator.device
         self.count = int(self._accelerator.num_processes)
         self.index = int(self._accelerator.process_index)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from interlingua.aligners import Setting, attribute_docs
-from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, did_you_mean
+from interlingua.aligners import Setting, constructor_settings
+from interlingua.core.arguments import Bounds, check_choice, check_settings, did_you_mean
 from interlingua.core.errors import InputError
 
 __all__ = ["PAPER_DIFFERENCES", "RELEASED_CODE", "Settings", "check_names"]
@@ -23,15 +22,15 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "precision": ("no", "fp16", "bf16"),
     }
 )
-_MINIMUM: Mapping[str, int] = MappingProxyType(
-    {
-        **dict.fromkeys(("width", "latent", "adapter_depth", "backbone_depth", "discriminator_width"), 1),
-        **dict.fromkeys(("batch", "steps", "accumulate", "log_every", "check_every", "save_every"), 1),
-        "discriminator_depth": 2,
-    }
+_AT_LEAST_0 = (
+    *("reconstruction", "cycle", "vsp", "vsp_end", "cycle_vsp", "adversarial", "latent_adversarial", "consensus"),
+    *("r1", "r2", "lr", "discriminator_lr", "skip_lr", "instance_noise", "instance_noise_end", "discriminator_eps"),
+    *("max_grad_norm", "noise"),
 )
-_FRACTIONS = frozenset({"dropout", "average", "beta1"})
-_MAXIMUM: Mapping[str, float] = MappingProxyType({"smoothing": 1})
+_AT_LEAST_1 = (
+    *("width", "latent", "adapter_depth", "backbone_depth", "discriminator_width"),
+    *("batch", "steps", "accumulate", "log_every", "check_every", "save_every"),
+)
 # What the text of the paper (arXiv 2505.12540v4) says where its released code does something else.
 PAPER_DIFFERENCES: Mapping[str, Any] = MappingProxyType(
     {
@@ -169,11 +168,19 @@ class Settings:
     check_every: int = 4000
     save_every: int = 4000
 
+    bounds: ClassVar[Bounds] = {
+        **dict.fromkeys(_AT_LEAST_0, {"minimum": 0}),
+        **dict.fromkeys(_AT_LEAST_1, {"minimum": 1}),
+        **dict.fromkeys(("dropout", "average", "beta1"), {"minimum": 0, "below": 1}),
+        "smoothing": {"minimum": 0, "maximum": 1},
+        "discriminator_depth": {"minimum": 2},
+    }
+
     def __post_init__(self) -> None:
         """Refuse values that no run could use."""
-        for field in fields(self):
-            value = _checked(field.name, str(field.type), getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        for name, choices in _CHOICES.items():
+            check_choice(getattr(self, name), name, choices)
+        check_settings(self)
         if self.instance_noise and not 0 < self.instance_noise_end <= self.instance_noise:
             raise InputError(
                 f"instance_noise falls from {self.instance_noise} to {self.instance_noise_end}; "
@@ -198,18 +205,14 @@ class Settings:
         The value is None where the paper or its code has no such setting. Where the paper does not say, the code's
         value counts for both.
         """
-        meanings = attribute_docs(cls)
         return tuple(
-            Setting(
-                name=field.name,
-                type=str(field.type),
-                default=field.default,
-                meaning=meanings[field.name],
-                range=_allowed(field.name, str(field.type)),
-                paper=None if field.name in _OURS else PAPER_DIFFERENCES.get(field.name, field.default),
-                code=None if field.name in _OURS else field.default,
+            replace(
+                setting,
+                range=f"one of {', '.join(_CHOICES[setting.name])}" if setting.name in _CHOICES else setting.range,
+                paper=None if setting.name in _OURS else PAPER_DIFFERENCES.get(setting.name, setting.default),
+                code=None if setting.name in _OURS else setting.default,
             )
-            for field in fields(cls)
+            for setting in constructor_settings(cls)
         )
 
 
@@ -228,30 +231,3 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
             "help(interlingua.neural.settings.Settings) lists all settings.",
         )
         raise InputError(" ".join(filter(None, parts)))
-
-
-def _allowed(name: str, kind: str) -> str:
-    """Return which values a setting accepts, in words."""
-    if name in _CHOICES:
-        return f"one of {', '.join(_CHOICES[name])}"
-    if name in _FRACTIONS:
-        return "a number from 0 to under 1"
-    if kind == "bool":
-        return "True or False"
-    limit = f" and at most {_MAXIMUM[name]:g}" if name in _MAXIMUM else ""
-    return f"at least {_MINIMUM.get(name, 0)}{limit}" + (", or None" if "None" in kind else "")
-
-
-def _checked(name: str, kind: str, value: Any) -> Any:
-    """Return a value as plain ``bool``, ``int``, ``float`` or ``str``, or refuse it."""
-    if value is None and "None" in kind:
-        return None
-    if name in _CHOICES:
-        return check_choice(value, name, _CHOICES[name])
-    if kind == "bool":
-        return check_flag(value, name)
-    if kind == "int":
-        return check_count(value, name, minimum=_MINIMUM.get(name, 0))
-    if name in _FRACTIONS:
-        return check_number(value, name, minimum=0, below=1)
-    return check_number(value, name, minimum=0, maximum=_MAXIMUM.get(name, math.inf))

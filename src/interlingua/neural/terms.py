@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from interlingua.core.arguments import check_number, check_text, shown
-from interlingua.core.errors import InputError, InterlinguaError
+from interlingua.core.errors import InputError, InterlinguaError, cause_of
 from interlingua.neural import losses
 from interlingua.neural.settings import Settings
 
@@ -120,7 +120,7 @@ class LossTerm:
         except (InterlinguaError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            reason = f"{type(error).__name__}: {cause_of(error)}"
             raise InputError(f"loss term {self.name!r}: {what} raised {reason}. Correct this function.") from error
 
     def _checked(self, weight: Any) -> float:

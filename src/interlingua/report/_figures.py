@@ -244,6 +244,7 @@ def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a transparent figure of this size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -264,4 +265,5 @@ def set_style(axes: Axes) -> None:
 
 
 def svg(figure: Figure, key: str, alt: str) -> str:
+    """Return a figure as SVG with the colors of the page; see `svg_element`."""
     return svg_element(figure, key, alt, COLORS)

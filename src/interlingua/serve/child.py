@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from interlingua.core.errors import InputError, InputWarning
+from interlingua.core.errors import InputError, InputWarning, cause_of
 from interlingua.core.translator import load
 from interlingua.io import EXTENSIONS, VectorWriter, create_writer, open_vectors
 from interlingua.serve.jobs import argument_on_page
@@ -117,7 +117,7 @@ def _answer(action: Callable[..., dict[str, Any]], path: Path, facts: Mapping[st
         else:
             status, text = 507, f"The disk is full: {path.name} needs more room than the temporary folder has."
     except Exception as error:  # noqa: BLE001 - a damaged file can make a library raise anything
-        said = " ".join(str(error).split())[:200] or "no reason given"
+        said = cause_of(error) or "no reason given"
         status, text = 400, f"{path.name} cannot be read as {path.suffix or 'a file of vectors'}: {said}."
     # Readers know the file by its name and not by its temporary folder.
     return {"status": status, "error": text.replace(f"{path.parent}{os.sep}", "")}

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores.planning import Options
 
-__all__ = ["measure"]
+__all__ = ["compared_every", "measure"]
 
 # An estimate reads pages until it has seen this many rows.
 _ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
 # Texts that an estimate embeds: few and then more, to tell the start of a program from the time of a text, and more
 # again of the same page if the start takes most of the time.
 _EMBEDDED_ROWS = (8, 120, 896)
-# A run compares at least so many rows at the end, if it has as many: each one after a whole number of rows.
+# A run compares at least this many rows at the end, or all if there are fewer.
 _COMPARED_ROWS = 256
 # A call of many texts that takes less than so many times as long as one of few is mostly its start.
 _SLOW_START = 2
@@ -155,12 +155,14 @@ def _embedding_seconds(calls: Sequence[_Call], count: int, page_rows: int) -> fl
     start = max(short.seconds - short.texts * of_text, 0.0)
     # A run embeds one text to know the width, and measures as this estimate does.
     starts = 1 + len(calls) + -(-count // page_rows) + 1
-    return starts * start + (sum(call.texts for call in calls) + count + _compared_rows(count)) * of_text
+    # The texts of the rows that are compared at the end are embedded again.
+    compared = -(-count // compared_every(count))
+    return starts * start + (sum(call.texts for call in calls) + count + compared) * of_text
 
 
-def _compared_rows(count: int) -> int:
-    """Return how many of the rows a run compares at the end, whose texts it embeds again."""
-    return -(-count // max(1, count // _COMPARED_ROWS))
+def compared_every(count: int) -> int:
+    """Return the step from one of the rows that a run compares at the end to the next, given their number."""
+    return max(1, count // _COMPARED_ROWS)
 
 
 def _check_page(records: Records, source: Store, info: StoreInfo, options: Options) -> None:

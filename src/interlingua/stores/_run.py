@@ -23,6 +23,7 @@ from interlingua.core.records import Records, concatenated
 from interlingua.core.wording import count_of, first_of, some_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
+from interlingua.stores._estimates import compared_every
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._lost import held_among, held_ids, held_pages, holds_rows
 from interlingua.stores._made import check_made, note_written
@@ -35,7 +36,6 @@ from interlingua.stores.changes import FETCHED_ROWS, Changes, find_changes, priv
 from interlingua.stores.planning import Options
 from interlingua.stores.reembedding import TextEmbedder
 
-_SAMPLE = 256
 _WRITTEN = " that were written"
 
 
@@ -93,7 +93,7 @@ class Run:
 
     def _read_all(self) -> None:
         total, rows, number, left_out = self.spec.count, 0, 0, list[Any]()
-        every = max(1, total // _SAMPLE)
+        every = compared_every(total)
         distinct = DistinctIds(self.info.id_type, str(self.source.url))
         with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
             for page, after in pages:

@@ -17,7 +17,7 @@ from typing import Any
 
 from interlingua.core.arguments import check_text, check_texts, shown
 from interlingua.core.entrypoints import check_not_taken, declared, describe_entry_point, load_entry_point
-from interlingua.core.errors import InputError, InputWarning, InterlinguaError
+from interlingua.core.errors import InputError, InputWarning, InterlinguaError, cause_of
 
 __all__ = [
     "ALIASES",
@@ -96,10 +96,9 @@ class StoreKind:
         except InterlinguaError:
             raise
         except Exception as error:  # importing runs code of the package, which can raise anything
-            reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"The adapter {self.adapter} of {self.scheme}:// cannot be imported ({type(error).__name__}: "
-                f"{reason}). Correct its package, or uninstall it."
+                f"{cause_of(error)}). Correct its package, or uninstall it."
             ) from error
 
 

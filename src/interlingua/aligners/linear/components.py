@@ -17,6 +17,7 @@ from threading import Lock
 import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.frames import principal_axes
 from interlingua.aligners.qap import search_matchings
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
@@ -91,8 +92,8 @@ def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
     """
     from sklearn.decomposition import fastica
 
-    values, axes = np.linalg.eigh(x.T @ x / len(x))
-    whitened = x @ (axes[:, ::-1][:, :k] / np.sqrt(values[::-1][:k]))
+    axes, variances = principal_axes(x)
+    whitened = x @ (axes[:, :k] / np.sqrt(variances[:k]))
     start, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((k, k)))
     _, _, s = fastica(whitened, whiten=False, w_init=start.astype(x.dtype), max_iter=_ICA_STEPS, tol=_ICA_TOLERANCE)
     s = (s - s.mean(axis=0)) / s.std(axis=0)

@@ -11,7 +11,7 @@ from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.components import ComponentRound, component_count, find_round, match_components
 from interlingua.core.arrays import FloatArray
 
-__all__ = ["component_starts", "perturb", "weighted_sum"]
+__all__ = ["component_starts", "perturb", "random_mixture", "weighted_sum"]
 
 # Temperature of the softmax over scores that weights the maps of a sum. Independent errors cancel in a sum; at a lower
 # temperature one wrong map with a good score would dominate.
@@ -84,6 +84,12 @@ def weighted_sum(
         weights: [r], further factors.
     """
     return polar(np.tensordot(weights * np.exp((scores - scores.max()) / temperature), maps, axes=1))
+
+
+def random_mixture(maps: FloatArray, scores: FloatArray, temperature: float, rng: np.random.Generator) -> FloatArray:
+    """Return a `weighted_sum` of maps [r, w_source, w_target] with exponentially distributed random weights."""
+    weights = rng.exponential(size=len(maps))
+    return weighted_sum(maps, scores, temperature=temperature, weights=weights)
 
 
 def perturb(matrix: FloatArray, cosine: float, rng: np.random.Generator) -> FloatArray:

@@ -40,7 +40,7 @@ from interlingua.aligners.linear.offspring import island_offspring, merge_offspr
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.linear.third_moments import ThirdMoments, search_moments
-from interlingua.aligners.null import robust_spread
+from interlingua.aligners.null import robust_excess, robust_spread
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
@@ -134,15 +134,9 @@ class _Run:
     def seconds(self) -> float:
         return time.perf_counter() - self.started
 
-    @property
-    def null(self) -> tuple[float, float]:
-        """The median score of random starts and the spread of their scores."""
-        return float(np.median(self.nulls)), robust_spread(self.nulls)
-
     def excess(self, score: float) -> float:
         """Return by how many of their standard deviations a score exceeds those of random starts."""
-        null, spread = self.null
-        return (score - null) / spread
+        return robust_excess(score, self.nulls)
 
     def check_budget(self) -> None:
         """End the search where the budget is spent and there is a map to return."""
@@ -356,7 +350,6 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
     # A search that was cut off before its first island was done returns its best refined map.
     maps = run.merges + run.islands or ([] if run.best is None else [run.best])
     best = max(maps, key=lambda scored: scored.score)
-    null, spread = run.null
     return IslandsResult(
         matrix=run.refinement.spaces.lift(polar(best.matrix)),
         best=best,
@@ -364,8 +357,8 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
         merges=run.merges,
         agreement=_agreement(run, run.merges[: run.settings.groups]),
         unanimous=count_unanimous(_mapped(run, run.islands), _mapped(run, [best])[0], run.settings.unanimous),
-        null=null,
-        null_spread=spread,
+        null=float(np.median(run.nulls)),
+        null_spread=robust_spread(run.nulls),
         seconds=run.seconds,
         refinements=run.refinements,
         stopped=stopped,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interlingua.aligners.linear.island_starts import perturb, weighted_sum
+from interlingua.aligners.linear.island_starts import perturb, random_mixture
 from interlingua.core.arrays import FloatArray
 
 __all__ = ["island_offspring", "merge_offspring"]
@@ -46,8 +46,7 @@ def merge_offspring(
     starts = []
     for i in range(count):
         if consensus is None or best is None or i % 3 == 0:
-            weights = rng.exponential(size=len(parents))
-            origin = weighted_sum(parents, scores, temperature=_PARENT_TEMPERATURE, weights=weights)
+            origin = random_mixture(parents, scores, _PARENT_TEMPERATURE, rng)
         else:
             origin = consensus if i % 3 == 1 else best
         # The three kinds of starts share a cosine, so that each of them sees all cosines.

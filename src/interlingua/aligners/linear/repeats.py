@@ -138,9 +138,7 @@ def _exact_groups(rows: FloatArray) -> tuple[IntArray, IntArray]:
     words = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
     _, first, inverse = np.unique(words, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    rank = np.empty(len(first), np.int64)
-    rank[order] = np.arange(len(first))
-    return first[order], rank[inverse]
+    return first[order], np.argsort(order)[inverse]
 
 
 def _has_near_copies(centered: FloatArray, near: float) -> bool:

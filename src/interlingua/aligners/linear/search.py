@@ -17,6 +17,7 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import anneal, settle
 from interlingua.aligners.linear.components import ComponentRound
 from interlingua.aligners.linear.starts import MIN_RANK, STARTS, SearchContext, components_of_round, match_last_round
+from interlingua.aligners.null import robust_spread
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
 from interlingua.core.errors import InputError, named_side
@@ -177,7 +178,7 @@ def _average_candidates(context: SearchContext, pool: list[Candidate]) -> list[F
     ``exp((score - best score) / spread of the null)``.
     """
     scores = np.array([c.score for c in pool])
-    weights = np.exp((scores - scores.max()) / context.null.spread)
+    weights = np.exp((scores - scores.max()) / robust_spread(context.null.scores))
     starts = np.sum([c.start for c in pool], axis=0)
     maps = np.tensordot(weights, np.stack([c.matrix for c in pool]), axes=1)
     return [context.null.spaces.lift(np.asarray(matrix, np.float32)) for matrix in (starts, maps)]

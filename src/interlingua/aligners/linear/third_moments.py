@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear.island_starts import perturb, weighted_sum
+from interlingua.aligners.linear.island_starts import perturb, random_mixture, weighted_sum
 from interlingua.aligners.refine import approximate_polar
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import parallel_map
@@ -152,8 +152,7 @@ def _evolve(moments: ThirdMoments, parents: FloatArray, rng: np.random.Generator
         center = consensus()
         offspring = []
         for i in range(_OFFSPRING // 4):
-            weights = rng.exponential(size=len(parents))
-            mixture = weighted_sum(parents, parent_scores, temperature=_PARENT_TEMPERATURE, weights=weights)
+            mixture = random_mixture(parents, parent_scores, _PARENT_TEMPERATURE, rng)
             best = maps[rng.integers(min(len(maps), _BEST))]
             first, second = (_CONSENSUS_COSINES[(2 * i + j) % len(_CONSENSUS_COSINES)] for j in (0, 1))
             offspring += [

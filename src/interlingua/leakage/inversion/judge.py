@@ -218,8 +218,8 @@ def judge(
     resamples = Resamples(n, seed)
     yes, wrong = positive[:n], positive[n : 2 * n]
     return Judgment(
-        yes=resamples.mean(yes),
-        false_yes=resamples.mean(wrong),
+        yes=resamples.mean(yes, share=True),
+        false_yes=resamples.mean(wrong, share=True),
         empty_yes=float(positive[2 * n :].mean()),
         leak=resamples.ratio(yes - wrong, 1 - wrong),
         unanswered=sum(answer is None for answer in answers),

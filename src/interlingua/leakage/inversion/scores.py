@@ -203,7 +203,7 @@ def score_keywords(
             return float(sum(1 if weights is None else weights[w] for w in names))
 
         hits = zip(correct(words, rows), rows, strict=True)
-        return resamples.mean([size(found) / size(truth[r]) if truth[r] else np.nan for found, r in hits])
+        return resamples.mean([size(found) / size(truth[r]) if truth[r] else np.nan for found, r in hits], share=True)
 
     def figure(measure: Callable[..., Interval], words: Any, floor: Any, meaning: str, *parameters: Any) -> Figure:
         return Figure(
@@ -222,8 +222,8 @@ def score_keywords(
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
         bits=Figure(
-            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)], share=False),
-            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)], share=False),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)]),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)]),
             None,
             "information in the correct words of a document, bits",
         ),
@@ -254,7 +254,7 @@ def score_texts(
 
     def figure(measure: Callable[[str, str], float], meaning: str) -> Figure:
         def mean(guesses: Sequence[str], rows: Sequence[int]) -> Interval:
-            return resamples.mean([measure(g, texts[r]) for g, r in zip(guesses, rows, strict=True)])
+            return resamples.mean([measure(g, texts[r]) for g, r in zip(guesses, rows, strict=True)], share=True)
 
         return Figure(
             mean(written, same), mean(written, other), None if random is None else mean(random, same), meaning
@@ -301,8 +301,8 @@ def reencoded_cosine(
     resamples = Resamples(len(texts), seed)
     other = wrong_documents(texts, seed)
     return Figure(
-        resamples.mean((encoded * rows).sum(axis=1), share=False),
-        resamples.mean((encoded * rows[other]).sum(axis=1), share=False),
+        resamples.mean((encoded * rows).sum(axis=1)),
+        resamples.mean((encoded * rows[other]).sum(axis=1)),
         None,
         "cosine between the encoded reconstruction and the vector",
     )
@@ -320,7 +320,7 @@ def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed:
     # Ties share their mean rank; without the copies of a row, its rank is lower by half of their number.
     ranks = match_ranks(vectors, candidates)[0] - (copies - 1) / 2
     n, chance, resamples = len(ranks), Interval(float(copies.mean()) / len(ranks)), Resamples(len(ranks), seed)
-    logs = resamples.mean(np.log(ranks), share=False)
+    logs = resamples.mean(np.log(ranks))
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
     return Reidentification(
         top1=Figure(resamples.mean(ranks < 2), chance, None, "share of documents re-identified"),
