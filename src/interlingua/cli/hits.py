@@ -189,13 +189,14 @@ def note_same_ids(results: Sequence[Sequence[JointHit]]) -> list[str]:
     ]
 
 
-def note_few_queries(queries: Any, translator: Translator, space: Space) -> list[str]:
+def note_few_queries(queries: Any, translator: Translator, space: Space, *, translated: bool) -> list[str]:
     """Return a warning where nothing shows which of both models embedded so few queries.
 
     Args:
         queries: vectors [q, d] of the width of their space.
         translator: between both spaces.
         space: the one whose model is said to have embedded them.
+        translated: whether the collection is a migrated one, which queries of the other model cannot search.
     """
     if translator.d_source != translator.d_target:
         return []
@@ -204,8 +205,8 @@ def note_few_queries(queries: Any, translator: Translator, space: Space) -> list
         return []
     return [
         f"Too few queries to check which model embedded them: {count_of(compared.rows, 'different query')}, and "
-        f"{MIN_BATCH} are needed. They are taken for queries of the {space} model; for those of the other model add "
-        f"--space {other_space(space)}."
+        f"{MIN_BATCH} are needed. They are taken for queries of the {space} model"
+        + ("." if translated else f"; for those of the other model add --space {other_space(space)}.")
     ]
 
 

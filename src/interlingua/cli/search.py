@@ -244,7 +244,7 @@ def search(
         notes.insert(1, count_texts(found, text_column or TEXT_COLUMN))
     notes += note_same_ids(results)
     if query is not None and not allow_foreign:
-        notes += note_few_queries(queries, translator, space)
+        notes += note_few_queries(queries, translator, space, translated=translated)
     if as_json:
         hits = [[asdict(hit) for hit in row] for row in results]
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
