@@ -248,7 +248,7 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
     again = run(*arguments, "--force")
     assert again.code == 0
     assert (
-        "Next commands. Row by row, OLD_PAIRS and NEW_PAIRS hold vectors of the same texts by both models" in again.err
+        "Next commands. OLD_PAIRS and NEW_PAIRS are files with vectors of the same texts in the same order" in again.err
     )
     assert f"  interlingua translate {saved} {folder / 'source.npy'} --out translated.npy" in again.err
     assert (

@@ -455,7 +455,14 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
         assert ran.code == 2, message
         assert message in ran.json["error"]
     missing = run("audit", "--demo", "--data", case / "nowhere", "--out", case / "no folder" / "a.html", "--json")
-    assert "nowhere lacks source.npy" in missing.json["error"]
+    assert (
+        "nowhere is not a folder. Give a folder with source.npy, target.npy, eval-source.npy" in missing.json["error"]
+    )
+    (case / "empty").mkdir()
+    missing = run("audit", "--demo", "--data", case / "empty", "--out", case / "no folder" / "a.html", "--json")
+    assert (
+        "empty lacks source.npy, target.npy, eval-source.npy, eval-target.npy. Give a folder" in missing.json["error"]
+    )
     page.write_text("mine")
     ran = run("audit", vectors, "--corpus", public, "--corpus-vectors", case / "target.npy", *asked)
     assert (ran.code, page.read_text()) == (2, "mine")
@@ -489,7 +496,7 @@ def test_the_packaged_demo_is_audited_outside_a_checkout(
     ran = run("audit", "--demo", "--fits", "1", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["provenance"]["vectors"].startswith("Vectors of the demo: the small data of the package")
+    assert ran.json["provenance"]["vectors"].startswith("interlingua demo, small data of the package")
     # So that the next audit with the default name is not refused.
     assert sorted(path.name for path in tmp_path.glob("*.html")) == ["demo-audit.html"]
 

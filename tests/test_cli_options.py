@@ -159,10 +159,14 @@ REFUSED = [
     (
         "--query",
         f"{SEARCH} --query target.npy --text a",
-        "Give the queries with --query FILE or with --text TEXT, and not with both",
+        "Queries were given both as --query and as --text. Leave one of them out",
     ),
-    ("--query", SEARCH, "Give the queries with --query FILE or with --text TEXT, and not with both"),
-    ("--text", f"{SEARCH} --text a", "--text needs --encoder, the model of the query space"),
+    ("--query", SEARCH, "A search needs queries: give --query FILE, or --text TEXT with --encoder MODEL"),
+    (
+        "--text",
+        f"{SEARCH} --text a",
+        "--text needs the model of the query space: add --encoder MODEL, or --rerank MODEL",
+    ),
     ("--encoder", f"{SEARCH} --query target.npy --encoder e", "--encoder has no effect without --text"),
     ("--rerank", f"{SEARCH} --text a --encoder e --rerank f", "are different models, whose scores cannot be ranked"),
     ("--nominees", f"{SEARCH} --query target.npy --nominees 50", "--nominees has no effect without --rerank"),

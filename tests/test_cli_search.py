@@ -87,6 +87,28 @@ def test_queries_of_the_other_width_are_named_with_their_file_and_the_space_they
     assert "The model of --encoder gives queries of width 16, and the source space has 24" in text.json["error"]
 
 
+def test_queries_too_few_to_recognize_their_model_are_named(run: Run, place: Path, planted: tuple[Rows, Rows]) -> None:
+    target = planted[1]
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((target.shape[1],) * 2))[0].astype(np.float32)
+    zeros = np.zeros(len(turn), np.float32)
+    profiles = SpaceProfile.of(target @ turn), SpaceProfile.of(target)
+    forward, backward = AffineMap(zeros, turn.T.copy(), zeros), AffineMap(zeros, turn, zeros)
+    Translator(forward, backward, profiles, load("translator").card).save("equal")
+    np.save("turned.npy", target @ turn)
+    np.save("few.npy", target[:3])
+    said = "Too few queries to check which model embedded them: 3 different queries, and 50 are needed. They are taken"
+    for space, other in (("target", "source"), ("source", "target")):
+        search = ("search", "equal", "turned.npy", "--query", "few.npy", "-k", 1, "--space", space, "--json")
+        notes = " ".join(run(*search).json["notes"])
+        assert f"{said} for queries of the {space} model; for those of the other model add --space {other}." in notes
+        assert said not in " ".join(run(*search, "--allow-foreign").json["notes"])
+    many = run("search", "equal", "turned.npy", "--query", "target.npy", "-k", 1, "--json")
+    assert "Too few queries" not in " ".join(many.json["notes"])
+    # Widths tell the spaces of this translator apart.
+    widths = run("search", "translator", "old.parquet", "--query", "few.npy", "-k", 1, "--json")
+    assert "Too few queries" not in " ".join(widths.json["notes"])
+
+
 @pytest.mark.parametrize("first", ["duckdb:///data/s.duckdb#t.v", "old.parquet"])
 def test_arguments_in_another_order_are_named(run: Run, place: Path, first: str) -> None:
     arrived = "a file, old.parquet" if first == "old.parquet" else "the address of a store, duckdb://..."
@@ -244,8 +266,8 @@ def test_a_migrated_collection_is_searched_as_the_old_one_is(run: Run, calibrate
     assert record["calibration"] == "translator"
     assert all(hit["translated"] for row in record["hits"] for hit in row)
     np.testing.assert_allclose(after, before, atol=1e-5)
-    assert "The source collection holds translated vectors; their cosine is converted by the calibration" in " ".join(
-        record["notes"]
+    assert "Hits marked translated are rows of SOURCE, whose vectors are translations; their cosine is converted" in (
+        " ".join(record["notes"])
     )
     old, _ = scores(run, calibrated, moved, "--translated", "--scale", "source")
     assert old == pytest.approx(load(calibrated).calibrate(after, "target", "source"))

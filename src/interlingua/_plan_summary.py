@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from interlingua._routes import QUALITY
 from interlingua.aligners.base import pairs_enough_alone
 from interlingua.core.wording import count_of, duration_of, rough_size_of
 
@@ -23,7 +24,7 @@ _NEEDED = {
 # The fits that `CollectionPlan.expected_top1` was recorded with, by the route.
 _RECORDED = {
     "public pairs": "recorded fits on 3,000 pairs of public texts, among 2,048 texts",
-    "unpaired": "recorded fits without pairs on as many rows",
+    "unpaired": "recorded fits without pairs of BGE to MiniLM",
 }
 
 
@@ -43,10 +44,12 @@ def summarize(plan: CollectionPlan) -> str:
         lines.append(f"{_NEEDED[plan.route]}: {about}{plan.needed_rows:,}")
     if plan.expected_top1 is not None:
         low, high = plan.expected_top1
-        lines.append(
-            f"top-1, how often the right text is the nearest: {low:.2f} to {high:.2f} in "
-            f"{_RECORDED.get(plan.route, 'recorded fits')}"
-        )
+        recorded = _RECORDED.get(plan.route, "recorded fits")
+        rows = next((n for n, top1 in QUALITY if top1 == plan.expected_top1), None)
+        if plan.route == "unpaired" and rows is not None:
+            # The number of rows that the route needs is on the line before, and there can be fewer.
+            recorded += f" on {rows:,} rows a side"
+        lines.append(f"top-1, how often the right text is the nearest: {low:.2f} to {high:.2f} in {recorded}")
     if plan.costs is not None:
         lines.append(_describe_costs(plan, plan.costs))
     return "\n".join([*lines, *(f"  {command}" for command in plan.commands)])

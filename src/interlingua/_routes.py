@@ -14,6 +14,7 @@ from interlingua.stores._url import parse_url
 __all__ = [
     "MIGRATED_NOTE",
     "NEEDED_ROWS",
+    "QUALITY",
     "REDUCED_NOTE",
     "RecordedSearches",
     "Route",
@@ -26,7 +27,7 @@ Route = Literal["separate", "re-embed", "re-embed in part", "translated", "same 
 
 # Rows of a side, and the range of the forward top-1 of all recorded fits with as many (BGE to MiniLM,
 # benchmarks/results/beir.jsonl and exchanges.jsonl). Fits with 1,000 rows or fewer fail.
-_QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.86)))
+QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.86)))
 # The same of fits on 3,000 pairs of public texts (benchmarks/results/public-pairs.jsonl).
 _PAIRED_QUALITY = (0.81, 0.95)
 # Names on the Hub of models that `identify` knows. The other models that it knows are run by a program of the user.
@@ -145,7 +146,7 @@ def choose_route(
     fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new}{usable_only} --out translator --report fit.html"
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
     fewest = distinct if available is None else min(distinct, available)
-    expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
+    expected = next((top1 for n, top1 in QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
     few = few_rows_note(fewest)
     # A fit without pairs on so few rows is refused, so that there is nothing to run.
     refused = fewest < MIN_ROWS
@@ -254,13 +255,12 @@ def choose_route(
             "The collection can also stay as it is: `interlingua search` translates queries of the new model into its "
             "space, and the export sentence-transformers makes a model that embeds such queries."
         )
+        pairs = "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row."
+        if not is_file:
+            pairs = "REEMBEDDED is a file or collection of rows that the new model embedded again under their old ids."
         reasons.append(
-            (
-                "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row."
-                if is_file
-                else "REEMBEDDED is a file or collection of rows that the new model embedded again under their old ids."
-            )
-            + " A few hundred that the fit has not seen are enough. Without any, leave out the evaluation."
+            f"{pairs} A few hundred that the fit has not seen are enough. Without any, leave out the evaluation. "
+            "TARGET is the address of a new file, collection, column or named vector."
         )
         if chosen_rows and not facts["unusable"]:
             reasons.append("The search commands read the whole collection, because a search takes no condition.")

@@ -96,7 +96,7 @@ _COUNT = f"Number of fits, from different seeds; {_FITS} by default."
 _LARGEST = "Largest number of documents to attack."
 _ANNEX = "Also write an annex for the data protection officer here, and as FILE.md (extra: report)."
 _KINDS = "Count names, places, medical terms, numbers and e-mail addresses among the words (extra: kinds)."
-_HALVINGS = "Repeat the attack with a half, a quarter ... of the rows, N times on each side; 2 N more fits."
+_HALVINGS = "Repeat the attack with 1/2, 1/4 and so on of VECTORS, and of the public texts: N more fits for each."
 _MEMBERS = "Vectors, under your encoder, of records that are in the collection: can they be found?"
 _NONMEMBERS = "Vectors of other records of the same kind; half of --corpus by default."
 _SECOND = "Vectors of a second leak, of another model, whose rows are linked with VECTORS."
@@ -159,7 +159,7 @@ def audit(
     fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
     show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: a folder as for demo --data.")] = None,
     column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.", _INPUT)] = None,
     key: Annotated[str | None, _name("The array of VECTORS, in .npz and .safetensors.", _INPUT)] = None,
     scale: Annotated[float | None, typer.Option(metavar="NUMBER", help=_SCALE, rich_help_panel=_INPUT)] = None,
@@ -171,9 +171,9 @@ def audit(
     """Show what vectors of an unknown model reveal.
 
     The vectors are aligned without pairs with public texts under your encoder. Then words, labels and the nearest
-    public texts are recovered. Without the true texts, figures are calibrated estimates. Of rows without texts, such
-    as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
-    attack is no proof of safety.
+    public texts are recovered. Without the true texts, figures are calibrated estimates. In collections without texts,
+    such as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A
+    failed attack is no proof of safety.
     """
     from interlingua.cli.addresses import read_row_ids
     from interlingua.leakage._documents import sampled_rows

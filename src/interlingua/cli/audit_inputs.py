@@ -382,7 +382,7 @@ def demo_inputs(data: DemoData) -> AuditInputs:
         corpus=PublicCorpus(public, texts["target"], vocabulary=Vocabulary.of(texts["target"], max_share=_DEMO_SHARE)),
         labels=Labels.of_corpus(public, labels["target"]),
         truth=GroundTruth(texts["source"], labels["source"]),
-        vectors_name=f"Vectors of the demo: the {data.name}",
+        vectors_name=f"interlingua demo, {data.name}",
         corpus_name="names of other Debian packages",
         encoder_name=data.encoder("target"),
     )

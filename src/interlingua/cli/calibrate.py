@@ -53,7 +53,11 @@ def calibrate(
         ),
     ],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="Target vectors of other texts of the same kind, likewise.")
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="Target vectors that the fit has not read, at least 200, of other texts of the same kind.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Write the translator with its calibration here.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing translator, also DIR itself.")] = False,
@@ -89,11 +93,11 @@ def calibrate(
 ) -> None:
     """Measure how scores of both models correspond.
 
-    Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
-    your own where they are of another kind than those of the fit, and with queries where queries are not like
-    documents. Where the old vectors are gone, --translated measures the translations that there are. Up to 2,048 rows
-    of each side, drawn at random, are used; each file or collection is read once more to look for rows of the fit. The
-    translator itself does not change.
+    Thresholds on scores are converted by the scales that this command measures. `fit` measures them on rows that it
+    holds out. Measure again on rows of your own where they are of another kind than those of the fit, and with queries
+    where queries are not like documents. Where the old vectors are gone, --translated measures the translations that
+    there are. Up to 2,048 rows of each side, drawn at random, are used; each file or collection is read once more to
+    look for rows of the fit. The translator itself does not change.
     """
     from interlingua.core.calibration import MAX_ROWS, check_known
     from interlingua.core.storage import check_destination

@@ -81,7 +81,10 @@ def read_folder(folder: Path) -> DemoData:
 
     missing = _missing(folder)
     if missing:
-        raise InputError(f"{folder} lacks {', '.join(missing)}; the demo needs {', '.join(FILES)}.")
+        arrived = f"lacks {', '.join(missing)}" if folder.is_dir() else "is not a folder"
+        raise InputError(
+            f"{folder} {arrived}. Give a folder with {', '.join(FILES)}, or leave --data out for the data of the demo."
+        )
     card, sections, names = (_mapping(folder / f"{name}.json") for name in ("CARD", "sections", "names"))
     held_out = folder / "eval-ids.json"
     eval_names = list(_parse(held_out)) if held_out.is_file() else None

@@ -30,8 +30,8 @@ def export(
     to: Annotated[
         Form,
         typer.Option(
-            help="sentence-transformers: a folder of stock modules. onnx, safetensors: one file. hub-folder: weights "
-            "and model card of both directions. hub: the same, uploaded."
+            help="sentence-transformers: a folder of stock modules. onnx (extra: onnx), safetensors: one file. "
+            "hub-folder: weights and model card of both directions. hub: the same, uploaded (extra: hub)."
         ),
     ],
     out: Annotated[

@@ -132,8 +132,8 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto: ridge, a fit on pairs, if there are known pairs, at least twice as many as the larger width, "
-            "and no --reembedded; otherwise linear, the unpaired solver. "
+            help="auto: ridge, a fit on pairs, if at least twice as many pairs are known as the larger width, and "
+            "--reembedded is not given; otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
             f"{', '.join(_BASELINES)}.",
             autocompletion=methods.complete_method,
@@ -251,8 +251,9 @@ def fit(
         asked = embedding_of(named, view_encoders, files=of_target, method=method, taken=view_files)
         if source is None or (target is None and asked.target is None):
             raise InputError(
-                "SOURCE and TARGET are needed, the vectors of two encoders. --target-encoder and --texts can take the "
-                "place of TARGET; with --source-encoder, they make pairs and can take the place of both."
+                f"{'SOURCE and TARGET are' if source is None else 'TARGET is'} missing; a fit needs the vectors of two "
+                "encoders. --target-encoder and --texts can take the place of TARGET; with --source-encoder, they make "
+                "pairs and can take the place of both."
             )
         paths = [] if target is None else [target, *(targets or [])]
         check_views(views, {"--target": targets})

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
+from interlingua.core.comparison import MIN_BATCH
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -23,6 +25,7 @@ __all__ = [
     "count_texts",
     "explain",
     "hit_table",
+    "note_few_queries",
     "note_same_ids",
     "other_space",
     "sides_of",
@@ -139,7 +142,8 @@ def explain(
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(
-            f"The {other_space(space)} collection holds translated vectors; their cosine is {how}."
+            f"Hits marked translated are rows of {other_space(space).upper()}, whose vectors are translations; their "
+            f"cosine is {how}."
             if translated
             else f"Hits of the {other_space(space)} collection were found by the translated query. Their score "
             f"compares the query itself with their translated vectors; this cosine is {how}."
@@ -182,6 +186,27 @@ def note_same_ids(results: Sequence[Sequence[JointHit]]) -> list[str]:
     return [
         f"{both:,} ids are among the hits of both collections. If they are the same rows, --unique-ids prints each "
         "once."
+    ]
+
+
+def note_few_queries(queries: Any, translator: Translator, space: Space, *, translated: bool) -> list[str]:
+    """Return a warning where nothing shows which of both models embedded so few queries.
+
+    Args:
+        queries: vectors [q, d] of the width of their space.
+        translator: between both spaces.
+        space: the one whose model is said to have embedded them.
+        translated: whether the collection is a migrated one, which queries of the other model cannot search.
+    """
+    if translator.d_source != translator.d_target:
+        return []
+    compared = translator.profiles[space is Space.SOURCE].compare(queries)
+    if compared.rows >= MIN_BATCH or compared.foreign:
+        return []
+    return [
+        f"Too few queries to check which model embedded them: {count_of(compared.rows, 'different query')}, and "
+        f"{MIN_BATCH} are needed. They are taken for queries of the {space} model"
+        + ("." if translated else f"; for those of the other model add --space {other_space(space)}.")
     ]
 
 

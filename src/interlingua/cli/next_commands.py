@@ -69,8 +69,9 @@ def commands_after_fit(
 def show_commands(commands: Sequence[str]) -> None:
     """Print commands, and what the words in capitals stand for."""
     meanings = {
-        "OLD_PAIRS": "Row by row, OLD_PAIRS and NEW_PAIRS hold vectors of the same texts by both models. Texts that "
-        "the fit has not read are the fairest test. Without such vectors, leave out the evaluation.",
+        "OLD_PAIRS": "OLD_PAIRS and NEW_PAIRS are files with vectors of the same texts in the same order, by the old "
+        "and by the new model. Texts that the fit has not read are the fairest test. Without such vectors, leave out "
+        "the evaluation.",
         "REEMBEDDED": "REEMBEDDED is a file or a collection of rows that the new model embedded again under their old "
         "ids. Rows that the fit has not read are the fairest test. Without such rows, leave out the evaluation.",
         "KEPT_APART": "KEPT_APART is a condition that selects only rows whose pairs the fit has not read.",

@@ -76,16 +76,14 @@ AllowForeign = Annotated[
     bool,
     typer.Option("--allow-foreign", help="Go on although the vectors do not look like those of the fit."),
 ]
-_CONDITION = "of which only the rows are read that meet this SQL condition."
+_CONDITION = "Read only the rows of {}, a store, that meet this SQL condition."
 Where = Annotated[
     str | None,
-    typer.Option("--where", metavar="CONDITION", help=f"SOURCE is a store {_CONDITION}", rich_help_panel="Input"),
+    typer.Option("--where", metavar="CONDITION", help=_CONDITION.format("SOURCE"), rich_help_panel="Input"),
 ]
 TargetWhere = Annotated[
     str | None,
-    typer.Option(
-        "--target-where", metavar="CONDITION", help=f"TARGET is a store {_CONDITION}", rich_help_panel="Input"
-    ),
+    typer.Option("--target-where", metavar="CONDITION", help=_CONDITION.format("TARGET"), rich_help_panel="Input"),
 ]
 Show = Annotated[
     list[str] | None,

@@ -21,6 +21,7 @@ from interlingua.cli.hits import (
     count_texts,
     explain,
     hit_table,
+    note_few_queries,
     note_same_ids,
     other_space,
     sides_of,
@@ -242,6 +243,8 @@ def search(
     if rerank is not None:
         notes.insert(1, count_texts(found, text_column or TEXT_COLUMN))
     notes += note_same_ids(results)
+    if query is not None and not allow_foreign:
+        notes += note_few_queries(queries, translator, space, translated=translated)
     if as_json:
         hits = [[asdict(hit) for hit in row] for row in results]
         more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
@@ -257,10 +260,12 @@ def search(
 
 def _check_options(query: str | None, text: Sequence[str] | None, encoder: str | None, rerank: str | None) -> None:
     """Refuse queries that are missing or given twice, and two models."""
-    if (query is None) == (not text):
-        raise InputError("Give the queries with --query FILE or with --text TEXT, and not with both.")
+    if query is None and not text:
+        raise InputError("A search needs queries: give --query FILE, or --text TEXT with --encoder MODEL.")
+    if query is not None and text:
+        raise InputError("Queries were given both as --query and as --text. Leave one of them out.")
     if text and not (encoder or rerank):
-        raise InputError("--text needs --encoder, the model of the query space.")
+        raise InputError("--text needs the model of the query space: add --encoder MODEL, or --rerank MODEL.")
     if not text:
         check_effect({"--encoder": encoder}, "has no effect without --text.")
     elif not all(words.strip() for words in text):

@@ -118,7 +118,10 @@ class FileStore(Adapter):
         super().check(spec)
         sink, written = self._sink(), _written_extensions()
         if sink is None:
-            raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
+            raise InputError(
+                f"{self._path}: a migration writes {', '.join(written)}; choose one of these. A database is given by "
+                "its address, such as duckdb://FILE#TABLE.COLUMN."
+            )
         check_parent(self._path)
         path = follow_link(self._path)
         check_name_length(path, path)
