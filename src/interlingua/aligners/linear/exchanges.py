@@ -178,7 +178,10 @@ def _compare(
 def _are_interchangeable(
     spaces: CoarseSpaces, matrix: FloatArray, labels: Sequence[IntArray], size: int, rng: np.random.Generator
 ) -> bool:
-    """Return whether the mirrored map fits about as well on samples with ``size`` rows of each group."""
+    """Return whether the mirrored map fits about as well, or better, on samples with ``size`` rows of each group.
+
+    It fits better where the groups are exchanged because their shares are: equal shares leave only the contents.
+    """
     samples = []
     for rows, group in zip(map(to_numpy, spaces.rows), labels, strict=True):
         drawn = np.concatenate([rng.choice(np.flatnonzero(group == k), size, replace=False) for k in (0, 1)])
@@ -189,7 +192,7 @@ def _are_interchangeable(
     centers = [target[labels[1] == k].mean(axis=0) for k in (0, 1)]
     mirrored = _reflect(matrix, unit_rows((centers[0] - centers[1])[None])[0])
     _, scores, agreements = _compare(balanced, np.stack([matrix, mirrored]), rng, None)
-    return bool(agreements[0][1] < _DIFFERENT and abs(scores[0] - scores[1]) < _LEAD)
+    return bool(agreements[0][1] < _DIFFERENT and scores[0] - scores[1] < _LEAD)
 
 
 def _two_groups(rows: FloatArray, rng: np.random.Generator) -> tuple[IntArray, float]:
