@@ -211,7 +211,7 @@ def test_many_pairs_make_a_ridge_regression_with_a_verdict_on_pairs_held_out(rng
     alignment = il.align(source[:2500], target[order], pairs=pairs)
     assert alignment.method == "ridge"
     assert alignment.verdict.status is Status.ALIGNED
-    assert [e.name for e in alignment.verdict.evidence] == ["held_out_pairs"]
+    assert [e.name for e in alignment.verdict.evidence] == ["held_out_pairs", "rank_of_pairs", "coverage_of_pairs"]
     assert min(top1(alignment, Problem(source, target, source[2500:], target[2500:]))) > 0.9
     wrong = il.align(source[:2500], target[rng.permutation(2500)], pairs=pairs)
     assert wrong.verdict.status is Status.FAILED

@@ -90,6 +90,9 @@ def test_a_list_or_mapping_of_matrices_is_several_targets() -> None:
     assert list(read_candidates(named) or ()) == ["news", "mail", "target 3"]
     equal = [EmbeddingSpace(a, name="news"), EmbeddingSpace(b, name="news")]
     assert list(read_candidates(equal) or ()) == ["target 1", "target 2"]
+    # A name that looks like a number of the list must not hide the candidate with that number.
+    numbered = [EmbeddingSpace(a, name="target 2"), b, EmbeddingSpace(a, name="target 4"), a]
+    assert list(read_candidates(numbered) or ()) == ["target 2", "target 3", "target 4", "target 5"]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,20 @@ def names(found: tuple[Diagnosis, ...]) -> list[str]:
     return [each.name for each in found]
 
 
+def test_labels_that_contradict_a_confirmed_map_are_its_only_cause(sides: tuple[Rows, Rows]) -> None:
+    def verdict(excess: float) -> Verdict:
+        limits = (0.6, 0.0)
+        labels = at_least("category_agreement", 0.1, 0.1, limits, "Agrees by chance.", "shuffled categories")
+        return conclude([at_least("transport_excess", excess, 0.0, (5.0, 4.0), "", "random starts"), labels])
+
+    few = sides[0][:600], sides[1]
+    (only,) = causes(*few, verdict(30.0))
+    assert only.name == "wrong labels"
+    assert "Agrees by chance." in only.finding
+    assert "leave them out" in only.advice
+    assert names(causes(*few, verdict(1.0)))[0] == "few rows"
+
+
 @pytest.fixture(scope="module")
 def sides() -> tuple[Rows, Rows]:
     """Two encoders of 64 topics, disjoint texts."""

@@ -10,6 +10,7 @@ import pytest
 import interlingua as il
 from interlingua.aligners.coarse import CoarseSpaces, Schedule, refine_coarse
 from interlingua.aligners.frames import Frame, polar
+from interlingua.aligners.linear import exchanges
 from interlingua.aligners.linear.exchanges import exchange_groups, reflections, two_groups_reason
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.statistics import agreement
@@ -97,6 +98,23 @@ def test_two_groups_that_only_their_shares_tell_apart_are_ambiguous(
     assert reason is not None
     assert reason.startswith("Ambiguous: both sides consist of two groups")
     assert "% of the source, " in reason
+
+
+@pytest.mark.parametrize(
+    ("scores", "interchangeable"), [((0.42, 0.40), False), ((0.405, 0.40), True), ((0.40, 0.42), True)]
+)
+def test_a_mirrored_map_that_fits_better_in_equal_shares_is_ambiguous_too(
+    solved: tuple[CoarseSpaces, FloatArray],
+    monkeypatch: pytest.MonkeyPatch,
+    scores: tuple[float, float],
+    interchangeable: bool,
+) -> None:
+    """The shares of an attribute may exchange its groups, and the contents then speak for the other assignment."""
+    spaces, truth = solved
+    monkeypatch.setattr(exchanges, "_compare", lambda *_: (None, np.array(scores), np.array([[1, 0.3], [0.3, 1]])))
+    labels = [np.arange(len(rows)) % 2 for rows in spaces.rows]
+    found = exchanges._are_interchangeable(spaces, truth, labels, 100, np.random.default_rng(0))
+    assert found is interchangeable
 
 
 def test_ordinary_texts_are_not_two_sided(solved: tuple[CoarseSpaces, FloatArray]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import interlingua as il
+from interlingua.aligners.base import ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
-from interlingua.aligners.frames import Frame
+from interlingua.aligners.frames import Frame, polar
+from interlingua.aligners.linear import known_search
 from interlingua.aligners.linear.guide import (
     Guide,
     HeldOutTranslations,
@@ -21,6 +25,8 @@ from interlingua.aligners.linear.guide import (
 )
 from interlingua.aligners.linear.known_evidence import category_evidence, judge_known, pair_evidence
 from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
+from interlingua.aligners.linear.starts import SearchContext
+from interlingua.aligners.null import NullMaps
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation import evaluate
@@ -322,3 +328,59 @@ def test_category_agreement_of_right_and_renamed_categories() -> None:
     renamed = category_evidence([LabeledTranslations(rows[:200], (labels[:200] + 1) % 6, rows[200:], labels[200:])])
     assert right.passed
     assert not renamed.passed
+
+
+def test_categories_that_no_map_can_agree_with_are_told() -> None:
+    rows = unit_rows(np.random.default_rng(5).standard_normal((400, 16)))
+    first, second = np.arange(200), np.arange(200)
+    different = category_evidence([LabeledTranslations(rows[:200], first, rows[200:], second)])
+    assert not different.passed
+    assert "No map can reach the limit" in different.meaning
+    one = np.zeros(200, int)
+    same = category_evidence([LabeledTranslations(rows[:200], one, rows[200:], one)])
+    assert not same.passed
+    assert "No map can reach the limit" in same.meaning
+
+
+def test_a_fold_without_labeled_rows_is_left_out() -> None:
+    rows = unit_rows(np.random.default_rng(5).standard_normal((10, 16)))
+    none, one = np.zeros(0, int), np.zeros(5, int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        empty = category_evidence([LabeledTranslations(rows[:0], none, rows[5:], one)])
+        measured = category_evidence(
+            [LabeledTranslations(rows[:0], none, rows[5:], one), LabeledTranslations(rows[:5], one, rows[5:], one)]
+        )
+    assert (empty.value, empty.passed) == (0, False)
+    assert (measured.value, measured.null) == (1, 1)
+
+
+def test_pairs_of_a_narrow_group_do_not_confirm_a_map_alone() -> None:
+    tested, target = held(30, 0.5)
+    narrow = Evidence("coverage_of_pairs", 0.2, 0.0, 0.4, False, "Narrow.")
+    verdict = judge_known(VERDICT, tested, target, (2000, 2000), narrow)
+    assert verdict.status is Status.DOUBTFUL
+    assert verdict.reasons[0].startswith("coverage of pairs 0.2")
+    wide = replace(narrow, value=0.9, passed=True)
+    verdict = judge_known(VERDICT, tested, target, (2000, 2000), wide)
+    assert (verdict.status, verdict.evidence[-1]) == (Status.ALIGNED, wide)
+
+
+def test_categories_alone_do_not_replace_the_search_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Categories that are renamed alike support a map that exchanges them in the same way."""
+    rng = np.random.default_rng(2)
+    content = topics(800, 10, rng)
+    x, y = (Frame.of(encode(content, d, rng)[k::2]).rows for k, d in enumerate((14, 12)))
+    spaces = CoarseSpaces.of(x, y)
+    context = SearchContext(x, y, NullMaps.sample(spaces, seed=0), rng, None)
+    labels = content[::2].argmax(axis=1), content[1::2].argmax(axis=1)
+    monkeypatch.setattr(known_search, "is_confirmed", lambda *_: True)
+    searched = []
+    for stands_out in (True, False):
+        monkeypatch.setattr(known_search, "_stands_out", lambda *_, value=stands_out: value)
+        found = known_search.search_with_known(context, labels, rounds=0, rng=rng, on_step=ignore_step)
+        searched.append(found.plain is not None)
+    assert searched == [False, True]
+    wrong = polar(rng.standard_normal([axes.shape[1] for axes in spaces.axes]).astype(np.float32))
+    monkeypatch.undo()
+    assert not known_search._stands_out(context, wrong, rng)

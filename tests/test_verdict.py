@@ -14,9 +14,11 @@ from interlingua.aligners.base import Problem, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.null import NullMaps, robust_spread
+from interlingua.aligners.pair_evidence import coverage_of_pairs
 from interlingua.aligners.registry import create_aligner
 from interlingua.aligners.verdict import judge, judge_map, judge_rotation, refit_limits
 from interlingua.core.alignment import Evidence, Status, Verdict
+from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from planted import encode, topics
 
@@ -252,6 +254,51 @@ def test_a_limit_for_few_held_out_pairs_is_four_standard_errors_above_the_null()
     assert item.threshold - item.null == pytest.approx(4 * spread / np.sqrt(10), rel=0.1)
     many = few_pairs(0, 140, wrong=False).evidence[0]
     assert many.threshold - many.null == pytest.approx(max(0.2, 4 * spread / np.sqrt(28)), rel=0.1)
+
+
+def paired(content: np.ndarray, pairs: np.ndarray, noise: float) -> tuple[Verdict, float]:
+    """Return the verdict on Procrustes from pairs of equal row numbers, and its top-1 on all rows."""
+    rng = np.random.default_rng(1)
+    x, y = (encode(content, d, rng, noise=noise) for d in (48, 40))
+    problem = Problem.of(x, y, pairs=np.stack([pairs, pairs], axis=1))
+    aligner = create_aligner("procrustes")
+    fit = aligner.fit(problem, seed=0, on_step=ignore_step)
+    top1 = (unit_rows(fit.forward(x)) @ unit_rows(y).T).argmax(axis=1) == np.arange(len(x))
+    return judge(aligner, problem, fit, seed=0), float(top1.mean())
+
+
+@pytest.mark.parametrize(("count", "status"), [(70, Status.DOUBTFUL), (500, Status.ALIGNED)])
+def test_pairs_too_few_to_find_single_rows_do_not_confirm_a_map(count: int, status: Status) -> None:
+    """The mean cosine of held-out pairs is far above that of mismatched pairs long before single rows are found."""
+    content = np.random.default_rng(0).standard_normal((1500, 36)).astype(np.float32)
+    found, top1 = paired(content, np.arange(count), noise=5.0)
+    measured = {item.name: item for item in found.evidence}
+    assert measured["held_out_pairs"].passed
+    assert (top1 > 0.5) is (status is Status.ALIGNED)
+    assert (found.status, measured["rank_of_pairs"].passed) == (status, status is Status.ALIGNED)
+    if status is Status.DOUBTFUL:
+        assert found.reasons[0].startswith("rank of pairs")
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_pairs_of_one_narrow_group_do_not_confirm_a_map_of_all_rows(side: str) -> None:
+    rng = np.random.default_rng(2)
+    group = np.repeat(np.arange(12), 120)
+    content = (3 * rng.standard_normal((12, 36))[group] + rng.standard_normal((1440, 36))).astype(np.float32)
+    spread, _ = paired(content, rng.permutation(1440)[:110], noise=0.5)
+    assert spread.status is Status.ALIGNED
+    narrow, _ = paired(content, np.arange(110), noise=0.5)
+    assert narrow.status is Status.DOUBTFUL
+    assert narrow.reasons[0].startswith("coverage of pairs")
+    assert "Add pairs of other texts" in narrow.reasons[0]
+    # The rows of one side may be those of the pairs alone.
+    rows = {name: content if name == side else content[:110] for name in ("source", "target")}
+    index = np.stack([np.arange(110), np.arange(110)], axis=1)
+    coverage = coverage_of_pairs(Problem.of(rows["source"], rows["target"], pairs=index), seed=0)
+    assert coverage is not None
+    assert not coverage.passed
+    assert coverage.meaning.startswith(f"Share of the {side} rows")
+    assert coverage_of_pairs(Problem.of(content, content, pairs=index[:19]), seed=0) is None
 
 
 def test_with_many_rows_refits_must_find_single_rows(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:

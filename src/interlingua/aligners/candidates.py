@@ -7,6 +7,7 @@ the enlarged target agree better. No pair and no row order takes part in the cho
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -64,7 +65,7 @@ def read_candidates(
     one-dimensional arrays, an array of any number of dimensions.
 
     Candidates of a list have the names of their spaces; unnamed or equally named ones are ``target 1``, ``target 2``
-    and so on.
+    and so on, by their place in the list. A number that is the name of another candidate is skipped.
 
     Args:
         target: as :func:`interlingua.align` takes it.
@@ -83,11 +84,7 @@ def read_candidates(
                     f"target is a {type(target).__name__} of candidates, and item {number} is {shown(item)}; every "
                     "item must be a matrix of shape [n, d]. Stack single vectors to one array."
                 )
-        names = [item.name if isinstance(item, EmbeddingSpace) else None for item in target]
-        named = {
-            name if name and names.count(name) == 1 else f"target {number}": item
-            for number, (name, item) in enumerate(zip(names, target, strict=True), 1)
-        }
+        named = dict(zip(_names(target), target, strict=True))
     else:
         return None
     if not named:
@@ -241,6 +238,17 @@ def _add_others(
         if added[other.name]:
             chosen = _Trial(f"{chosen.name} + {other.name}", larger, fit)
     return chosen, added
+
+
+def _names(candidates: Sequence[Any]) -> list[str]:
+    """Return a name for each candidate of a list, no two of them equal."""
+    own = [item.name if isinstance(item, EmbeddingSpace) else None for item in candidates]
+    names = [name if name and own.count(name) == 1 else None for name in own]
+    for place, name in enumerate(names):
+        if name is None:
+            numbered = (f"target {number}" for number in itertools.count(place + 1))
+            names[place] = next(free for free in numbered if free not in names)
+    return cast(list[str], names)
 
 
 def _is_matrix(item: Any) -> bool:

@@ -131,6 +131,9 @@ def diagnose(
         An empty tuple where no statistic is outside the range of the fits that succeeded and the networks did not
         start cold.
     """
+    labels = None if verdict is None else _wrong_labels(verdict)
+    if labels is not None:
+        return (labels,)
     copies = next((step for step in fit.trace if step.get("step") == "copies"), {})
     counts = [
         int(copies.get(f"{name}_distinct", len(rows)))
@@ -240,6 +243,21 @@ def _different_contents(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
             "a budget of ten minutes finds some maps that the fast search misses.",
             1 - _PROFILE_DIFFERENCE / (2 * difference),
         )
+
+
+def _wrong_labels(verdict: Verdict) -> Diagnosis | None:
+    """Return that labels contradict a map which every other measurement supports, or None."""
+    missed = [item for item in verdict.evidence if not item.passed]
+    if [item.name for item in missed] != ["category_agreement"]:
+        return None
+    return Diagnosis(
+        "wrong labels",
+        "Every measurement without labels passes its limit, and only the labels contradict the map. "
+        f"{missed[0].meaning}",
+        "Check that a label means the same on both sides and that the labels are in the order of the rows, or leave "
+        "them out.",
+        1.0,
+    )
 
 
 def _near_nulls(verdict: Verdict) -> Iterator[Diagnosis]:

@@ -36,6 +36,7 @@ from interlingua.aligners.conclusion import (
 )
 from interlingua.aligners.frames import Frame, near_copies, polar
 from interlingua.aligners.null import NullMaps
+from interlingua.aligners.pair_evidence import coverage_of_pairs, nearer_shares, rank_evidence
 from interlingua.aligners.registry import pair_use
 from interlingua.aligners.sanity import sanity_checks
 from interlingua.core.alignment import Status, Verdict
@@ -277,14 +278,21 @@ def _judge_held_out(
     second = aligner.fit(problem.take_known(fitted), seed=seed, on_step=ignore_step)
     rows = unit_rows(known[1])
     mean = rows[fitted].mean(axis=0)
-    translated = unit_rows(unit_rows(second.forward(known[0][held])) - mean)
+    mapped = unit_rows(second.forward(known[0][held]))
+    translated = unit_rows(mapped - mean)
     cosines = translated @ unit_rows(rows - mean).T
     is_partner = held[:, None] == np.arange(len(rows))
     null, limit = mismatch_limit(cosines[~is_partner], len(held))
     meaning = "Mean cosine between translated and true rows of known pairs that were held out of a second fit."
     limits = (limit, null + PAIR_MARGIN / 2)
     value = float(cosines[is_partner].mean())
-    return conclude([at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
+    checks = [at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")]
+    # Search compares vectors as they are, so ranks are not measured around the mean.
+    drawn = np.random.default_rng([seed, _STREAM, 2]).permutation(len(problem.rows[1]))[:_ROWS]
+    target = unit_rows(problem.rows[1][drawn])
+    checks.append(Check(rank_evidence(nearer_shares(mapped, rows[held], target)), refutes=False))
+    coverage = coverage_of_pairs(problem, seed=seed)
+    return conclude(checks if coverage is None else [*checks, Check(coverage, refutes=False)])
 
 
 def _transport(null: NullMaps, coarse: FloatArray, seed: int) -> Check:

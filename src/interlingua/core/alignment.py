@@ -85,6 +85,7 @@ def pairs_disagree(evidence: Sequence[Evidence]) -> bool:
 MEASUREMENTS = frozenset(
     {
         "category_agreement",
+        "coverage_of_pairs",
         "cycle",
         "disagreeing_pairs",
         "effective_rank",

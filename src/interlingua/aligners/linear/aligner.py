@@ -33,6 +33,7 @@ from interlingua.aligners.linear.second_search import helps, limit_verdict, sear
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.linear.views import JoinedSpace, rotate_to_target
 from interlingua.aligners.null import NullMaps
+from interlingua.aligners.pair_evidence import coverage_of_pairs
 from interlingua.aligners.verdict import judge_rotation
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_settings
@@ -226,7 +227,8 @@ class Linear:
         fit = self._finish(problem, finished, rotation, judged, log, seed, start_agreement)
         verdict = fit.verdict
         if held is not None:
-            verdict = judge_known(verdict, held, to_numpy(null.spaces.rows[1]), (len(a), len(b)))
+            coverage = coverage_of_pairs(problem, seed=seed)
+            verdict = judge_known(verdict, held, to_numpy(null.spaces.rows[1]), (len(a), len(b)), coverage)
             if held.pairs is None and problem.known is not None:
                 verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
         if second is not None:

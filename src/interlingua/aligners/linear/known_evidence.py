@@ -14,6 +14,7 @@ import numpy as np
 
 from interlingua.aligners.conclusion import FEW_ROWS, at_most_doubtful
 from interlingua.aligners.linear.guide import HeldOutTranslations, LabeledTranslations
+from interlingua.aligners.pair_evidence import nearer_shares, rank_evidence
 from interlingua.aligners.sanity import SANITY_CHECKS
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
@@ -33,8 +34,6 @@ __all__ = [
 NO_HELD_OUT = "1 pair is known, and it cannot be held out: the verdict rests on measurements without pairs."
 # A held-out pair disagrees where more than this share of the target rows are nearer to the translation than it.
 _NEAR_SHARE, _MAX_DISAGREEING = 0.1, 0.5
-# Maps with a top-1 of a half have a mean share under 0.01, those with a fifth exceed it (pairs-curve.jsonl).
-_MAX_NEARER = 0.01
 # Fewest pairs that can refute a map, and fewest that can confirm one on their own.
 MIN_REFUTING_PAIRS, _MIN_CONFIRMING_PAIRS = 10, 30
 # Gain over chance, relative to that among rows of one side: 0.6 for maps that swap categories, 1 for right maps
@@ -67,17 +66,8 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
         "at_least",
         "mismatched pairs",
     )
-    nearer = (translated @ target.T > own[:, None]).mean(axis=1)
-    rank = Evidence(
-        "rank_of_pairs",
-        float(nearer.mean()),
-        0.5,
-        _MAX_NEARER,
-        bool(nearer.mean() <= _MAX_NEARER),
-        "Mean share of target rows that are nearer to a translation than the true row, for the same held-out pairs.",
-        "at_most",
-        "unrelated maps",
-    )
+    nearer = nearer_shares(translated, true, target)
+    rank = rank_evidence(nearer)
     disagreeing = int((nearer > _NEAR_SHARE).sum())
     share = Evidence(
         "disagreeing_pairs",
@@ -104,17 +94,25 @@ def category_evidence(held_out: Sequence[LabeledTranslations]) -> Evidence:
     """
     values, nulls, reachable = [], [], []
     for x, first, y, second in held_out:
+        if not len(x) or not len(y):
+            # All labels of a side were left in.
+            continue
         values.append(_same_category(x, first, y, second))
         nulls.append(float((first[:, None] == second[None]).mean()))
         reachable.append(
             min(_same_category(z, own, z, own, exclude=np.arange(len(z))) for z, own in ((x, first), (y, second)))
         )
-    value, null, most = (float(np.mean(numbers)) for numbers in (values, nulls, reachable))
+    value, null, most = (float(np.mean(numbers or [0.0])) for numbers in (values, nulls, reachable))
     limit = null + max(_MIN_GAIN, _SHARE_OF_GAIN * (most - null))
     meaning = (
         f"Share of the {_NEIGHBORS} nearest target rows of a translation that have its category, on rows whose "
         f"category was held out; {most:.2f} among the rows of one side."
     )
+    if most < limit:
+        meaning += (
+            " No map can reach the limit: on one side or both, rows do not lie near rows of their own category. The "
+            "labels do not describe the texts, or too few rows of most categories have one. Leave them out if so."
+        )
     return Evidence(
         "category_agreement", value, null, limit, value >= limit, meaning, "at_least", "shuffled categories"
     )
@@ -128,7 +126,13 @@ def is_confirmed(held: HeldOutTranslations, target: FloatArray) -> bool:
     return held.pairs is None and bool(held.rows) and category_evidence(held.rows).passed
 
 
-def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray, sizes: tuple[int, int]) -> Verdict:
+def judge_known(
+    verdict: Verdict,
+    held: HeldOutTranslations,
+    target: FloatArray,
+    sizes: tuple[int, int],
+    coverage: Evidence | None = None,
+) -> Verdict:
     """Return a verdict that also counts evidence from known pairs and categories.
 
     Args:
@@ -136,6 +140,7 @@ def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray,
         held: translations by maps fitted without the pair or the category.
         target: [m, w], unit rows of the target in the same coordinates.
         sizes: numbers of distinct rows of source and target.
+        coverage: whether the pairs are spread over the rows; without that, they cannot confirm a map alone.
     """
     if held.rows:
         evidence = category_evidence(held.rows)
@@ -158,6 +163,10 @@ def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray,
     if verdict.status == Status.ALIGNED:
         return verdict if rank.passed else at_most_doubtful(verdict, str(rank))
     refuted = [e for e in verdict.evidence if e.name in SANITY_CHECKS and not e.passed]
+    if coverage is not None:
+        verdict = replace(verdict, evidence=(*verdict.evidence, coverage))
+        if not coverage.passed:
+            return replace(verdict, status=Status.DOUBTFUL, reasons=(str(coverage), *verdict.reasons))
     if count >= _MIN_CONFIRMING_PAIRS and rank.passed and not refuted:
         score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
         return replace(

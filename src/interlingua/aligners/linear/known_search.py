@@ -1,6 +1,7 @@
 """The first search when pairs or categories are known.
 
-A search that is guided by them comes first. If held-out pairs or categories confirm its map, no other search is needed.
+A search that is guided by them comes first. If held-out pairs confirm its map, or held-out categories and the transport
+similarity, no other search is needed.
 Otherwise the search without them runs too. If its map is accepted by label-free evidence, all pairs and categories are
 tested against that map, because none of them took part in it. Those that contradict it are not used, and pairs too few
 to refute a map are not used either. If it is not accepted, the guided map or a refinement of the plain map is taken,
@@ -32,6 +33,7 @@ from interlingua.aligners.linear.known_evidence import (
 from interlingua.aligners.linear.pairs import Pairs
 from interlingua.aligners.linear.search import SearchResult, is_accepted, search
 from interlingua.aligners.linear.starts import SearchContext
+from interlingua.aligners.verdict import EXCESS_LIMITS
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
 
@@ -77,7 +79,7 @@ def search_with_known(
     searches = search_held_out(spaces, pairs, labels, rng)
     held = searches.translate(spaces, pairs)
     guided = guide.search(rng)
-    if is_confirmed(held, target):
+    if is_confirmed(held, target) and (held.pairs is not None or _stands_out(context, guided, rng.spawn(1)[0])):
         on_step(_step("guided", held, target, used=True))
         return KnownResult([guided], guide.spaces, pairs, searches, held, None)
     plain = search(replace(context, pairs=None), rounds=rounds, on_step=on_step)
@@ -117,6 +119,17 @@ def settle_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.G
     before this refinement, so their similarities could not be compared.
     """
     return spaces.lift(settle(spaces, spaces.reduce(rotation)[None], rng)[0])
+
+
+def _stands_out(context: SearchContext, guided: FloatArray, rng: np.random.Generator) -> bool:
+    """Return whether a guided map has evidence without labels: categories that are renamed alike agree with each other.
+
+    Held-out categories support a map that exchanges them in the same way, so they are not enough to leave out the
+    search without them.
+    """
+    spaces = context.null.spaces
+    settled = settle(spaces, guided[None], rng)
+    return context.null.excess(float(spaces.similarity(settled)[0])) >= EXCESS_LIMITS[0]
 
 
 def _searched_without(matrix: FloatArray, pairs: Pairs | None, labels: Labels | None) -> HeldOutSearches:
