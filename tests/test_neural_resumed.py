@@ -46,8 +46,8 @@ def test_what_differs_is_named_before_the_linear_start(
 ) -> None:
     monkeypatch.setattr(PairwiseAlignments, "fit", lambda *_, **__: pytest.fail("the linear start began"))
     settings = dict(change)
-    sides = (planted_problem.source, planted_problem.target)
+    source, target = planted_problem.source, planted_problem.target
     if settings.pop("swapped", False):
-        sides = (sides[1], sides[0])
+        source, target = target, source
     with pytest.raises(InputError, match=message):
-        il.align(*sides, folder=warm_run, resume=True, **TINY, **settings)
+        il.align(source, target, folder=warm_run, resume=True, **TINY, **settings)
