@@ -305,7 +305,12 @@ FLAT = np.hstack([gaussian(200, 3, 0)] * 4)
             {"turns": 3},
             r"unknown keyword 'turns': method 'linear' takes rounds, .* describe_settings\('linear'\) explains them",
         ),
-        ({"method": "identity", "rounds": 3}, "unknown keyword 'rounds': method 'identity' takes no settings"),
+        (
+            {"method": "identity", "rounds": 3},
+            "unknown keyword 'rounds': method 'identity' takes no settings.* rounds is a setting of .*linear",
+        ),
+        ({"steps": 3}, r"unknown keyword 'steps': method 'linear' takes .* steps is a setting of .*adversarial"),
+        ({"method": 3, "steps": 1}, "method is 3; a name such as 'linear' or an object with fit"),
         ({"method": "ridge"}, "ridge learns from known pairs and none were given"),
         ({"method": "identity", "pairs": [[0, 0]]}, "1 pair was given and identity uses none"),
         ({"pairs": [0, 1, 2]}, r"pairs has shape \(3,\) and dtype int64; whole numbers of shape \[p, 2\]"),

@@ -88,6 +88,7 @@ def test_a_space_of_something_else_fails_and_does_not_take_the_others_along(
     ("keep", "rows", "settings", "message"),
     [
         (1, 1500, {}, "At least 2 spaces are needed, as {name: vectors}, but only one was given"),
+        (2, 1500, {"method": "linear"}, "align_spaces has no method to choose; it trains the networks of adversarial"),
         (3, 50, {}, "wide has 50 rows; without pairs at least 100 are needed.* or leave this space out"),
         (3, 150, {"max_rows": 5}, "max_rows draws 5 of the 150 rows of wide; without pairs at least 100 are needed"),
         (3, 1500, {"preset": "huge"}, "preset is 'huge'"),

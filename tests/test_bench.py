@@ -232,7 +232,17 @@ def test_each_corpus_of_a_fit_has_its_own_line_and_mark() -> None:
     ("table", "changes", "message"),
     [
         ("table-9", {}, "table is 'table-9'; choose from in-distribution"),
-        ("seeds", {"encoders": ("red",)}, "news has vectors under red in .*; two encoders are needed"),
+        (
+            "seeds",
+            {"encoders": ("red",)},
+            "Only the encoder red was given; two are needed, and news has vectors under .*green.* too. Name at least "
+            "two with encoders=NAME, or none for all of them",
+        ),
+        (
+            "seeds",
+            {"method": "procrustes"},
+            "The method procrustes needs known pairs, and the fits of these tables have none. Choose a method without",
+        ),
         (
             "seeds",
             {"encoders": ()},

@@ -113,7 +113,7 @@ REFUSED = [
     ),
     ("--settings", f"{ENCODERS} --settings a.json", "--settings needs --method ridge or procrustes"),
     ("--set", f"{FIT} --method identity --set rounds=2", "the method identity has no settings"),
-    ("--set", f"{FIT} --set steps=2", "the method auto has no such setting"),
+    ("--set", f"{FIT} --set steps=2", "the method auto has no such setting. steps is a setting of "),
     ("--workers", f"{TRANSLATE} --workers 7", "--workers has no effect without --engine ray"),
     ("--force", f"{TRANSLATE} --force --resume", "--resume continues .* and --force starts over"),
     ("--id-column", f"{TRANSLATE} --id-column x", "--id-column 'x' means nothing in a .npy file"),

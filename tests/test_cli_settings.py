@@ -10,6 +10,7 @@ import pytest
 
 from command_line import Run
 from interlingua.aligners import METHODS, describe_settings
+from interlingua.cli.methods import method_settings
 from interlingua.core.errors import InputError
 from interlingua.neural.settings import Settings
 
@@ -126,3 +127,13 @@ def test_settings_are_printed_on_terminals_of_any_width(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     assert "rounds" in "".join(run("settings", "linear").out.split())
+
+
+def test_a_setting_of_python_only_is_said_to_be_one() -> None:
+    with pytest.raises(InputError, match="--set extra_terms: this setting of adversarial can be given in Python only"):
+        method_settings("adversarial", ["extra_terms=x"], {})
+
+
+def test_the_settings_of_something_else_than_a_name_are_refused() -> None:
+    with pytest.raises(InputError, match="method is 3; a text is needed"):
+        describe_settings(3)  # type: ignore[arg-type]

@@ -316,6 +316,22 @@ def test_a_folder_with_a_run_is_not_started_over_nor_mixed(vectors: dict[str, Ro
         Trainer.prepare(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)
 
 
+def test_a_run_is_not_continued_on_other_vectors_nor_from_another_start(
+    vectors: dict[str, Rows], tmp_path: Path
+) -> None:
+    Trainer.prepare(vectors, QUICK, folder=tmp_path, start={"nonorthogonal": False}).run()
+    others = {"a": vectors["a"], "b": vectors["b"][::-1]}
+    message = (
+        r"holds a run on other vectors of b\. Pass the same rows in the same order and of the same dtype to resume"
+    )
+    with pytest.raises(InputError, match=message):
+        Trainer.prepare(others, QUICK, folder=tmp_path, start={"nonorthogonal": False}).run(resume=True)
+    with pytest.raises(InputError, match="holds a run on other vectors of a and b"):
+        Trainer.prepare({name: z[:100] for name, z in vectors.items()}, QUICK, folder=tmp_path).run(resume=True)
+    with pytest.raises(InputError, match=r"holds a run with other settings \(nonorthogonal False, now True\)"):
+        Trainer.prepare(vectors, QUICK, folder=tmp_path, start={"nonorthogonal": True}).run(resume=True)
+
+
 LENGTHENED = QUICK.changed(vsp_end=None, instance_noise=0.0, log_every=2)
 
 

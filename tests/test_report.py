@@ -202,6 +202,13 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.parametrize("name", ["report.pdf", "report", "report.json"])
+def test_another_extension_is_refused(tmp_path: Path, alignment: Alignment, name: str) -> None:
+    with pytest.raises(InputError, match=rf"The report .*{name} has extension '.*'; reports are \.html"):
+        alignment.report(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_held_out_sides_of_different_length_are_refused(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:

@@ -225,6 +225,8 @@ def align_spaces(
     if len(vectors) < 2:
         given = "only one" if vectors else "none"
         raise InputError(f"At least 2 spaces are needed, as {{name: vectors}}, but {given} was given.")
+    if "method" in settings:
+        raise InputError("align_spaces has no method to choose; it trains the networks of adversarial. Leave it out.")
     check_known_settings("adversarial", settings, keyword_names(align_spaces))
     aligner = Adversarial(**settings)
     network_settings = aligner.resolve_settings()

@@ -25,6 +25,7 @@ from interlingua.core.arguments import (
 )
 from interlingua.core.entrypoints import check_not_taken, declared, load_entry_point
 from interlingua.core.errors import InputError
+from interlingua.core.wording import listed
 
 __all__ = [
     "ENTRY_POINTS",
@@ -37,6 +38,7 @@ __all__ = [
     "create_aligner",
     "describe_settings",
     "method_name",
+    "methods_with",
     "optional_use",
     "pair_use",
     "settings_of",
@@ -164,6 +166,8 @@ def check_known_settings(method: Any, settings: Iterable[str], own: Iterable[str
         MissingExtraError: an optional dependency of the method is not installed.
     """
     is_named = isinstance(method, str)
+    if not is_named:
+        _check_aligner(method, {})
     names = _setting_names(_load(method)) if is_named else []
     kind = type(method)
     for name in settings:
@@ -174,14 +178,21 @@ def check_known_settings(method: Any, settings: Iterable[str], own: Iterable[str
                 f"{name!r} is a setting of the method object that was passed. Set it in its constructor: "
                 f"method={kind.__name__}({name}=...)."
             )
+        others = methods_with(name) if is_named else ""
         question = did_you_mean(name, [*own, *names])
-        if question:
+        if question and not others:
             raise InputError(f"unknown keyword {name!r}. {question}")
         if is_named:
             raise InputError(
                 f"unknown keyword {name!r}: method {method!r} takes {', '.join(names) or 'no settings'}. "
-                f"describe_settings({method!r}) explains them."
+                f"describe_settings({method!r}) explains them. {others}".rstrip()
             )
+
+
+def methods_with(setting: str) -> str:
+    """Return a sentence that says which methods have a setting, empty where none has; only ours are searched."""
+    found = [name for name in _PATHS if setting in _setting_names(_load(name))]
+    return f"{setting} is a setting of {listed(found)}." if found else ""
 
 
 def describe_settings(method: str) -> tuple[Setting, ...]:
@@ -194,6 +205,7 @@ def describe_settings(method: str) -> tuple[Setting, ...]:
         InputError: no such method.
         MissingExtraError: an optional dependency of the method is not installed.
     """
+    check_text(method, "method")
     kind = _load("linear" if method == "auto" else method)
     if hasattr(kind, "describe_settings"):
         described: tuple[Setting, ...] = kind.describe_settings()

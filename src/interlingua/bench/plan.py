@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from interlingua.aligners.registry import create_aligner, pair_use
 from interlingua.bench.folder import COMPUTED_BY, Vectors, plain
 from interlingua.core.arguments import (
     Bounds,
@@ -180,6 +181,13 @@ class Plan:
             check_instance(getattr(self, name), name, tuple, "a tuple of numbers")
             for number in getattr(self, name):
                 check_count(number, name)
+        others = sorted(set(self.vectors.encoders(self.corpus)) - set(self.encoders))
+        if len(set(self.encoders)) == 1 and others:
+            raise InputError(
+                f"Only the encoder {self.encoders[0]} was given; two are needed, and {self.corpus} has vectors under "
+                f"{', '.join(others)} too.",
+                "Name at least two with {encoders=NAME}, or none for all of them.",
+            )
         if len(set(self.encoders)) < 2:
             found = ", ".join(self.encoders) or "no encoder"
             has = ", ".join(self.vectors.corpora()[:8]) or "none"
@@ -205,6 +213,11 @@ class Plan:
             )
         if self.table != "data-efficiency" and len(self.rows) > 1:
             raise InputError(f"The table {self.table} takes one number of rows and got {len(self.rows)}.")
+        if self.method != "auto" and pair_use(create_aligner(self.method, **self.settings)) == "required":
+            raise InputError(
+                f"The method {self.method} needs known pairs, and the fits of these tables have none.",
+                "Choose a method without pairs, such as linear.",
+            )
         if not self.seeds:
             raise InputError("No seed was given; at least one is needed.")
 

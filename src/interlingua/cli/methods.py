@@ -57,7 +57,8 @@ def method_settings(
     from interlingua.aligners import create_aligner, describe_settings
     from interlingua.aligners.setting_files import TYPES, parse_setting, read_settings
 
-    kinds = {setting.name: TYPES[setting.type] for setting in describe_settings(method) if setting.type in TYPES}
+    described = {setting.name: setting.type for setting in describe_settings(method)}
+    kinds = {name: TYPES[kind] for name, kind in described.items() if kind in TYPES}
     values: dict[str, Any] = {}
     for name, value in options.items():
         if value is None:
@@ -72,6 +73,8 @@ def method_settings(
         name, sign, text = assignment.partition("=")
         if not sign or not name:
             raise InputError(f"--set {assignment!r} is not an assignment; write NAME=VALUE, such as rounds=20.")
+        if name not in kinds and name in described:
+            raise InputError(f"--set {name}: this setting of {method} can be given in Python only.")
         if name not in kinds:
             raise InputError(_unknown(name, named or method, list(kinds)))
         if name in values:
@@ -115,11 +118,14 @@ def fit_settings(
 
 
 def _unknown(name: str, method: str, known: Sequence[str]) -> str:
+    from interlingua.aligners.registry import methods_with
+
+    others = methods_with(name)
     if not known:
-        return f"--set {name}: the method {method} has no settings."
+        return f"--set {name}: the method {method} has no settings. {others}".rstrip()
     parts = (
         f"--set {name}: the method {method} has no such setting.",
-        did_you_mean(name, known),
+        others or did_you_mean(name, known),
         f"It has {', '.join(sorted(known))}.",
     )
     return " ".join(filter(None, parts))

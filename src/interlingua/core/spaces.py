@@ -17,7 +17,15 @@ from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
 
-__all__ = ["EmbeddingSpace", "as_space", "check_two_models", "digest_sample", "share_of_copies", "shared_rows"]
+__all__ = [
+    "EmbeddingSpace",
+    "as_space",
+    "check_two_models",
+    "digest_sample",
+    "fingerprint",
+    "share_of_copies",
+    "shared_rows",
+]
 
 _FINGERPRINT_ROWS = 256
 # Rows whose digests go into a card. They show which rows a translator was fitted on, also after a few were changed.
@@ -120,10 +128,7 @@ class EmbeddingSpace:
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""
-        step = max(1, self.n // _FINGERPRINT_ROWS)
-        digest = hashlib.sha256(f"{self.vectors.shape}{self.vectors.dtype}".encode())
-        digest.update(np.ascontiguousarray(self.vectors[::step]).tobytes())
-        return digest.hexdigest()[:16]
+        return fingerprint(self.vectors)
 
     def describe(self) -> dict[str, Any]:
         """Return name, shape, fingerprint and digests of 64 evenly spaced rows, as they go into a card.
@@ -142,6 +147,14 @@ class EmbeddingSpace:
 def as_space(vectors: Any, name: str) -> EmbeddingSpace:
     """Return ``vectors`` as an :class:`EmbeddingSpace`; one is returned as it is."""
     return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
+
+
+def fingerprint(vectors: npt.NDArray[Any]) -> str:
+    """Return 16 hex digits that depend on shape, dtype and evenly spaced rows of vectors [n, d]."""
+    step = max(1, len(vectors) // _FINGERPRINT_ROWS)
+    digest = hashlib.sha256(f"{vectors.shape}{vectors.dtype}".encode())
+    digest.update(np.ascontiguousarray(vectors[::step]).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def digest_sample(vectors: npt.NDArray[Any]) -> list[str]:

@@ -24,6 +24,7 @@ from interlingua.core.atomic import check_writable
 from interlingua.core.backend import default_torch, resolve_device, single_threaded_torch
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
+from interlingua.core.spaces import fingerprint
 from interlingua.neural.pairwise import PairwiseAlignments
 from interlingua.neural.presets import NAMES, PRESETS, STARTS, preset
 from interlingua.neural.settings import Settings
@@ -216,11 +217,21 @@ class Adversarial:
         from interlingua.neural import checkpoints
         from interlingua.neural.selection import Selection, is_convincing
 
+        start = self._start_facts(rows, known)
         # The linear start can take minutes, so the folders are checked before it.
-        for folder in filter(None, (self._run_folder(seed + i) for i in range(self.restarts))):
+        for i in range(self.restarts):
+            folder = self._run_folder(seed + i)
+            if folder is None:
+                break
             check_writable(folder)
-            if not self.resume:
+            saved = checkpoints.read(folder) if self.resume else None
+            if saved is None:
                 checkpoints.check_new(folder)
+                continue
+            current = checkpoints.identity(
+                spaces, s, seed=seed + i, gated=s.skips or bool(start), terms=self.extra_terms, start=start
+            )
+            checkpoints.check_same(folder, saved, current, s)
         trace: list[Mapping[str, Any]] = []
         starts = None
         if self.start == "warm":
@@ -243,7 +254,7 @@ class Adversarial:
                 trace.append(step)
                 on_step(step)
 
-            runs.append(self._run(spaces, s, seed + i, starts, selection, log))
+            runs.append(self._run(spaces, s, seed + i, starts, selection, log, start))
             if is_convincing(runs[-1].measures):
                 break
         best = max(runs, key=lambda run: run.measures["score"])
@@ -253,6 +264,16 @@ class Adversarial:
             on_step(summary)
         norms = tuple(float(Frame.of(sample).norm) for sample in rows.values())
         return replace(best.network, norms=norms), starts, trace
+
+    def _start_facts(
+        self, rows: Mapping[str, FloatArray], known: tuple[FloatArray, FloatArray] | None
+    ) -> dict[str, Any]:
+        """Return what a warm start depends on besides the vectors; nothing for a cold start."""
+        if self.start == "cold":
+            return {}
+        pairs = "none" if known is None else " ".join(map(fingerprint, known))
+        sizes = {name: len(sample) for name, sample in rows.items()}
+        return {"nonorthogonal": self.nonorthogonal, "known pairs": pairs, "rows of the linear start": sizes}
 
     def _run_folder(self, seed: int) -> Path | None:
         return None if self.folder is None else Path(self.folder) / f"seed-{seed}"
@@ -266,6 +287,7 @@ class Adversarial:
         starts: PairwiseAlignments | None,
         selection: SelectionScore,
         on_step: OnStep,
+        start: Mapping[str, Any],
     ) -> Trained:
         from interlingua.neural.trainer import Trainer
 
@@ -281,6 +303,7 @@ class Adversarial:
             device=self.device,
             tensorboard=self.tensorboard,
             extra_terms=self.extra_terms,
+            start=start,
         )
         with single_threaded_torch() if self._needs_one_thread(s) else nullcontext():
             return trainer.run(resume=self.resume)

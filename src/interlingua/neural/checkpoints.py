@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import torch
 
 from interlingua.core.atomic import atomic_file, write_text
 from interlingua.core.errors import InputError
+from interlingua.core.spaces import fingerprint
+from interlingua.neural import schedule
+from interlingua.neural.settings import Settings
+from interlingua.neural.terms import LossTerm
 
-__all__ = ["Metrics", "check_new", "exists", "read", "write"]
+__all__ = ["Metrics", "check_new", "check_same", "exists", "identity", "read", "write"]
 
 _FILE = "checkpoint.pt"
 _METRICS = "metrics.jsonl"
@@ -64,6 +71,66 @@ def check_new(folder: Path) -> None:
     """
     if exists(folder):
         raise InputError(f"{folder} holds a run already.", "Continue it with {resume}, or choose another folder.")
+
+
+def identity(
+    vectors: Mapping[str, npt.NDArray[Any]],
+    settings: Settings,
+    *,
+    seed: int,
+    gated: bool,
+    terms: Sequence[LossTerm],
+    start: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what two runs must share for one to continue the other.
+
+    Args:
+        vectors: [n_k, d_k] of each space by name.
+        settings: of the run.
+        seed: of the run.
+        gated: whether the networks have linear skips.
+        terms: those beyond the table of terms.
+        start: what the start depends on besides the vectors, as plain values by name.
+    """
+    rows = {name: fingerprint(z) for name, z in vectors.items()}
+    widths = {name: int(z.shape[1]) for name, z in vectors.items()}
+    weights = {term.name: term.weight_in(settings) for term in terms}
+    facts = {"rows": rows, "seed": seed, "widths": widths, "gated": gated, "extra_terms": weights}
+    return {**facts, **start, **asdict(settings)}
+
+
+def check_same(folder: Path, saved: Mapping[str, Any], current: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse to continue a run of other vectors or with other settings; only ``steps`` may be raised.
+
+    Args:
+        folder: of the run.
+        saved: its checkpoint, as `read` returns it.
+        current: the `identity` of the run that is to continue it.
+        settings: of that run.
+
+    Raises:
+        InputError: the two runs differ.
+    """
+    stored = saved["run"]
+    different = [name for name in {**current, **stored} if stored.get(name) != current.get(name)]
+    if different == ["steps"]:
+        scheduled = schedule.depends_on_length(settings)
+        if not scheduled and current["steps"] >= saved["at"]:
+            return
+        why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
+        of = f"{stored['steps']} steps that cannot become one of {current['steps']}"
+        advice = f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder."
+        raise InputError(f"{folder} holds a run of {of}: {why}.", advice)
+    if "rows" in different:
+        before = stored.get("rows", {})
+        others = " and ".join(name for name, rows in current["rows"].items() if before.get(name) != rows)
+        raise InputError(
+            f"{folder} holds a run on other vectors of {others or ', '.join(before)}.",
+            "Pass the same rows in the same order and of the same dtype to resume it, or choose another folder.",
+        )
+    if different:
+        shown = ", ".join(f"{name} {stored.get(name)!r}, now {current.get(name)!r}" for name in different[:3])
+        raise InputError(f"{folder} holds a run with other settings ({shown}); repeat them to resume it.")
 
 
 class Metrics:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -75,6 +75,7 @@ class Trainer:
         folder: for checkpoints; None keeps none.
         selection: measures snapshots without pairs; the best one is the result.
         on_step: called with a dict of numbers at every logged step.
+        identity: what a run that continues this one must share, as :func:`checkpoints.identity` returns it.
     """
 
     def __init__(
@@ -91,8 +92,9 @@ class Trainer:
         folder: Path | None,
         selection: SelectionScore | None,
         on_step: OnStep,
+        identity: dict[str, Any],
     ) -> None:
-        self.model, self.settings, self.seed = model, settings, seed
+        self.model, self.settings, self.seed, self._identity = model, settings, seed, identity
         self._batches, self._processes, self._monitor = batches, processes, monitor
         self._terms, self._teachers = terms, teachers
         self._folder, self._selection, self._on_step = folder, selection, on_step
@@ -116,6 +118,7 @@ class Trainer:
         device: str = "cpu",
         tensorboard: bool = False,
         extra_terms: Sequence[LossTerm] = (),
+        start: Mapping[str, Any] | None = None,
     ) -> Trainer:
         """Build the networks of a run on their device; nothing is trained or written.
 
@@ -133,6 +136,8 @@ class Trainer:
             device: as :func:`interlingua.core.backend.resolve_device` takes it.
             tensorboard: also write metrics for TensorBoard.
             extra_terms: further terms of the generator's loss.
+            start: what ``maps`` and ``teachers`` depend on besides the vectors, as plain values by name; a run is
+                continued only with the same.
 
         Raises:
             InputError: fewer than two spaces, fewer rows than a batch, a loss term that cannot be used, or maps that do
@@ -152,8 +157,10 @@ class Trainer:
         widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
         numbers = {name: number for number, name in enumerate(widths)}
         is_main = processes.is_main
+        model = Model.build(widths, settings, seed=seed, maps=maps, device=processes.device)
+        gated = model.generator.gated
         return cls(
-            Model.build(widths, settings, seed=seed, maps=maps, device=processes.device),
+            model,
             Batches(vectors, settings.batch * processes.count, seed, (processes.index, processes.count)),
             processes,
             Monitor(folder if is_main else None, tensorboard=tensorboard and is_main),
@@ -164,6 +171,9 @@ class Trainer:
             folder=folder,
             selection=selection,
             on_step=on_step,
+            identity=checkpoints.identity(
+                vectors, settings, seed=seed, gated=gated, terms=extra_terms, start=start or {}
+            ),
         )
 
     @cached_property
@@ -349,12 +359,6 @@ class Trainer:
     def _measures_at(self, step: int) -> Mapping[str, float]:
         return next(line for line in self._history if line["at"] == step)
 
-    def _identity(self) -> dict[str, Any]:
-        """Return what two runs must share for one to continue the other."""
-        own = {term.name: term.weight_in(self.settings) for term in self._terms[len(TERMS) :]}
-        widths, gated = dict(self.model.widths), self.model.generator.gated
-        return {"seed": self.seed, "widths": widths, "gated": gated, "extra_terms": own, **asdict(self.settings)}
-
     def _elapsed(self) -> float:
         return self._earlier_seconds + time.perf_counter() - self._began
 
@@ -367,7 +371,7 @@ class Trainer:
         progress = {"at": self._step, "history": self._history, "mirrors": self._mirrors and self._mirrors.state()}
         state = {"best": self._best and list(self._best), "state": self.model.state(), "seconds": self._seconds}
         if self._processes.is_main:
-            checkpoints.write(self._folder, {"run": self._identity(), **progress, **state})
+            checkpoints.write(self._folder, {"run": self._identity, **progress, **state})
 
     def _prepare_folder(self, *, resume: bool) -> None:
         if self._folder is None:
@@ -376,24 +380,8 @@ class Trainer:
         if saved is None:
             checkpoints.check_new(self._folder)
             return
-        self._check_identity(saved)
+        checkpoints.check_same(self._folder, saved, self._identity, self.settings)
         self.model.restore(saved["state"])
         self._step, self._seconds, self._history = saved["at"], saved["seconds"], list(saved["history"])
         self._best = saved["best"] and (saved["best"][0], saved["best"][1])
         self._mirrors = mirrors.Comparison(**saved["mirrors"]) if saved.get("mirrors") else None
-
-    def _check_identity(self, saved: Mapping[str, Any]) -> None:
-        """Refuse to continue a run with other settings; only ``steps`` may be raised."""
-        current, stored = self._identity(), saved["run"]
-        different = [name for name, value in current.items() if stored.get(name) != value]
-        if different == ["steps"]:
-            scheduled = schedule.depends_on_length(self.settings)
-            if not scheduled and current["steps"] >= saved["at"]:
-                return
-            why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
-            of = f"{stored['steps']} steps that cannot become one of {current['steps']}"
-            advice = f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder."
-            raise InputError(f"{self._folder} holds a run of {of}: {why}.", advice)
-        if different:
-            shown = ", ".join(f"{name} {stored.get(name)!r}, now {current[name]!r}" for name in different[:3])
-            raise InputError(f"{self._folder} holds a run with other settings ({shown}); repeat them to resume it.")

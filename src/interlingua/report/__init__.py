@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_instance, check_number, check_path
+from interlingua.core.arguments import check_instance, check_number
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
@@ -20,7 +20,7 @@ from interlingua.evaluation import Evaluation, Interval
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
 from interlingua.report._facts import facts_of
-from interlingua.report._page import clean, render
+from interlingua.report._page import check_html_path, clean, render
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
@@ -73,10 +73,11 @@ def write_report(
         The path.
 
     Raises:
-        InputError: held-out sides with different numbers of rows, not one label per row, or an unreadable card.
+        InputError: another extension than ``.html``, held-out sides with different numbers of rows, not one label per
+            row, or an unreadable card.
         MissingExtraError: the extra ``report`` is not installed.
     """
-    path, facts = check_path(path), facts_of(fit)
+    path, facts = check_html_path(path), facts_of(fit)
     check_instance(evaluation, "evaluation", (Evaluation, type(None)), "an Evaluation, as evaluate returns it,")
     if (source_eval is None) != (target_eval is None) or (source is None and target is not None):
         raise InputError(

@@ -6,11 +6,14 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
 
-__all__ = ["clean", "render"]
+__all__ = ["check_html_path", "clean", "render"]
 
 _SNIPPET = 120
 
@@ -28,6 +31,18 @@ def render(template: str, styles: Sequence[str], **values: Any) -> str:
     environment.filters.update(number=_number, count=_count, percent=_percent, clean=clean)
     style = "".join((folder / name).read_text("utf-8") for name in styles)
     return str(environment.from_string((folder / template).read_text("utf-8")).render(style=style, **values))
+
+
+def check_html_path(path: str | Path) -> Path:
+    """Return the path of a report.
+
+    Raises:
+        InputError: another extension.
+    """
+    checked = check_path(path)
+    if checked.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(f"The report {checked} has extension '{checked.suffix}'; reports are .html.")
+    return checked
 
 
 def clean(text: str, limit: int = _SNIPPET) -> str:

@@ -21,7 +21,7 @@ from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import severity
 from interlingua.report._audit_figures import pictures
 from interlingua.report._fits import evidence_lines, fits_statement, foreign_statement, likely_causes
-from interlingua.report._page import clean, render
+from interlingua.report._page import check_html_path, clean, render
 from interlingua.report._statements import (
     check_limit,
     contents_of,
@@ -226,9 +226,10 @@ def write_audit(
         ids: ids of sample documents by their rows, which are written with ``show``; they can name persons.
 
     Raises:
+        InputError: another extension than ``.html``.
         MissingExtraError: the extra ``report`` is not installed.
     """
-    path, show = check_path(path), check_flag(show, "show")
+    path, show = check_html_path(path), check_flag(show, "show")
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     check_instance(ids, "ids", (Mapping, type(None)), "a mapping from rows to their ids")
