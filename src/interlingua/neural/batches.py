@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,9 @@ from interlingua.core.errors import InputError, named_side
 from interlingua.core.wording import count_of
 
 __all__ = ["Batches"]
+
+# Rows of a space that its digest reads; a memory map can be larger than the memory.
+_DIGESTED = 1000
 
 
 class Batches:
@@ -50,6 +54,10 @@ class Batches:
         """Return up to ``count`` random unit rows [count, d] of a space, the same in every process."""
         return unit_rows(np.asarray(self._vectors[space][np.sort(self._order(space, 0)[:count])], np.float32))
 
+    def digests(self) -> list[str]:
+        """Return for each space 16 hex digits that depend on its shape, its order and up to 1,000 of its rows."""
+        return [_digest(vectors) for vectors in self._vectors]
+
     def _rows(self, space: int, step: int) -> FloatArray:
         vectors = self._vectors[space]
         epoch, batch = divmod(step, len(vectors) // self._size)
@@ -60,3 +68,9 @@ class Batches:
 
     def _shuffled(self, space: int, epoch: int) -> npt.NDArray[np.int64]:
         return np.random.default_rng([self._seed, space, epoch]).permutation(len(self._vectors[space]))
+
+
+def _digest(vectors: npt.NDArray[Any]) -> str:
+    places = np.linspace(0, len(vectors) - 1, min(len(vectors), _DIGESTED)).astype(np.int64)
+    rows = np.ascontiguousarray(vectors[places], np.float32)
+    return hashlib.blake2b(repr(vectors.shape).encode() + rows.tobytes(), digest_size=8).hexdigest()

@@ -352,8 +352,13 @@ class Trainer:
     def _identity(self) -> dict[str, Any]:
         """Return what two runs must share for one to continue the other."""
         own = {term.name: term.weight_in(self.settings) for term in self._terms[len(TERMS) :]}
-        widths, gated = dict(self.model.widths), self.model.generator.gated
-        return {"seed": self.seed, "widths": widths, "gated": gated, "extra_terms": own, **asdict(self.settings)}
+        model = {"widths": dict(self.model.widths), "gated": self.model.generator.gated}
+        return {"seed": self.seed, "data": self._data, **model, "extra_terms": own, **asdict(self.settings)}
+
+    @cached_property
+    def _data(self) -> list[str]:
+        """Digests of the vectors; checkpoints of other vectors are not continued."""
+        return self._batches.digests()
 
     def _elapsed(self) -> float:
         return self._earlier_seconds + time.perf_counter() - self._began
@@ -376,24 +381,10 @@ class Trainer:
         if saved is None:
             checkpoints.check_new(self._folder)
             return
-        self._check_identity(saved)
-        self.model.restore(saved["state"])
-        self._step, self._seconds, self._history = saved["at"], saved["seconds"], list(saved["history"])
-        self._best = saved["best"] and (saved["best"][0], saved["best"][1])
-        self._mirrors = mirrors.Comparison(**saved["mirrors"]) if saved.get("mirrors") else None
-
-    def _check_identity(self, saved: Mapping[str, Any]) -> None:
-        """Refuse to continue a run with other settings; only ``steps`` may be raised."""
-        current, stored = self._identity(), saved["run"]
-        different = [name for name, value in current.items() if stored.get(name) != value]
-        if different == ["steps"]:
-            scheduled = schedule.depends_on_length(self.settings)
-            if not scheduled and current["steps"] >= saved["at"]:
-                return
-            why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
-            of = f"{stored['steps']} steps that cannot become one of {current['steps']}"
-            advice = f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder."
-            raise InputError(f"{self._folder} holds a run of {of}: {why}.", advice)
-        if different:
-            shown = ", ".join(f"{name} {stored.get(name)!r}, now {current[name]!r}" for name in different[:3])
-            raise InputError(f"{self._folder} holds a run with other settings ({shown}); repeat them to resume it.")
+        scheduled = schedule.depends_on_length(self.settings)
+        checkpoints.check_same(self._folder, self._identity(), saved, scheduled)
+        with checkpoints.naming_damage(self._folder):
+            self.model.restore(saved["state"])
+            self._step, self._seconds, self._history = saved["at"], float(saved["seconds"]), list(saved["history"])
+            self._best = saved["best"] and (saved["best"][0], saved["best"][1])
+            self._mirrors = mirrors.Comparison(**saved["mirrors"]) if saved.get("mirrors") else None
