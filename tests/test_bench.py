@@ -281,6 +281,16 @@ def test_missing_vectors_are_named(folder: Path) -> None:
         Vectors(folder).texts("mail")
 
 
+def test_encoders_with_other_numbers_of_rows_are_refused(folder: Path) -> None:
+    """Their rows would be compared as if they were the same texts."""
+    path = folder / "news.green.npy"
+    np.save(path, np.load(path)[:-1])
+    message = r"news\.red\.npy has 900 rows and news\.green\.npy has 899 rows in .*; row i must be the same text"
+    with pytest.raises(InputError, match=message):
+        run(plan(folder, "in-distribution"))
+    assert list(run(plan(folder, "in-distribution", encoders=("red", "blue"))))
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="and that folder does not exist"):
         Plan("seeds", Vectors(tmp_path / "none"), tmp_path / "out", "nq", ())

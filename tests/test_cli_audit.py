@@ -412,6 +412,8 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     )
     parts = ("audit", "--demo", "--data", data, "--out", case / "a.html", "--fits", "1", "--json")
     assert "lacks names.json;" in run(*parts).json["error"]
+    (data / "names.json").write_text(json.dumps({"target": texts}))
+    assert "names.json of the demo's data lacks 'source'" in run(*parts).json["error"]
     (data / "names.json").write_text(json.dumps(dict.fromkeys(("source", "target"), texts)))
     ran = run(*parts)
     assert ran.code == 0, ran.err

@@ -124,6 +124,36 @@ def test_a_damaged_file_beside_the_vectors_is_named_before_the_fit(
     assert f"{name} cannot be read as JSON" in ran.json["error"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("CARD.json", "[1]", r"CARD.json holds \[1\]; an object is needed. Restore it, or remove it"),
+        ("sections.json", "5", "sections.json holds 5; an object is needed"),
+        ("sections.json", '{"names": 5, "source": [0]}', "sections.json: indices into its names are needed"),
+        ("sections.json", '{"names": ["a"], "source": [0]}', r"source is \['a'\]; a list of 400 texts is needed"),
+        ("names.json", '{"target": 3}', "names.json: target is 3; a list of 400 texts is needed, one for each row"),
+        ("names.json", '{"source": ["a", "b"]}', r"source is \['a', 'b'\]; a list of 400 texts is needed"),
+        ("eval-ids.json", "5", "eval-ids.json: it is 5; a list of 200 texts is needed"),
+        ("eval-ids.json", '{"a": 1}', "eval-ids.json: it is .*; a list of 200 texts is needed"),
+        ("eval-ids.json", "[" * 100_000, "eval-ids.json cannot be read as JSON"),
+    ],
+)
+def test_files_beside_the_vectors_of_another_shape_are_refused_before_the_fit(
+    run: Run, demo_data: Path, name: str, content: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", lambda *_, **__: pytest.fail("a fit was started"))
+    (demo_data / name).write_text(content)
+    ran = run("demo", "--data", demo_data, "--json")
+    assert ran.code == 2
+    assert re.search(message, ran.json["error"])
+
+
+@pytest.mark.parametrize("card", [{}, {"encoders": []}, {"encoders": {"source": "x"}}, {"encoders": {"source": {}}}])
+def test_an_encoder_without_a_title_has_the_name_of_its_side(demo_data: Path, card: object) -> None:
+    (demo_data / "CARD.json").write_text(json.dumps(card))
+    assert read_demo(demo_data).encoder("source") == "source"
+
+
 def test_sections_that_index_no_name_are_refused_before_the_fit(
     run: Run, demo_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -449,6 +450,48 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match=r"checkpoint.pt is damaged .* remove it to start again"):
         checkpoints.read(tmp_path)
+    # A text whose first bytes are opcodes of pickle.
+    (tmp_path / "checkpoint.pt").write_bytes(b"hello")
+    with pytest.raises(InputError, match=r"checkpoint.pt is damaged .* remove it to start again"):
+        checkpoints.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda saved: [1, 2],
+        lambda saved: torch.ones(3),
+        *(
+            lambda saved, name=name: {key: value for key, value in saved.items() if key != name}
+            for name in ("run", "at", "state", "history", "best", "seconds")
+        ),
+        *(
+            lambda saved, name=name: {**saved, name: -3}
+            for name in ("run", "at", "state", "history", "best", "mirrors")
+        ),
+        lambda saved: {**saved, "seconds": None},
+        lambda saved: {**saved, "state": {**saved["state"], "generator": {}}},
+    ],
+)
+def test_a_checkpoint_without_a_run_in_it_is_named(
+    edit: Callable[[dict[str, Any]], Any], vectors: dict[str, Rows], tmp_path: Path
+) -> None:
+    settings = QUICK.changed(steps=4)
+    Trainer.prepare(vectors, settings, folder=tmp_path).run()
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save(edit(saved), tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"checkpoint.pt is damaged \(\w+ on reading it\); remove it to start again"):
+        Trainer.prepare(vectors, settings, folder=tmp_path).run(resume=True)
+
+
+@pytest.mark.parametrize("line", [b"junk\n", b"[1]\n", b'{"loss": 1}\n', b'{"at": "2"}\n', b"null\n", b"\xff\xfe\n"])
+def test_a_damaged_line_of_metrics_is_named(line: bytes, vectors: dict[str, Rows], tmp_path: Path) -> None:
+    settings = QUICK.changed(steps=4)
+    Trainer.prepare(vectors, settings, folder=tmp_path).run()
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(InputError, match=r"metrics.jsonl: line 3 is damaged. Remove the line, or the file, and resume"):
+        Trainer.prepare(vectors, settings, folder=tmp_path).run(resume=True)
 
 
 def test_presets_are_found_by_name_and_the_paper_s_is_the_published_one() -> None:

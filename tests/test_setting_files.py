@@ -41,6 +41,12 @@ def test_json_and_yaml_give_the_same(tmp_path: Path) -> None:
     assert il.read_settings(str(path), "adversarial") == VALUES
 
 
+@pytest.mark.parametrize(("name", "text"), [("a.json", '{"rounds": 3}'), ("a.yaml", "rounds: 3")])
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, "utf-8-sig")
+    assert il.read_settings(tmp_path / name, "linear") == {"rounds": 3}
+
+
 def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("# nothing\n", "utf-8")
     (tmp_path / "a.json").write_text("{}", "utf-8")
@@ -58,7 +64,10 @@ def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:
         ("a.json", '{"rounds": 3, "rounds": 4}', "rounds is given more than once"),
         ("a.yaml", "rounds: [1, 2]", "rounds is not a single value; a number, true, false, null or text is needed"),
         ("a.json", '{"rounds": [1, 2]}', r"rounds is .*; a number, true, false, null or text is needed"),
-        ("a.json", '{"rounds": {"a": 1}}', r"rounds is .*; a number, true, false, null or text is needed"),
+        ("a.json", '{"rounds": {"a": 1}}', "rounds is an object; a number, true, false, null or text is needed"),
+        ("a.yaml", "\n[a, b]: 1", r"a\.yaml, line 2: the name of a setting is needed before a colon"),
+        ("a.yaml", "rounds: " + "9" * 5000, r"rounds is '9{1,100}\.\.\.; a whole number is needed"),
+        ("a.json", json.dumps({"x" * 5000: 1}), r"unknown keyword 'x{1,100}\.\.\.: method 'linear' takes"),
         ("a.yaml", "- rounds", "holds no mapping; write one setting in each line, such as lr: 1e-4"),
         ("a.json", "[3]", "an object of settings is needed"),
         ("a.json", "{", "is not JSON: "),

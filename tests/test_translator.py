@@ -445,6 +445,8 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
         (edit_card(lambda c: c.update(kind="pickle")), "has another format"),
         (edit_card(lambda c: c.pop("maps")), "is damaged .*'maps'"),
         (edit_card(lambda c: c["maps"]["forward"].update(surprise=1)), "is damaged .*surprise"),
+        (edit_card(lambda c: c["maps"].update(forward={})), "is damaged .*forward.unit_in"),
+        (edit_card(lambda c: c["maps"]["backward"].pop("norm_out")), "is damaged .*backward.norm_out"),
         (edit_weights(lambda t: t.pop("backward.matrix")), "is damaged .*backward.matrix"),
         (
             edit_weights(lambda t: t.update({"forward.matrix": t["forward.matrix"][:9].copy()})),

@@ -181,10 +181,10 @@ def check_known_settings(method: Any, settings: Iterable[str], own: Iterable[str
         others = methods_with(name) if is_named else ""
         question = did_you_mean(name, [*own, *names])
         if question and not others:
-            raise InputError(f"unknown keyword {name!r}. {question}")
+            raise InputError(f"unknown keyword {shown(name)}. {question}")
         if is_named:
             raise InputError(
-                f"unknown keyword {name!r}: method {method!r} takes {', '.join(names) or 'no settings'}. "
+                f"unknown keyword {shown(name)}: method {method!r} takes {', '.join(names) or 'no settings'}. "
                 f"describe_settings({method!r}) explains them. {others}".rstrip()
             )
 

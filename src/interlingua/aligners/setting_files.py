@@ -46,7 +46,7 @@ def parse_setting(name: str, text: str, kind: Any) -> Any:
         return {"true": True, "false": False}[text.lower()] if plain is bool else plain(text)
     except (ValueError, KeyError):
         wanted = _NOUNS[plain] + (", or none" if optional else "")
-        raise InputError(f"{name} is {text!r}; {wanted} is needed.") from None
+        raise InputError(f"{name} is {shown(text)}; {wanted} is needed.") from None
 
 
 def read_settings(path: str | Path, method: str) -> dict[str, Any]:
@@ -95,7 +95,8 @@ def _read_texts(path: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes, too many for settings; check the name.")
-        text = path.read_text("utf-8")
+        # Editors on Windows begin a file with a byte order mark.
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -119,7 +120,8 @@ def _pairs_of_json(path: Path, text: str) -> Iterable[tuple[str, str]]:
         raise InputError(f'{path} holds {shown(pairs)}; an object of settings is needed, such as {{"lr": 1e-4}}.')
     for name, value in pairs:
         if isinstance(value, list):
-            raise InputError(f"{path}: {name} is {shown(value)}; a number, true, false, null or text is needed.")
+            what = "an object" if isinstance(value, _Pairs) else shown(value)
+            raise InputError(f"{path}: {name} is {what}; a number, true, false, null or text is needed.")
         yield name, value if isinstance(value, str) else json.dumps(value)
 
 
@@ -141,6 +143,8 @@ def _pairs_of_yaml(path: Path, text: str) -> Iterable[tuple[str, str]]:
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path} holds no mapping; write one setting in each line, such as lr: 1e-4.")
     for key, value in root.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise InputError(f"{path}, line {key.start_mark.line + 1}: the name of a setting is needed before a colon.")
         name = str(key.value)
         if not isinstance(value, yaml.ScalarNode):
             raise InputError(f"{path}: {name} is not a single value; a number, true, false, null or text is needed.")

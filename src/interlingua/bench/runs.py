@@ -123,6 +123,7 @@ def _measure(plan: Plan, case: Case) -> Iterator[_Record]:
 
 def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
     """Return the held-out rows and those of source and target: disjoint texts."""
+    plan.vectors.check_rows(plan.corpus, (case.source, case.target))
     n = len(plan.vectors.rows(plan.corpus, case.source))
     order = np.random.default_rng(case.seed).permutation(n)
     held = min(_CHUNKS * plan.pool, n // 3)
@@ -164,6 +165,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, _Record]:
 
 def _documents(plan: Plan, case: Case, corpus: str, encoder: str) -> FloatArray:
     """Return the vectors to measure on: another corpus as a whole, or the held-out texts of the fit's corpus."""
+    plan.vectors.check_rows(corpus, (case.source, case.target))
     rows = plan.vectors.rows(corpus, encoder)
     return rows[_split(plan, case)[0]] if corpus == plan.corpus else rows
 

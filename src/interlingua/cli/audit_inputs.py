@@ -374,6 +374,10 @@ def demo_inputs(data: DemoData) -> AuditInputs:
     if names is None or sections is None:
         lacking = [file for file, found in (("names.json", names), ("sections.json", sections)) if found is None]
         raise InputError(f"The demo's data lacks {', '.join(lacking)}; an audit needs names and sections of its rows.")
+    for file, parts in (("names.json", names), ("sections.json", sections)):
+        for side in ("source", "target"):
+            if side not in parts:
+                raise InputError(f"{file} of the demo's data lacks {side!r}; an audit needs names and sections of it.")
     texts = {side: [name.replace("-", " ") for name in names[side]] for side in ("source", "target")}
     labels = {side: [(section,) for section in sections[side]] for side in ("source", "target")}
     public = np.asarray(data.target, np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
@@ -53,7 +54,9 @@ class DemoData:
 
     def encoder(self, side: str) -> str:
         """Return the title of the encoder of ``source`` or ``target``, or the side if the card does not name it."""
-        return str(self.card.get("encoders", {}).get(side, {}).get("title", side))
+        encoders = self.card.get("encoders")
+        about = encoders.get(side) if isinstance(encoders, dict) else None
+        return str(about.get("title", side)) if isinstance(about, dict) else side
 
 
 def read_demo(folder: Path | None) -> DemoData:
@@ -87,9 +90,14 @@ def read_folder(folder: Path) -> DemoData:
         )
     card, sections, names = (_mapping(folder / f"{name}.json") for name in ("CARD", "sections", "names"))
     held_out = folder / "eval-ids.json"
-    eval_names = list(_parse(held_out)) if held_out.is_file() else None
+    eval_names = _parse(held_out) if held_out.is_file() else None
     labels = _labels(sections, folder / "sections.json")
     source, target, source_eval, target_eval = (open_vectors(folder / name).vectors() for name in FILES)
+    counts = {"source": len(source), "target": len(target), "eval": len(source_eval)}
+    _check_parts(labels or {}, counts, folder / "sections.json")
+    _check_parts(names, counts, folder / "names.json")
+    if eval_names is not None:
+        _check_part(eval_names, counts["eval"], "it", held_out)
     return DemoData(
         name=f"data of {folder}",
         what=f"The data of {folder}.",
@@ -137,20 +145,41 @@ def _missing(folder: Path) -> list[str]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """Return the content of an optional JSON file, or an empty dict if there is none.
+    """Return the object in an optional JSON file, or an empty dict if there is none.
 
     Raises:
-        InputError: the file is not JSON.
+        InputError: the file is not JSON, or holds no object.
     """
     content = _parse(path) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds {shown(content)}; an object is needed. Restore it, or remove it.")
+    return content
 
 
 def _parse(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}). Restore it, or remove it.") from error
+
+
+def _check_parts(parts: Mapping[str, Any], counts: Mapping[str, int], path: Path) -> None:
+    """Refuse parts that do not have one text for every row.
+
+    Raises:
+        InputError: a part is no list of as many texts as its vectors have rows.
+    """
+    for part, count in counts.items():
+        if part in parts:
+            _check_part(parts[part], count, part, path)
+
+
+def _check_part(values: Any, count: int, part: str, path: Path) -> None:
+    if not isinstance(values, list) or len(values) != count or not all(isinstance(value, str) for value in values):
+        raise InputError(
+            f"{path}: {part} is {shown(values)}; a list of {count:,} texts is needed, one for each row. Restore the "
+            "file, or remove it."
+        )
 
 
 def _labels(sections: Mapping[str, Any], path: Path) -> dict[str, list[str]] | None:
@@ -163,6 +192,6 @@ def _labels(sections: Mapping[str, Any], path: Path) -> dict[str, list[str]] | N
     if not names:
         return None
     try:
-        return {part: [names[i] for i in rows] for part, rows in sections.items() if part != "names"}
+        return {part: [str(names[i]) for i in rows] for part, rows in sections.items() if part != "names"}
     except (IndexError, KeyError, TypeError) as error:
         raise InputError(f"{path}: indices into its names are needed for every row ({error}). Remove it.") from error

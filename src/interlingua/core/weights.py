@@ -37,6 +37,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 AFFINE, NETWORK = "affine", "network"
 _SIDES = ("source", "target")
 _PARTS = ("mean_in", "matrix", "mean_out")
+_SETTINGS = ("unit_in", "unit_out", "norm_out")
 _PROFILE_PARTS = ("mean", "basis", "shares", "spread", "limits")
 # Only of spaces that look reduced by PCA; files of earlier versions have none.
 _CLUSTERS = "clusters"
@@ -188,5 +189,10 @@ def _restored_affine(settings: Mapping[str, Any], tensors: Mapping[str, Any]) ->
         parts = {part: tensors[f"{direction}.{part}"] for part in _PARTS}
         if (*parts["mean_in"].shape, *parts["mean_out"].shape) != parts["matrix"].shape:
             raise ValueError("the tensors disagree on the widths")
-        maps.append(AffineMap(**parts, **settings[direction]))
+        values = settings[direction]
+        missing = [name for name in _SETTINGS if name not in values]
+        if missing:
+            # The default of a new map would change the translations without a word.
+            raise KeyError(f"{direction}.{missing[0]}")
+        maps.append(AffineMap(**parts, **values))
     return maps[0], maps[1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from interlingua.neural import schedule
 from interlingua.neural.settings import Settings
 from interlingua.neural.terms import LossTerm
 
-__all__ = ["Metrics", "check_new", "check_same", "exists", "identity", "read", "write"]
+__all__ = ["Metrics", "check_new", "check_same", "exists", "identity", "naming_damage", "read", "write"]
 
 _FILE = "checkpoint.pt"
 _METRICS = "metrics.jsonl"
+# What reading a damaged file raises, in torch and in the code that takes the values.
+_DAMAGE = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
 def write(folder: Path, state: dict[str, Any]) -> None:
@@ -50,11 +53,26 @@ def read(folder: Path) -> dict[str, Any] | None:
     path = folder / _FILE
     if not path.is_file():
         return None
+    with naming_damage(folder):
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        step = saved["at"]
+        if not isinstance(saved["run"], dict) or not isinstance(step, int) or step < 0:
+            raise ValueError("no run and step in it")
+    return dict(saved)
+
+
+@contextmanager
+def naming_damage(folder: Path) -> Iterator[None]:
+    """Say that the checkpoint in ``folder`` is damaged if what it holds cannot be used.
+
+    Raises:
+        InputError: an error of reading it, or of taking its values.
+    """
     try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        yield
+    except _DAMAGE as error:
         raise InputError(
-            f"{path} is damaged ({type(error).__name__} on reading it); remove it to start again."
+            f"{folder / _FILE} is damaged ({type(error).__name__} on reading it); remove it to start again."
         ) from error
 
 
@@ -118,11 +136,11 @@ def check_same(folder: Path, saved: Mapping[str, Any], current: Mapping[str, Any
         if not scheduled and current["steps"] >= saved["at"]:
             return
         why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
-        of = f"{stored['steps']} steps that cannot become one of {current['steps']}"
-        advice = f"Repeat {{steps={stored['steps']}}} to resume it, or choose another folder."
+        of = f"{stored.get('steps')} steps that cannot become one of {current['steps']}"
+        advice = f"Repeat {{steps={stored.get('steps')}}} to resume it, or choose another folder."
         raise InputError(f"{folder} holds a run of {of}: {why}.", advice)
     if "rows" in different:
-        before = stored.get("rows", {})
+        before = dict(stored.get("rows") or {})
         others = " and ".join(name for name, rows in current["rows"].items() if before.get(name) != rows)
         raise InputError(
             f"{folder} holds a run on other vectors of {others or ', '.join(before)}.",
@@ -142,6 +160,9 @@ class Metrics:
 
     Attributes:
         lines: the lines kept from earlier processes of the run.
+
+    Raises:
+        InputError: the file is damaged.
     """
 
     def __init__(self, folder: Path | None, last_step: int) -> None:
@@ -150,9 +171,11 @@ class Metrics:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
+        # A damaged byte is named with its line.
+        text = self._path.read_text("utf-8", "replace") if self._path.is_file() else ""
+        lines = text.splitlines(keepends=True)
         # A line cut short by a crash belongs to a step after the last checkpoint.
-        complete = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+        complete = [(line, _parsed(self._path, i, line)) for i, line in enumerate(lines, 1) if line.endswith("\n")]
         kept = [(line, values) for line, values in complete if values["at"] <= last_step]
         write_text(self._path, "".join(line for line, _ in kept))
         self.lines = [values for _, values in kept]
@@ -162,3 +185,17 @@ class Metrics:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
+
+
+def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Return the values of a line of metrics."""
+    try:
+        values = json.loads(line)
+        if isinstance(values["at"], int):
+            return dict(values)
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise InputError(
+        f"{path}: line {number} is damaged. Remove the line, or the file, and resume again; the curves of the run then "
+        "lack it."
+    )

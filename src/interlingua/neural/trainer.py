@@ -381,7 +381,8 @@ class Trainer:
             checkpoints.check_new(self._folder)
             return
         checkpoints.check_same(self._folder, saved, self._identity, self.settings)
-        self.model.restore(saved["state"])
-        self._step, self._seconds, self._history = saved["at"], saved["seconds"], list(saved["history"])
-        self._best = saved["best"] and (saved["best"][0], saved["best"][1])
-        self._mirrors = mirrors.Comparison(**saved["mirrors"]) if saved.get("mirrors") else None
+        with checkpoints.naming_damage(self._folder):
+            self.model.restore(saved["state"])
+            self._step, self._seconds, self._history = saved["at"], float(saved["seconds"]), list(saved["history"])
+            self._best = saved["best"] and (saved["best"][0], saved["best"][1])
+            self._mirrors = mirrors.Comparison(**saved["mirrors"]) if saved.get("mirrors") else None
