@@ -286,6 +286,23 @@ def test_views_of_the_target_reach_the_fit_also_through_a_pipeline(monkeypatch: 
         EmbeddingTranslator().fit(x[:50], y, views=views)
 
 
+def test_categories_of_both_sides_reach_the_fit_also_through_a_pipeline() -> None:
+    rng = np.random.default_rng(0)
+    content = topics(320, 10, rng)
+    x, y = (encode(content, d, rng, noise=0.3) for d in (14, 12))
+    x, y = x[:150], y[150:]
+    labels = (["a", "b"] * 75, ["b", "a"] * 85)
+    settings = {"rounds": 0, "budget": 0}
+    alone = EmbeddingTranslator(on_failure="ignore", settings=settings).fit(x, y, labels=labels)
+    assert any(item.name == "category_agreement" for item in alone.verdict_.evidence)
+    with config_context(enable_metadata_routing=True):
+        step = EmbeddingTranslator(on_failure="ignore", settings=settings).set_fit_request(labels=True)
+        pipeline = make_pipeline(Normalizer(), step).fit(x, y, labels=labels)
+    assert any(item.name == "category_agreement" for item in pipeline[-1].verdict_.evidence)
+    with pytest.raises(InputError, match="labels"):
+        EmbeddingTranslator().fit(x, y, labels=(labels[0][:-1], labels[1]))
+
+
 @pytest.mark.parametrize("method", ["auto", "linear"])
 def test_labels_as_the_target_are_named(method: str) -> None:
     """In a pipeline the labels of the last step arrive as y, which is the target space."""

@@ -71,9 +71,9 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ``FrozenEstimator(EmbeddingTranslator.from_translator(translator))`` of scikit-learn.
 
     With metadata routing (``sklearn.set_config(enable_metadata_routing=True)``),
-    ``set_fit_request(pairs=True, views=True)`` brings known pairs and views of the target through a
-    pipeline. A fitted estimator can be pickled like any other, and like any other pickle, one from someone else can
-    run code. To store or share a fitted estimator safely, save its translator as safetensors,
+    ``set_fit_request(pairs=True, labels=True, views=True)`` brings known pairs, categories and views of the target
+    through a pipeline. A fitted estimator can be pickled like any other, and like any other pickle, one from someone
+    else can run code. To store or share a fitted estimator safely, save its translator as safetensors,
     ``estimator.translator_.save(folder)``, and read it with :meth:`from_translator`.
 
     Example:
@@ -126,6 +126,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         y: npt.ArrayLike,
         *,
         pairs: npt.ArrayLike | None = None,
+        labels: tuple[Any, Any] | None = None,
         views: Mapping[str, Any] | Sequence[Any] | None = None,
     ) -> EmbeddingTranslator:
         """Align the spaces of ``X`` and ``y``.
@@ -134,6 +135,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             X: [n_source, d_source], source vectors.
             y: [n_target, d_target], target vectors of other texts; [n_target] is read as one column.
             pairs: [p, 2], known (row of ``X``, row of ``y``) of the same text, if any.
+            labels: categories of the rows of ``X`` [n_source] and of ``y`` [n_target], as in :func:`interlingua.align`.
             views: vectors [n_target, d] of the rows of ``y`` by further models, as in :func:`interlingua.align`.
 
         Returns:
@@ -162,7 +164,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
         reasons = [insufficient_rows_reason(name, rows) for name, rows in sides.items()]
         is_auto = isinstance(self.method, str) and self.method == "auto"
-        too_small = is_auto and pairs is None and views is None and any(reasons)
+        too_small = is_auto and pairs is None and labels is None and views is None and any(reasons)
         method, settings = ("principal-axes", {}) if too_small else (self.method, dict(self.settings or {}))
         with _label_advice(y):
             spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
@@ -171,7 +173,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise InputError(f"settings holds {own[0]}, which is an argument of align and not a setting of a method.")
         with _label_advice(y):
             alignment = align(
-                *spaces, pairs=pairs, views=views, method=method, seed=seed, max_rows=self.max_rows, **settings
+                *spaces,
+                pairs=pairs,
+                labels=labels,
+                views=views,
+                method=method,
+                seed=seed,
+                max_rows=self.max_rows,
+                **settings,
             )
         try:
             translator = alignment.translator(force=self.on_failure != "raise")

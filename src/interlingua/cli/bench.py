@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from interlingua.cli import console, methods
 from interlingua.cli.options import AsJson, check_effect
+from interlingua.core.arguments import shown
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError, MissingExtraError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PaperTable", "bench"]
 
+_MAX_SEEDS = 1_000
 _ENCODE = "Computing missing vectors"
 _DEFAULT_ON = {"out-of-distribution": ["tweets"], "attributes": ["tweets"], "inversion": ["enron", "tweets"]}
 
@@ -226,8 +229,11 @@ def _named(values: list[str] | None) -> dict[str, str]:
 
 def _seeds(text: str) -> tuple[int, ...]:
     first, _, end = text.partition(":")
-    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise InputError(f"The seeds are {text!r}; write FIRST:END, such as 0:3 for 0, 1 and 2.")
+    is_range = re.fullmatch(r"[0-9]{1,9}:[0-9]{1,9}", text) is not None
+    if not is_range or not 0 < int(end) - int(first) <= _MAX_SEEDS:
+        raise InputError(
+            f"The seeds are {shown(text)}; write FIRST:END for up to {_MAX_SEEDS:,} of them, such as 0:3 for 0, 1 and 2."
+        )
     return tuple(range(int(first), int(end)))
 
 
