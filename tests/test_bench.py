@@ -458,7 +458,7 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
     [
         (("--seeds", "3"), "write FIRST:END"),
         (("--seeds", "2:2"), "write FIRST:END"),
-        (("--seeds", "0:99999999999"), "write FIRST:END for up to 1,000 of them"),
+        (("--seeds", "0:99999999999"), "write FIRST:END for up to 1,000 seeds"),
         (("--encode", "--model", "mine"), "write NAME=VALUE"),
         (("--encoder", "red", "--encoder", "black"), "needs news.black.npy in"),
         (("--encoder", "red", "--encoder", "black"), "are there with --encoder NAME and --on CORPUS, or compute them"),

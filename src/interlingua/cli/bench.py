@@ -232,7 +232,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     is_range = re.fullmatch(r"[0-9]{1,9}:[0-9]{1,9}", text) is not None
     if not is_range or not 0 < int(end) - int(first) <= _MAX_SEEDS:
         raise InputError(
-            f"The seeds are {shown(text)}; write FIRST:END for up to {_MAX_SEEDS:,} of them, such as 0:3 for 0, 1 and 2."
+            f"The seeds are {shown(text)}; write FIRST:END for up to {_MAX_SEEDS:,} seeds, such as 0:3 for three."
         )
     return tuple(range(int(first), int(end)))
 
