@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from grid import RELATIVES
 from records import read_records
 
 from interlingua.aligners.verdict import EXCESS_LIMITS, RETRIEVAL_LIMITS, refit_limits, start_limits
@@ -139,6 +140,23 @@ def grid_summary() -> str:
         f"{aligned} of these are aligned, and so are {len(others)} others, with a top-1 of {min(others):.2f} to "
         f"{max(others):.2f}. {reached} fits reach nine tenths of what refinement makes of the right map; in the "
         "others the search fails."
+    )
+
+
+def reach_summary() -> str:
+    """Return in sentences what a search can reach where the target's texts are of another corpus, and what it does."""
+    cells = load(("grid", "grid-fixed-points"))
+    points = {r["key"]: r for r in cells if r["corpora"][0] != r["corpora"][1]}
+    high = {key: r for key, r in points.items() if r["fixed_point"]["top1"] >= GOOD}
+    fits = [r for r in load(("grid",)) if r["key"] in high]
+    solved = sum(_kind(r) == _KINDS[0] for r in fits)
+    related = sum(RELATIVES.issuperset(r["encoders"]) for r in high.values())
+    which = "all" if related == len(high) else str(related)
+    return (
+        f"With texts of another corpus on the target's side, what refinement makes of the right map was measured in "
+        f"{len(points)} of 120 cells. It finds half of the held-out texts in {len(high)}, {which} of them between two "
+        f"of the relatives MiniLM, paraphrase-MiniLM and Model2Vec. In the other {len(points) - len(high)}, no search can "
+        f"find half. The fast search was run in {len(fits)} of the {len(high)} and solves {solved}."
     )
 
 

@@ -285,6 +285,8 @@ fits
 Top-1 from the encoder of the row to that of the column, about 5,000 rows per side; ● aligned, ○ doubtful, × failed.
 {len(_records(RESULTS / "grid.jsonl"))} cells have been measured; the others are empty. {t.grid_summary()}
 
+{t.reach_summary()}
+
 ```{{image}} ../pictures/grid.svg
 :alt: Top-1 and verdict of fits between six encoders on four corpora
 ```
