@@ -155,8 +155,8 @@ def reach_summary() -> str:
     return (
         f"With texts of another corpus on the target's side, what refinement makes of the right map was measured in "
         f"{len(points)} of 120 cells. It finds half of the held-out texts in {len(high)}, {which} of them between two "
-        f"of the relatives MiniLM, paraphrase-MiniLM and Model2Vec. In the other {len(points) - len(high)}, no search can "
-        f"find half. The fast search was run in {len(fits)} of the {len(high)} and solves {solved}."
+        f"of the relatives MiniLM, paraphrase-MiniLM and Model2Vec. In the other {len(points) - len(high)}, no search "
+        f"can find half. The fast search was run in {len(fits)} of the {len(high)} and solves {solved}."
     )
 
 
