@@ -150,7 +150,8 @@ def test_a_related_encoder_is_refused_where_many_texts_tell() -> None:
 def test_unrelated_encoders_fail_on_pairs_that_were_held_out() -> None:
     alignment = il.align_encoders(encoder(D_SOURCE, 0), encoder(D_TARGET, 1), [f"{i}" for i in range(N)])
     assert alignment.verdict.status == "failed"
-    assert [evidence.name for evidence in alignment.verdict.evidence] == ["held_out_pairs"]
+    measured = [evidence.name for evidence in alignment.verdict.evidence]
+    assert measured == ["held_out_pairs", "rank_of_pairs", "coverage_of_pairs"]
 
 
 def test_the_same_seed_draws_the_same_texts_and_gives_the_same_map() -> None:

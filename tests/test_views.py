@@ -213,9 +213,9 @@ def test_views_add_to_known_pairs_and_categories_and_evidence_is_of_the_target(
     judged = []
     original = known_evidence.judge_known
 
-    def recorded(verdict: Any, held: Any, target: Any, sizes: Any) -> Any:
+    def recorded(verdict: Any, held: Any, target: Any, *others: Any) -> Any:
         judged.append((held, target))
-        return original(verdict, held, target, sizes)
+        return original(verdict, held, target, *others)
 
     monkeypatch.setattr(aligner, "judge_known", recorded)
     cosines = []

@@ -14,7 +14,6 @@ import numpy as np
 from interlingua.core.arguments import check_instance, check_path, check_text
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
 from interlingua.io import open_vectors, read_labels, read_texts
 from interlingua.leakage._checks import check_label_rows, check_members
 
@@ -59,17 +58,6 @@ class Vectors:
             InputError: there are none, or the file cannot be used.
         """
         return np.asarray(open_vectors(self._need(self.vectors_path(corpus, encoder))).vectors(), np.float32)
-
-    def check_rows(self, corpus: str, encoders: Iterable[str]) -> None:
-        """Refuse encoders whose vectors of a corpus cannot be of the same texts.
-
-        Raises:
-            InputError: as :meth:`rows`, or they have different numbers of rows.
-        """
-        counts = {self.vectors_path(corpus, encoder).name: len(self.rows(corpus, encoder)) for encoder in encoders}
-        if len(set(counts.values())) > 1:
-            listed = " and ".join(f"{name} has {count_of(count)}" for name, count in counts.items())
-            raise InputError(f"{listed} in {self.path}; row i must be the same text under every encoder.")
 
     def texts(self, corpus: str) -> list[str]:
         """Return the texts of a corpus, row by row.

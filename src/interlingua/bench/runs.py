@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.bench.folder import COMPUTED_BY, label_names
+from interlingua.bench.folder import COMPUTED_BY, Vectors, label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
 from interlingua.core.alignment import end_if_interrupted
 from interlingua.core.arguments import check_callable, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
+from interlingua.core.wording import count_of
 from interlingua.evaluation import evaluate
 
 __all__ = ["run"]
@@ -123,7 +124,7 @@ def _measure(plan: Plan, case: Case) -> Iterator[_Record]:
 
 def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
     """Return the held-out rows and those of source and target: disjoint texts."""
-    plan.vectors.check_rows(plan.corpus, (case.source, case.target))
+    _check_rows(plan.vectors, plan.corpus, case)
     n = len(plan.vectors.rows(plan.corpus, case.source))
     order = np.random.default_rng(case.seed).permutation(n)
     held = min(_CHUNKS * plan.pool, n // 3)
@@ -165,7 +166,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, _Record]:
 
 def _documents(plan: Plan, case: Case, corpus: str, encoder: str) -> FloatArray:
     """Return the vectors to measure on: another corpus as a whole, or the held-out texts of the fit's corpus."""
-    plan.vectors.check_rows(corpus, (case.source, case.target))
+    _check_rows(plan.vectors, corpus, case)
     rows = plan.vectors.rows(corpus, encoder)
     return rows[_split(plan, case)[0]] if corpus == plan.corpus else rows
 
@@ -267,3 +268,12 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
             "ideal": ideal.leak_rate.value,
         }
     return figures
+
+
+def _check_rows(vectors: Vectors, corpus: str, case: Case) -> None:
+    """Refuse encoders whose vectors of a corpus cannot be of the same texts, as their numbers of rows differ."""
+    encoders = case.source, case.target
+    counts = {vectors.vectors_path(corpus, name).name: len(vectors.rows(corpus, name)) for name in encoders}
+    if len(set(counts.values())) > 1:
+        listed = " and ".join(f"{name} has {count_of(count)}" for name, count in counts.items())
+        raise InputError(f"{listed} in {vectors.path}; row i must be the same text under every encoder.")

@@ -9,6 +9,7 @@ that do not depend on the number of cores, with :func:`parallel_map`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -111,6 +112,7 @@ class _SharedBlasLimit:
         self._lock = Lock()
         self._users = 0
         self._limit: Any = None
+        self._libraries: tuple[int, ThreadpoolController] | None = None
 
     def acquire(self) -> None:
         """Set the limit unless another user holds it already."""
@@ -119,7 +121,7 @@ class _SharedBlasLimit:
                 # scipy may bring a BLAS of its own, and only a library that is loaded can be limited.
                 import_module("scipy.linalg")
                 _release_control()
-                self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
+                self._limit = self._controller().limit(limits=1, user_api="blas")
             self._users += 1
 
     def release(self) -> None:
@@ -131,6 +133,14 @@ class _SharedBlasLimit:
                 self._limit.restore_original_limits()
                 _release_control()
                 self._limit = None
+
+    def _controller(self) -> ThreadpoolController:
+        """Return a controller of the loaded libraries, which are looked for again after an import."""
+        # Looking for them reads a file of the system, which takes milliseconds, longer than many calls in the block.
+        modules = len(sys.modules)
+        if self._libraries is None or self._libraries[0] != modules:
+            self._libraries = modules, ThreadpoolController()
+        return self._libraries[1]
 
 
 def _release_control() -> None:
