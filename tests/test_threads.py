@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -179,3 +181,18 @@ def test_the_machine_is_described_by_cores_and_blas() -> None:
     assert machine["cores"] == available_cores()
     assert machine["blas"]
     assert all(isinstance(library, str) for library in machine["blas"])
+
+
+def test_libraries_are_looked_for_once_and_again_after_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for them takes longer than many of the calls that are limited."""
+    looked = []
+    monkeypatch.setattr(backend, "ThreadpoolController", lambda: looked.append(1) or ThreadpoolController())
+    monkeypatch.setattr(backend, "_BLAS_LIMIT", backend._SharedBlasLimit())
+    for _ in range(3):
+        with limited():
+            assert blas_threads() == {1}
+    assert len(looked) == 1
+    monkeypatch.setitem(sys.modules, "a_module_with_a_library", ModuleType("a_module_with_a_library"))
+    with limited():
+        assert blas_threads() == {1}
+    assert len(looked) == 2
