@@ -186,7 +186,12 @@ def test_the_machine_is_described_by_cores_and_blas() -> None:
 def test_libraries_are_looked_for_once_and_again_after_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking for them takes longer than many of the calls that are limited."""
     looked = []
-    monkeypatch.setattr(backend, "ThreadpoolController", lambda: looked.append(1) or ThreadpoolController())
+
+    def recorded() -> ThreadpoolController:
+        looked.append(ThreadpoolController())
+        return looked[-1]
+
+    monkeypatch.setattr(backend, "ThreadpoolController", recorded)
     monkeypatch.setattr(backend, "_BLAS_LIMIT", backend._SharedBlasLimit())
     for _ in range(3):
         with limited():
