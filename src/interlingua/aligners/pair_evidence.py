@@ -77,9 +77,9 @@ def coverage_of_pairs(problem: Problem, *, seed: int) -> Evidence | None:
         0.0,
         _MIN_COVERAGE,
         shares[name] >= _MIN_COVERAGE,
-        f"Share of the {name} rows that are as near to a known pair as known pairs are to each other. Below 0.4, "
-        "the pairs are of a narrow kind of text, and do not show how well other texts are translated. Add pairs of "
-        "other texts, or fit on the rows of that kind alone.",
+        f"Share of the {name} rows that are as near to a known pair as known pairs are to each other. Below "
+        f"{_MIN_COVERAGE}, the pairs are of a narrow kind of text and do not show how well other texts are translated. "
+        "Add pairs of other texts, or fit on the rows of that kind alone.",
         "at_least",
         "pairs of other texts than the rows",
     )

@@ -1,11 +1,11 @@
 """The first search when pairs or categories are known.
 
 A search that is guided by them comes first. If held-out pairs confirm its map, or held-out categories and the transport
-similarity, no other search is needed.
-Otherwise the search without them runs too. If its map is accepted by label-free evidence, all pairs and categories are
-tested against that map, because none of them took part in it. Those that contradict it are not used, and pairs too few
-to refute a map are not used either. If it is not accepted, the guided map or a refinement of the plain map is taken,
-and tested on parts that were held out of it; pairs that contradict it are not used.
+similarity, no other search is needed. Otherwise the search without them runs too. If its map is accepted by label-free
+evidence, all pairs and categories are tested against that map, because none of them took part in it. Those that
+contradict it are not used, and pairs too few to refute a map are not used either. If it is not accepted, the guided map
+or a refinement of the plain map is taken, and tested on parts that were held out of it; pairs that contradict it are
+not used.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ def settle_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.G
 
 
 def _stands_out(context: SearchContext, guided: FloatArray, rng: np.random.Generator) -> bool:
-    """Return whether a guided map has evidence without labels: categories that are renamed alike agree with each other.
+    """Return whether the transport similarity of a guided map exceeds that of null maps by as much as a verdict needs.
 
-    Held-out categories support a map that exchanges them in the same way, so they are not enough to leave out the
-    search without them.
+    If categories were renamed alike, held-out categories support a map that exchanges them in the same way. So they are
+    not enough to leave out the search without them.
     """
     spaces = context.null.spaces
     settled = settle(spaces, guided[None], rng)
