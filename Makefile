@@ -28,7 +28,7 @@ help:
 	@echo 'make test-wheels  build wheel and sdist, and install the wheel with each extra alone (EXTRAS="core report" selects extras)'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
-	@echo 'make bench-quick  the table of the README with one seed, without its slowest cells (minutes)'
+	@echo 'make bench-quick  the table of the README with one seed, as far as 15 minutes allow'
 	@echo 'make bench   most suites of fits.py and neural.py, and two timings (hours)'
 	@echo 'make docs    the documentation site in docs/_build'
 	@echo 'make notebooks  run the notebooks in docs/notebooks and keep their outputs'
