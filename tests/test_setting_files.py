@@ -125,7 +125,7 @@ def test_the_command_line_takes_the_file_and_set_replaces_what_it_says(
     ("text", "message"),
     [
         ("round: 3", r"a\.yaml: unknown keyword 'round'. Did you mean rounds\?"),
-        ("rounds: -1", "rounds is -1"),
+        ("rounds: -1", r"a\.yaml: rounds is -1; "),
     ],
 )
 def test_the_command_line_refuses_a_file_before_it_reads_vectors(

@@ -80,13 +80,17 @@ def method_settings(
         if name in values:
             raise InputError(f"{name} was given more than once; give it once.")
         values[name] = parse_setting(f"--set {name}", text, kinds[name])
-    if file is not None:
-        values = read_settings(file, method) | values
+    from_file = {} if file is None else read_settings(file, method)
     # Refuses values that no run could use, and missing packages, before the data is read.
-    aligner: Any = create_aligner(method, **values)
-    if hasattr(aligner, "resolve_settings"):
-        aligner.resolve_settings()
-    return values
+    try:
+        aligner: Any = create_aligner(method, **(from_file | values))
+        if hasattr(aligner, "resolve_settings"):
+            aligner.resolve_settings()
+    except InputError as error:
+        if str(error).split()[0] in from_file.keys() - values.keys():
+            raise InputError(f"{file}: {error}") from error
+        raise
+    return from_file | values
 
 
 def fit_settings(

@@ -89,7 +89,8 @@ def plot_training(alignment: Alignment, what: str = "losses", *, ax: Axes | None
     else:
         mark = (f"seed {curves.seed}", curves.best)
         _figures.draw_curves(axes, lines, ylabel="label-free score", mark=mark)
-    axes.legend(frameon=False, fontsize=8)
+    # Beside the axes: the lines of a run cross the whole area.
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return axes
 
 
