@@ -13,8 +13,9 @@ import pytest
 import interlingua as il
 from interlingua.aligners import diagnosis
 from interlingua.aligners.base import Fit, Problem
-from interlingua.aligners.conclusion import FEW_ROWS, at_least, conclude
+from interlingua.aligners.conclusion import FEW_ROWS, at_least, at_most_doubtful, conclude
 from interlingua.aligners.diagnosis import diagnose
+from interlingua.aligners.linear.exchanges import AMBIGUOUS
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.verdict import EXCESS_LIMITS, start_limits
 from interlingua.core.alignment import Alignment, Diagnosis, Verdict
@@ -53,6 +54,14 @@ def _measured(x: Rows, y: Rows) -> tuple[diagnosis._Side, diagnosis._Side]:
 
 def names(found: tuple[Diagnosis, ...]) -> list[str]:
     return [each.name for each in found]
+
+
+def test_an_ambiguous_map_that_every_measurement_supports_has_no_further_cause(sides: tuple[Rows, Rows]) -> None:
+    x, y = (rows[:1_500] for rows in sides)
+    assert names(causes(x, y, at_most_doubtful(judged(9.0, 0.9), AMBIGUOUS))) == []
+    # A fit that misses a limit as well keeps its causes.
+    assert names(causes(x, y, at_most_doubtful(judged(4.5, 0.9), AMBIGUOUS))) == ["few rows"]
+    assert names(causes(x, y, at_most_doubtful(judged(9.0, 0.9), "Another reason."))) == ["few rows"]
 
 
 def test_labels_that_contradict_a_confirmed_map_are_its_only_cause(sides: tuple[Rows, Rows]) -> None:

@@ -129,8 +129,11 @@ def diagnose(
 
     Returns:
         An empty tuple where no statistic is outside the range of the fits that succeeded and the networks did not
-        start cold.
+        start cold, and where every measurement passes and only the reason of the verdict, which has its own advice,
+        says that the map is ambiguous.
     """
+    if verdict is not None and _is_only_ambiguous(verdict):
+        return ()
     labels = None if verdict is None else _wrong_labels(verdict)
     if labels is not None:
         return (labels,)
@@ -148,6 +151,11 @@ def diagnose(
         causes += _near_nulls(verdict)
     causes.sort(key=lambda cause: -cause.weight)
     return tuple(([_COLD_START] if is_cold else []) + causes)[:_MAX_CAUSES]
+
+
+def _is_only_ambiguous(verdict: Verdict) -> bool:
+    reason = next(iter(verdict.reasons), "")
+    return reason.startswith("Ambiguous:") and all(item.passed for item in verdict.evidence)
 
 
 def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
