@@ -381,7 +381,10 @@ def test_what_was_measured_of_labels_or_vectors_does_not_hide_an_estimate_of_wor
     assert result.label_findings.measured is not None
     assert result.label_findings.measured.translated.top1.value < 0.6
     assert result.leak == Leak(
-        result.words.leak_rate.value, "share of documents with a correct word at p ≥ 0.5", "estimated", N
+        result.words.leak_rate.value,
+        "share of documents with a correct word of probability 0.5 or more",
+        "estimated",
+        N,
     )
     assert severity(result).level == "high"
     # True texts take the place of the estimate.

@@ -375,8 +375,8 @@ def _word_rows(audit: Audit) -> list[FigureRow]:
         return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
     control = control_words(audit)
-    named = f"share with at least one correct word at p ≥ 0.5; the control is {control}"
-    right = f"share of the asserted words that are right; the control is {control if found else 'a random public text'}"
+    named = f"share with at least one correct word of probability 0.5 or more; the control is {control}"
+    right = f"share of these words that are right; the control is {control if found else 'a random public text'}"
     return [
         row("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
         row("Precision of the words", right, words.precision, found.precision if found else None),
