@@ -13,7 +13,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.fitted import note_verdict
+from interlingua.cli.fitted import note_few_rows, note_verdict
 from interlingua.cli.interrupted import resume_option
 from interlingua.cli.options import (
     FORMATS,
@@ -26,7 +26,7 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.errors import InputError, SpaceMismatchError
-from interlingua.core.wording import be, count_of, text_of
+from interlingua.core.wording import be, count_of, text_of, time_taken
 from interlingua.stores.registry import ALIASES, store_names
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def translate(
     _check_width(file, translator, inverse=inverse)
     if not allow_foreign:
         # Each batch is compared again, but these are refused before OUTPUT is begun.
-        translator.check_space(next(file.batches(_FIRST_ROWS)).vectors, inverse=inverse)
+        first = next(file.batches(_FIRST_ROWS)).vectors
+        translator.check_space(first, inverse=inverse)
+        note_few_rows(translator.profiles[inverse].compare(first).rows, translator, inverse=inverse)
     start, stop = _rows_of(shard, file.n)
     settings = {
         "input": file.fingerprint(),
@@ -171,7 +173,7 @@ def translate(
     if as_json:
         console.emit_json(result)
     else:
-        console.note(f"Wrote {out}: {count_of(stop - start)}, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
+        console.note(f"Wrote {out}: {count_of(stop - start)}, {time_taken(watch.seconds)}, {speed:,.0f} rows/s")
 
 
 def _stream(
@@ -235,8 +237,8 @@ def _translate_with_ray(
     if as_json:
         console.emit_json(result)
     else:
-        start = f"including {done.starting_seconds:.1f} s to start Ray"
-        console.note(f"Wrote {out}: {count_of(done.rows)}, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
+        start = f"including {time_taken(done.starting_seconds)} to start Ray"
+        console.note(f"Wrote {out}: {count_of(done.rows)}, {time_taken(watch.seconds)} ({start}), {speed:,.0f} rows/s")
 
 
 def _check_is_file(source: Path) -> None:
