@@ -33,7 +33,7 @@ from interlingua.cli.options import (
 from interlingua.cli.views import name_views, naming_options
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, listed, time_taken
 from interlingua.leakage.defenses import SUITES
 from interlingua.stores import input_files
 
@@ -343,7 +343,8 @@ def audit(
         console.emit_json(record)
     else:
         _print(console.stdout(), result, fail_above, limit)
-        console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
+        written = [out, json_file, *annexes.values()]
+        console.note(f"Wrote {listed([str(path) for path in written])}, {time_taken(watch.seconds)}")
     if unchecked:
         advice = doubt(result) or partial_doubt(result) or f"This is no proof of safety. Give {_MORE_TO_GIVE}."
         console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked}. {advice}")
