@@ -234,7 +234,7 @@ the truth. The columns give the cosine between the shortest way to the truth and
 discriminator, or of the optimal transport of a batch. The first row of each group is a random rotation. Random
 directions have a mean cosine of 0, with a standard deviation of 0.12 in 12 axes and of 0.04 in 32, so in 32 axes
 nothing points at the truth from a random rotation. Yet the discriminator recognizes translated rows: it ranks them
-above real ones in 86 % and 94 % of random pairs of rows (last column):
+above real ones in 86% and 94% of random pairs of rows (last column):
 
 ```{image} cold-signal.svg
 :alt: Cosine of the descent with the way to the truth against agreement, for discriminators and for optimal transport

@@ -385,7 +385,7 @@ def _print(out: Console, result: Audit, fail_above: float | None, limit: str | N
             out.print(f"{score.name}: {defense_statement(score)}", soft_wrap=True, markup=False)
     if result.membership is not None:
         found = result.membership.found[0.01]
-        share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1 % false alarms"
+        share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1% false alarms"
         note = membership_note(result.membership)
         out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}. {note}".rstrip(), soft_wrap=True)
     if result.linkage is not None:

@@ -34,7 +34,7 @@ CALIBRATION_TITLE = (
 )
 
 _NARROWLY = (
-    "narrowly: the value passes the limit by less than 5 % of the distance between null and limit, and is not below "
+    "narrowly: the value passes the limit by less than 5% of the distance between null and limit, and is not below "
     "half of an upper limit."
 )
 _LEGEND = (
@@ -99,7 +99,7 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
 
     Args:
         rows: `Evaluation.to_dict()` by the name of its rows, or some of its scores. A single one has no column of
-            names, and shows half the width of its 95 % intervals next to the values.
+            names, and shows half the width of its 95% intervals next to the values.
         title: a line above the table.
     """
     single = len(rows) == 1

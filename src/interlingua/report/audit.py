@@ -349,7 +349,7 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         measured("Rank-1 identification, beyond the control", _BEYOND, Interval(found.beyond_control), None)
         meaning = f"error rate of verification, low means that identities are recognized; {_ROTATED}"
         measured("Equal error rate", meaning, found.equal_error_rate, found.equal_error_rate_control)
-        meaning = f"right claims accepted at 1 % false accepts; {_ROTATED}"
+        meaning = f"right claims accepted at 1% false accepts; {_ROTATED}"
         measured("Verification", meaning, found.accepted, found.accepted_control)
     if audit.reidentified:
         top1 = audit.reidentified.top1

@@ -156,7 +156,7 @@ function showProgress(state, running) {
   const known = typeof state.share === "number";
   if (known) at("share").value = Math.round(100 * state.share);
   else at("share").removeAttribute("value");
-  const left = known ? `about ${Math.round(100 * state.share)} % done, about ${duration(state.seconds_left)} left` : "estimating the time left";
+  const left = known ? `about ${Math.round(100 * state.share)}% done, about ${duration(state.seconds_left)} left` : "estimating the time left";
   at("progress-text").textContent = `Aligning for ${taken(state.seconds)}, ${left}: ${step}`;
   announce(`Aligning: ${step}`);
 }
