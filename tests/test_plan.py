@@ -367,7 +367,7 @@ def test_a_few_copies_are_not_rounded_to_none(run: Run, tmp_path: Path) -> None:
     rows = old_rows(1_000)
     rows[-2:] = rows[:2]
     text = run("plan", write(tmp_path / "old.parquet", rows)).out
-    assert "1,000 rows of width 512, under 1 % of them copies" in text.replace("\n", " ")
+    assert "1,000 rows of width 512, under 1% of them copies" in text.replace("\n", " ")
 
 
 def test_what_cannot_be_planned_is_refused(run: Run, tmp_path: Path) -> None:
