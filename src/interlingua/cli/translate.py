@@ -39,7 +39,7 @@ __all__ = ["Dtype", "Engine", "translate"]
 _FIRST_ROWS = 4_096
 # Panels of the help.
 _INPUT, _PARTS = "Input", "Parts and clusters"
-_COLUMN = "The column with the vectors, in .parquet and .jsonl."
+_COLUMN = "The column with the vectors, in files such as .parquet and .jsonl."
 _ID_COLUMN = "The column with the ids, if it is not named id."
 _SHARD = "Translate only part i of n equal parts of the rows, i from 1 to n."
 _ENGINE = "ray runs on a Ray cluster: INPUT is Parquet or Lance, OUTPUT a folder of Parquet or NAME.lance."
@@ -70,7 +70,8 @@ def translate(
     force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT if it exists.")] = False,
     column: Annotated[str | None, typer.Option(metavar="NAME", help=_COLUMN, rich_help_panel=_INPUT)] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The array, in .npz and .safetensors.", rich_help_panel=_INPUT)
+        str | None,
+        typer.Option(metavar="NAME", help="The array, in .npz, .safetensors and .h5.", rich_help_panel=_INPUT),
     ] = None,
     id_column: Annotated[str | None, typer.Option(metavar="NAME", help=_ID_COLUMN, rich_help_panel=_INPUT)] = None,
     scale: Annotated[
