@@ -166,7 +166,9 @@ def search(
     if rerank is None:
         check_effect({"--nominees": nominees, "--text-column": text_column}, "has no effect without --rerank.")
     elif scale is not None and scale is not space:
-        raise InputError(f"--scale {scale} has no effect with --rerank, whose scores are those of the model itself.")
+        raise InputError(
+            f"--scale {scale} has no effect with --rerank, whose scores are those of the model itself; leave it out."
+        )
     if nominees is not None and nominees < k:
         raise InputError(f"--nominees is {nominees} and -k {k}; at least as many nominees as hits are needed.")
     from interlingua._encoder_spaces import check_encoder
