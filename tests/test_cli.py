@@ -156,7 +156,7 @@ def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -
     shown = run("inspect", saved).out
     assert [shown.count(part) for part in ("Refits agree.", "Hubs are few.")] == [1, 1]
     assert [shown.count(part) for part in ("≥ 0.5", "≤ 0.5", "refit agreement")] == [1, 1, 1]
-    assert [shown.count(part) for part in ("null: the same measurement of unaligned spaces", "needed: the limit")] == [
+    assert [shown.count(part) for part in ("null: the value for unaligned spaces", "needed: the limit")] == [
         1,
         1,
     ]

@@ -34,11 +34,11 @@ CALIBRATION_TITLE = (
 )
 
 _NARROWLY = (
-    "narrowly: the value passes the limit by less than 5% of the distance between null and limit, and is not below "
-    "half of an upper limit."
+    "narrowly: the value passes its limit by less than 5% of the distance between null and limit. A value below half of "
+    "an upper limit does not pass narrowly."
 )
 _LEGEND = (
-    "null: the same measurement of unaligned spaces (≥) or of real rows alone (≤).",
+    "null: the value for unaligned spaces (limits with ≥) or for real rows among themselves (limits with ≤).",
     "needed: the limit. Aligned fits meet every limit, or pairs confirm them.",
     "score: how near the weakest measurement of transport, refits and pairs comes to its limit, at most 1. It does not "
     "rank aligned fits.",

@@ -40,7 +40,7 @@ _FIRST_ROWS = 4_096
 # Panels of the help.
 _INPUT, _PARTS = "Input", "Parts and clusters"
 _COLUMN = "The column with the vectors, in files such as .parquet and .jsonl."
-_ID_COLUMN = "The column with the ids, if it is not named id."
+_ID_COLUMN = "The column with the ids, if its name is none of the usual ones, such as id."
 _SHARD = "Translate only part i of n equal parts of the rows, i from 1 to n."
 _ENGINE = "ray runs on a Ray cluster: INPUT is Parquet or Lance, OUTPUT a folder of Parquet or NAME.lance."
 _WORKERS = "With --engine ray: parts translated at the same time."
@@ -114,7 +114,7 @@ def translate(
             "--scale": scale,
         }
         check_effect(
-            unused, "means nothing with --engine ray, which reads, writes and resumes in its own manner; leave it out."
+            unused, "has no effect with --engine ray, which reads, writes and resumes in its own manner; leave it out."
         )
         flags = {"inverse": inverse, "allow_foreign": allow_foreign}
         with open_log(log, (source,)) as record:
