@@ -34,8 +34,8 @@ CALIBRATION_TITLE = (
 )
 
 _NARROWLY = (
-    "narrowly: the value passes its limit by less than 5% of the distance between null and limit. A value below half of "
-    "an upper limit does not pass narrowly."
+    "narrowly: the value passes its limit by less than 5% of the distance between null and limit. A value below half "
+    "of an upper limit does not pass narrowly."
 )
 _LEGEND = (
     "null: the value for unaligned spaces (limits with ≥) or for real rows among themselves (limits with ≤).",
