@@ -55,11 +55,11 @@ def links_statement(found: Linkage, contents: str = "texts") -> str:
     rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
     if found.measured is None:
         if found.is_shown:
-            chance = f"{found.expected:.0%} is the nominal share without shared {contents} (p = {found.p_value:.3f})"
+            chance = f"{found.expected:.0%} is the nominal share without shared {contents}; permutation test, p = {found.p_value:.3f}"
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
-            f"{contents} (p = {found.p_value:.3f}). This does not show that no {contents} are shared: the test is "
+            f"{contents} (permutation test, p = {found.p_value:.3f}). This does not show that no {contents} are shared: the test is "
             "conservative."
         )
     known = found.measured.rows

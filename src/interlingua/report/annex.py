@@ -268,7 +268,10 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
             else f"The figures of words are estimates.{_range(found.leak_rate)} {error.certainty}"
         )
     lines.extend(audit.omitted)
-    lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
+    lines.append(
+        "Every figure has a control: the same procedure where there is nothing to find. A failed attack is no proof of "
+        "safety."
+    )
     return tuple(lines)
 
 
