@@ -35,7 +35,7 @@ CALIBRATION_TITLE = (
 
 _NARROWLY = (
     "narrowly: the value passes its limit by less than 5% of the distance between null and limit. A value below half "
-    "of an upper limit does not pass narrowly."
+    "of an upper limit is not called so."
 )
 _LEGEND = (
     "null: the value for unaligned spaces (limits with ≥) or for real rows among themselves (limits with ≤).",
