@@ -420,8 +420,8 @@ after each. All ran on {costs[0]["machine"]["cores"]} cores of an {costs[0]["mac
 
 One page of rows at a time, 4,096 by default, and a journal with a digest of 16 bytes for each row. Each row is read
 three times: to survey it, to copy it, and to compare the source at the end. A run that is killed continues from its
-journal. The memory in the table was measured while the check at the end still held all vectors of a target file. Files
-are now searched page by page, which halves the peak for a million rows.
+journal. The memory in the table is that of a version whose check at the end held all vectors of a target file. The
+check searches files page by page, which takes half of this peak for a million rows.
 
 ## 100,000,000 rows on Ray
 
