@@ -248,7 +248,7 @@ _REFITS = """## How many refits the teacher needs
 Mean of both directions, medians over the seeds. The teacher is the consensus of so many refits of the same linear fit,
 each from a random half of the rows unless the table says otherwise. Seconds are processor time of the refits, and one
 seed is too few for the last digit. Because most of the gain comes from the first refits, a warm start makes 12; the
-networks of the table above were trained when it made 40."""
+teacher of the table above has 40."""
 _ABLATIONS = """## Without one part at a time
 
 The small data of `interlingua demo`: 2,000 of its rows per side in 128 axes, another half for each seed. Warm start, 60

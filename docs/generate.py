@@ -437,7 +437,7 @@ This is calculated from the measured rate of one core. It is not a measurement.
 - Ray writes files, not stores: `migrate` is one process. For so many rows, translate exported files with Ray and let
   the database load them.
 """,
-        "paper": f"""# What do the paper's tables look like here?
+        "paper": f"""# What do the tables of the vec2vec paper look like here?
 
 Made by `interlingua bench`, under encoders that run on a laptop. {_fitted_corpora(paths)} `tweets` are 1,000 tweets
 with the paper's 19 topics, `enron` are e-mails of the company whose e-mails the paper has, and `notes` are medical
