@@ -132,7 +132,7 @@ def alignment(descent: Rows, rotation: Rows, geodesic: Rows) -> float:
 
 
 def descent_of_discriminator(fake: Rows, real: Rows, seed: int, noise: float) -> tuple[float, Rows]:
-    """Train a discriminator on 80 % of the rows; return how well it ranks the others, and its pull on each of them.
+    """Train a discriminator on 80% of the rows; return how well it ranks the others, and its pull on each of them.
 
     Ranking is the share of random pairs of a real and a translated row in which the output at the translated one is
     higher; chance is 0.5.

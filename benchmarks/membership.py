@@ -97,8 +97,8 @@ def _name(fit: Fit) -> str:
 def table(records: list[dict[str, Any]]) -> str:
     """Return a table of the membership tests and one of the links."""
     lines = [
-        "| corpus | leak, known encoder | verdict | area under the ROC curve | without the leak | found at 1 % false "
-        "alarms | at 0.1 % | members, controls |",
+        "| corpus | leak, known encoder | verdict | area under the ROC curve | without the leak | found at 1% false "
+        "alarms | at 0.1% | members, controls |",
         "|---|---|---|--:|--:|--:|--:|--:|",
     ]
     tests = sorted((r for r in records if r["key"].startswith("membership")), key=lambda r: str(r["key"]))

@@ -3,7 +3,7 @@
     python benchmarks/mixtures.py --vectors DIR --data ../shared/data
     python benchmarks/mixtures.py --vectors DIR --more
 
-DIR is that of `benchmarks/foreign.py`. Mixtures hold 5, 20 and 50 % of rows of another model; the wider one is cut.
+DIR is that of `benchmarks/foreign.py`. Mixtures hold 5, 20 and 50% of rows of another model; the wider one is cut.
 Collections of one model are every corpus of 2,500 rows and more, and two corpora of one encoder together.
 
 A collection whose record is in the results is not measured again. `--more` adds mixtures of two

@@ -234,7 +234,7 @@ the truth. The columns give the cosine between the shortest way to the truth and
 discriminator, or of the optimal transport of a batch. The first row of each group is a random rotation. Random
 directions have a mean cosine of 0, with a standard deviation of 0.12 in 12 axes and of 0.04 in 32, so in 32 axes
 nothing points at the truth from a random rotation. Yet the discriminator recognizes translated rows: it ranks them
-above real ones in 86 % and 94 % of random pairs of rows (last column):
+above real ones in 86% and 94% of random pairs of rows (last column):
 
 ```{image} cold-signal.svg
 :alt: Cosine of the descent with the way to the truth against agreement, for discriminators and for optimal transport
@@ -248,7 +248,7 @@ _REFITS = """## How many refits the teacher needs
 Mean of both directions, medians over the seeds. The teacher is the consensus of so many refits of the same linear fit,
 each from a random half of the rows unless the table says otherwise. Seconds are processor time of the refits, and one
 seed is too few for the last digit. Because most of the gain comes from the first refits, a warm start makes 12; the
-networks of the table above were trained when it made 40."""
+teacher of the table above has 40."""
 _ABLATIONS = """## Without one part at a time
 
 The small data of `interlingua demo`: 2,000 of its rows per side in 128 axes, another half for each seed. Warm start, 60

@@ -4,7 +4,7 @@
 
 BGE -> MiniLM on BEIR queries. Source, target and the 2,048 held-out texts are disjoint; the fit sees no pair. ``NxM``
 has N source and M target rows. ``copies-of-20`` replaces half of the rows of each side by copies of 20 texts,
-``four-times`` repeats each of 1,000 rows four times, ``boilerplate`` makes 40 % of the rows one text.
+``four-times`` repeats each of 1,000 rows four times, ``boilerplate`` makes 40% of the rows one text.
 
     python benchmarks/solver.py --only 1000x1000 --views use wordllama model2vec --out benchmarks/results/views.jsonl
 
@@ -53,7 +53,7 @@ _NAMES = {
     "packages": "package descriptions, Model2Vec to WordLlama",
     "copies-of-20": "half of them copies of 20 texts",
     "four-times": "each text four times",
-    "boilerplate": "40 % of them one text",
+    "boilerplate": "40% of them one text",
 }
 # Steps of the trace that say what both searches did.
 STEPS = ("copies", "second search", "full width", "interrupted")

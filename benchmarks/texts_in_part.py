@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 nice python benchmarks/texts_in_part.py --data ../shared/data
 
-6,000 search questions are stored under the old model, and 30 % of them have a text, so that the new model embeds
+6,000 search questions are stored under the old model, and 30% of them have a text, so that the new model embeds
 them. 500 others are queries of the new model. Translators are fitted on the rows with a text as pairs (``paired``), or
 without pairs on the stored rows and the 4,344 questions that are left (``unpaired``). Recall at 10 of the new model's
 own ranking of all rows, and the share of the hits that are rows with a text:

@@ -420,8 +420,8 @@ after each. All ran on {costs[0]["machine"]["cores"]} cores of an {costs[0]["mac
 
 One page of rows at a time, 4,096 by default, and a journal with a digest of 16 bytes for each row. Each row is read
 three times: to survey it, to copy it, and to compare the source at the end. A run that is killed continues from its
-journal. The memory in the table was measured while the check at the end still held all vectors of a target file. Files
-are now searched page by page, which halves the peak for a million rows.
+journal. The memory in the table is that of a version whose check at the end held all vectors of a target file. The
+check searches files page by page, which takes half of this peak for a million rows.
 
 ## 100,000,000 rows on Ray
 
@@ -437,7 +437,7 @@ This is calculated from the measured rate of one core. It is not a measurement.
 - Ray writes files, not stores: `migrate` is one process. For so many rows, translate exported files with Ray and let
   the database load them.
 """,
-        "paper": f"""# What do the paper's tables look like here?
+        "paper": f"""# What do the tables of the vec2vec paper look like here?
 
 Made by `interlingua bench`, under encoders that run on a laptop. {_fitted_corpora(paths)} `tweets` are 1,000 tweets
 with the paper's 19 topics, `enron` are e-mails of the company whose e-mails the paper has, and `notes` are medical

@@ -156,7 +156,7 @@ def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -
     shown = run("inspect", saved).out
     assert [shown.count(part) for part in ("Refits agree.", "Hubs are few.")] == [1, 1]
     assert [shown.count(part) for part in ("≥ 0.5", "≤ 0.5", "refit agreement")] == [1, 1, 1]
-    assert [shown.count(part) for part in ("null: the same measurement of unaligned spaces", "needed: the limit")] == [
+    assert [shown.count(part) for part in ("null: the value for unaligned spaces", "needed: the limit")] == [
         1,
         1,
     ]
@@ -374,7 +374,7 @@ def test_inspect_names_a_space_once_and_rounds_the_seconds(run: Run, saved: Path
     (saved / "card.json").write_text(json.dumps(card))
     shown = run("inspect", saved).out
     assert "source  2,500 rows of width" in shown
-    assert "249.0 s" in shown
+    assert "seed 0, 4 min 9 s" in shown
 
 
 def test_inspect_refuses_a_folder_without_a_translator(run: Run, tmp_path: Path) -> None:

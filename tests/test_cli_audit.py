@@ -597,6 +597,8 @@ def test_every_figure_of_the_conclusion_is_in_the_table(run: Run, case: Path) ->
     ran = run(*with_vectors(case, *known, "--annex", case / "annex.html"))
     assert ran.code == 0, ran.err
     assert "beyond the control" in ran.out
+    names = [str(case / name) for name in ("audit.html", "audit.json", "annex.html")]
+    assert f"Wrote {', '.join(names)} and {case / 'annex.md'}, " in ran.err
     page = " ".join((case / "audit.html").read_text("utf-8").split())
     assert "(figure above - its control) / (1 - its control), at least 0" in page
     assert "words, labels and nearest public texts above" in page

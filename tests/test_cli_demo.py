@@ -70,7 +70,7 @@ def test_demo_shows_the_paired_ceiling_of_its_data_and_the_seconds(run: Run, dem
     row = page[page.index("Top-1, paired ceiling") :].partition("</tr>")[0]
     for part in ("Procrustes on 50 pairs", "0.965", "0.979"):
         assert part in row
-    assert re.search(r"^\d+ seconds, \d+ of them for the alignment$", shown, re.MULTILINE)
+    assert re.search(r"^[\d.]+ s, of which [\d.]+ s for the alignment$", shown, re.MULTILINE)
     found = run("demo", "--data", demo_data, "--json").json["paired_ceiling"]
     assert found == {"what": ceiling["what"], "forward": {"top1": 0.9648}, "backward": {"top1": 0.9785}}
 

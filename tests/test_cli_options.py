@@ -121,7 +121,7 @@ REFUSED = [
     ("--key", f"{TRANSLATE} --key x", "--key 'x' means nothing"),
     ("--scale", f"{TRANSLATE} --scale 2", "a scale is for int8 vectors.*Leave --scale out"),
     *(
-        (option.split()[0], f"{RAY} {option}", f"{option.split()[0]} means nothing with --engine ray")
+        (option.split()[0], f"{RAY} {option}", f"{option.split()[0]} has no effect with --engine ray")
         for option in (
             "--shard 1/2",
             "--resume",

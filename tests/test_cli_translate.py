@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
+from interlingua.core.maps import AffineMap
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator, load
 from interlingua.io import open_vectors
 
@@ -129,6 +131,35 @@ def test_foreign_vectors_are_refused_before_anything_is_written_unless_allowed(
     assert not list(folder.glob("out.npy*"))
     assert run(*arguments, "--allow-foreign").code == 0
     np.testing.assert_allclose(np.load(folder / "out.npy"), -planted[1], atol=1e-5)
+
+
+def test_rows_too_few_to_recognize_their_model_are_named(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    target = planted[1]
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((target.shape[1],) * 2))[0].astype(np.float32)
+    zeros = np.zeros(len(turn), np.float32)
+    profiles = SpaceProfile.of(target @ turn), SpaceProfile.of(target)
+    forward, backward = AffineMap(zeros, turn.T.copy(), zeros), AffineMap(zeros, turn, zeros)
+    equal = Translator(forward, backward, profiles, load(saved).card).save(folder / "equal")
+    np.save(folder / "few.npy", target[:3])
+    np.save(folder / "turned.npy", target @ turn)
+    said = "Too few rows to check which model made them: 3 rows, and 50 different ones are needed. They are taken for"
+    translate = ("translate", equal, folder / "few.npy", "--out", folder / "out.npy", "--force")
+    migrate = ("migrate", equal, folder / "few.npy", folder / "new.npy", "--journal", folder / "journal.sqlite")
+    for command in (translate, (*migrate, "--dry-run"), migrate):
+        ran = run(*command)
+        assert ran.code == 0, ran.err
+        assert f"{said} vectors of the source model; for those of the target model add --inverse." in ran.err
+        back = "vectors of the target model; for those of the source model leave out --inverse."
+        if command is not migrate:
+            assert f"{said} {back}" in run(*command, "--inverse").err
+            assert "Too few rows" not in run(*command, "--allow-foreign").err
+    many = ("translate", equal, folder / "turned.npy", "--out", folder / "out.npy", "--force")
+    assert "Too few rows" not in run(*many).err
+    # Widths tell the spaces of this translator apart.
+    few = ("translate", saved, folder / "few.npy", "--inverse", "--out", folder / "out.npy", "--force")
+    assert "Too few rows" not in run(*few).err
 
 
 def test_foreign_rows_in_a_later_batch_are_refused_and_the_run_goes_on_when_allowed(

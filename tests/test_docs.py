@@ -277,6 +277,7 @@ def figures(text: str) -> set[str]:
 def test_every_figure_in_the_prose_of_the_readme_is_that_of_a_record(generate: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     beir = [r for r in records_of(generate, "beir.jsonl") if r["method"] == "linear"]
+    beir += [r for r in records_of(generate, "solver.jsonl") if re.fullmatch(r"2000x2000/\d+/default", r["key"])]
     peers = records_of(generate, "peers.jsonl")
     card = json.loads((ROOT / "demo" / "data" / "CARD.json").read_text("utf-8"))
 
@@ -286,13 +287,13 @@ def test_every_figure_in_the_prose_of_the_readme_is_that_of_a_record(generate: M
     assert card["rows"]["source"] == card["rows"]["target"] == 10_976
     assert all(r["verdict"]["status"] == "failed" for r in beir if r["n_source"] <= 1_000)
     assert max(top1(500) + top1(1_000)) < 0.05
-    assert [f"{end(top1(2_000)):.2f}" for end in (min, max)] == ["0.64", "0.86"]
+    assert [f"{end(top1(2_000)):.2f}" for end in (min, max)] == ["0.63", "0.86"]
     assert min(top1(4_398)) > 0.95
     others = [r["forward"]["top1"] for r in peers if r["method"] not in ("linear", "procrustes") and "forward" in r]
     assert max(others) < 0.05
     failing = ("beir: bge -> minilm", 1_000), ("nq-open | clickbait: minilm -> model2vec", 4_976)
     assert all(r["forward"]["top1"] < 0.05 for r in peers if "forward" in r and (r["case"], r["n"]) in failing)
-    checked = {"10,976", "1,000", "2,000", "0.64", "0.86", "4,398", "0.95", "0.05"}
+    checked = {"10,976", "1,000", "2,000", "0.63", "0.86", "4,398", "0.95", "0.05"}
     # The first is tested above; a thousand pairs in the test of the limits.
     assert figures(readme) == checked | {"0.996"}
 
@@ -305,14 +306,14 @@ def test_where_pairs_win_is_what_the_records_say(generate: ModuleType) -> None:
     ]
     own = {r["pairs"]: r["forward"]["top1"] for r in records if r["texts"] == "nq-open" and r["method"] == "procrustes"}
     unpaired = [r["forward"]["top1"] for r in records if r["method"] == "linear"]
-    shown = [f"{value:.2f}".removeprefix("0") for value in (own[1000], own[300], *unpaired)]
-    assert shown == [".89", ".73", ".81"]
+    shown = [f"{value:.2f}" for value in (own[1000], own[300], *unpaired)]
+    assert shown == ["0.89", "0.73", "0.81"]
     limits, compare = (
         " ".join((ROOT / "docs" / f"{name}.md").read_text("utf-8").split()) for name in ("limits", "compare")
     )
-    assert "top-1 was .89 with 1,000 pairs of the same kind, .73 with 300, and .81 without pairs" in limits
+    assert "top-1 was 0.89 with 1,000 pairs of the same kind, 0.73 with 300, and 0.81 without pairs" in limits
     assert (
-        "on 1,000 pairs of the same kind reaches a top-1 of .89, on 300 pairs .73; method `linear` without" in compare
+        "on 1,000 pairs of the same kind reaches a top-1 of 0.89, on 300 pairs 0.73; method `linear` without" in compare
     )
 
 
@@ -358,7 +359,7 @@ def test_how_many_pairs_beat_none_is_what_the_records_say(generate: ModuleType) 
     best = {count: max(values, key=lambda method: values[method]) for count, values in paired.items()}
 
     def shown(value: float, digits: int = 3) -> str:
-        return f"{value:.{digits}f}".removeprefix("0")
+        return f"{value:.{digits}f}"
 
     page = " ".join((ROOT / "docs" / "compare.md").read_text("utf-8").split())
     many = {1: "one seed", 2: "two seeds", 3: "three seeds"}[len(seeds)]
@@ -580,14 +581,14 @@ def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_
     large = [r for r in solver if (r["n_source"], r["n_target"]) == (1000, 7000)]
     assert sorted(r["verdict"] for r in large) == ["aligned"] * 2 + ["doubtful"] * 2
     assert [f"{end(r['forward']['top1'] for r in large):.2f}" for end in (min, max)] == ["0.78", "0.83"]
-    assert "no pairs: .78 to .83 in four fits, of which two are aligned and two doubtful" in page
+    assert "no pairs: 0.78 to 0.83 in four fits, of which two are aligned and two doubtful" in page
     small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
     assert sorted(r["verdict"] for r in small) == ["doubtful"] * 6 + ["failed"] * 14
     assert "500 leaked vectors and 8,000 public texts, no pairs: of 20 fits, 14 failed by the verdict and six" in page
     right = [r["forward"]["top1"] for r in small[5:] if r["forward"]["top1"] > 0.1]
     assert (len(right), len(small[5:]), round(min(right), 2), round(max(right), 2)) == (13, 15, 0.37, 0.53)
     assert max(r["processor_seconds"] for r in small[5:]) < 420
-    assert "13 of the last 15 reached .37 to .53 after a few minutes" in page
+    assert "13 of the last 15 reached 0.37 to 0.53 after a few minutes" in page
     known = [r for r in curve if r["key"].startswith("500/100/linear/")]
     assert [round(r["forward"]["top1"], 2) for r in known] == [0.58]
-    assert "500 vectors per side with 100 known pairs: .58" in page
+    assert "500 vectors per side with 100 known pairs: 0.58" in page

@@ -198,7 +198,7 @@ def test_texts_in_another_order_leave_what_vectors_show(world: World) -> None:
     assert severity(result).level == "high"
     cited = owasp_paragraph(result, PROVENANCE)
     assert "the headline figure is 99" in cited
-    assert "correct word was named" not in cited
+    assert "or more was named" not in cited
     assert result.unordered["texts"] in cited
 
 
@@ -242,7 +242,7 @@ def test_contents_in_another_order_leave_what_else_was_measured(world: World, tm
     assert result.unordered["vectors"] in conclusion(result)
     assert list(result.to_dict()["unordered"]) == ["vectors"]
     assert severity(result).level == "high"
-    assert "least one correct word was named" in owasp_paragraph(result, PROVENANCE)
+    assert "least one correct word of probability 0.5 or more was named" in owasp_paragraph(result, PROVENANCE)
     sections = {section.heading: " ".join(section.lines) for section in annex_sections(result, PROVENANCE)}
     assert "A part of the measured figures cannot be relied on" in sections["How sure this is"]
     page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=1).read_text("utf-8")
@@ -381,7 +381,10 @@ def test_what_was_measured_of_labels_or_vectors_does_not_hide_an_estimate_of_wor
     assert result.label_findings.measured is not None
     assert result.label_findings.measured.translated.top1.value < 0.6
     assert result.leak == Leak(
-        result.words.leak_rate.value, "share of documents with a correct word at p ≥ 0.5", "estimated", N
+        result.words.leak_rate.value,
+        "share of documents with a correct word of probability 0.5 or more",
+        "estimated",
+        N,
     )
     assert severity(result).level == "high"
     # True texts take the place of the estimate.

@@ -124,7 +124,7 @@ def test_ordinary_texts_are_not_two_sided(solved: tuple[CoarseSpaces, FloatArray
 
 @pytest.mark.slow
 def test_two_small_groups_of_real_texts_in_each_others_place_are_put_right() -> None:
-    """With this seed the search swaps two groups of 7 % of the package descriptions, of which one is twice as large."""
+    """With this seed the search swaps two groups of 7% of the package descriptions, of which one is twice as large."""
     data = Path(__file__).parent.parent / "demo" / "data"
     x, y, held_x, held_y = (
         np.load(data / f"{name}.npy") for name in ("source", "target", "eval-source", "eval-target")

@@ -85,8 +85,8 @@ def test_the_guide_quotes_the_recorded_tests_of_membership() -> None:
     failed = [r for r in records if r["key"].startswith("membership/") and r["verdict"] == "failed"]
     assert (len(failed), span(failed, lambda r: r["auc"][0])) == (6, (0.49, 0.60))
     assert "In 19 recorded fits without pairs that are aligned or doubtful (seven corpora" in guide
-    assert "membership is .57 to .97, and .48 to .51 without the leak. At 1 % false alarms, 5 to 78 %" in guide
-    assert "In six failed fits the area is .49 to .60" in guide
+    assert "membership is 0.57 to 0.97, and 0.48 to 0.51 without the leak. At 1% false alarms, 5 to 78%" in guide
+    assert "In six failed fits the area is 0.49 to 0.60" in guide
     usable = [r for r in records if "failed" not in (r["verdict"], r.get("second_verdict"))]
     links = [r for r in usable if r["key"].startswith("linkage/")]
     none, quarter, every = ([r for r in links if r["share"] == share] for share in (0.0, 0.25, 1.0))

@@ -314,9 +314,9 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: 
     made = il.plan(str(old), str(new), rows=2_000)
     assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
     assert made.moved_rows == 5_000
-    assert made.expected_top1 == (0.64, 0.86)
+    assert made.expected_top1 == (0.63, 0.86)
     # Not the number of rows that the route needs, which is on the line before.
-    assert "0.64 to 0.86 in recorded fits without pairs of BGE to MiniLM on 2,000 rows a side" in made.summary()
+    assert "0.63 to 0.86 in recorded fits without pairs of BGE to MiniLM on 2,000 rows a side" in made.summary()
     assert any("TARGET is the address of a new file, collection, column" in reason for reason in made.reasons)
     assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
     assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
@@ -367,7 +367,7 @@ def test_a_few_copies_are_not_rounded_to_none(run: Run, tmp_path: Path) -> None:
     rows = old_rows(1_000)
     rows[-2:] = rows[:2]
     text = run("plan", write(tmp_path / "old.parquet", rows)).out
-    assert "1,000 rows of width 512, under 1 % of them copies" in text.replace("\n", " ")
+    assert "1,000 rows of width 512, under 1% of them copies" in text.replace("\n", " ")
 
 
 def test_what_cannot_be_planned_is_refused(run: Run, tmp_path: Path) -> None:

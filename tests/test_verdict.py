@@ -209,8 +209,8 @@ def test_annealing_and_settling_raise_the_transport_similarity_of_a_random_start
     [
         ({"status": "great"}, "status is 'great'; choose from aligned, doubtful, failed"),
         ({"score": 5}, "score is 5; a finite number at least 0 and at most 1"),
-        ({"reasons": "ok"}, "reasons of a verdict must be a sequence of strings"),
-        ({"evidence": ("x",)}, "evidence of a verdict must be Evidence objects"),
+        ({"reasons": "ok"}, "reasons of a verdict is str of length 2; a sequence of texts is needed"),
+        ({"evidence": ("x",)}, "evidence of a verdict is tuple of length 1; Evidence objects are needed"),
     ],
 )
 def test_a_verdict_holds_plain_values_of_its_own_kind(values: dict[str, Any], message: str) -> None:

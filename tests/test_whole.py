@@ -124,7 +124,7 @@ def test_lines_and_events_of_a_part_have_the_time_of_the_whole(clock: Clock) -> 
     clock.now = 150
     # The time left of the fit itself would be misread beside that of the audit.
     shown({"step": "full width", "total_seconds_left": 33.0})
-    assert shown.state.endswith("map, 2 min so far in all, about 4 min left in all")
+    assert shown.state.endswith("map, 2 min 30 s so far in all, about 4 min left in all")
     shown.on_rows("reading", 1, 2)
     assert [(event, facts["total_elapsed"]) for event, facts in events] == [
         ("working", 100.0),
@@ -133,7 +133,7 @@ def test_lines_and_events_of_a_part_have_the_time_of_the_whole(clock: Clock) -> 
     ]
     assert [facts["total_seconds_left"] for _, facts in events] == [300.0, 225.0, 225.0]
     clock.now = 160
-    assert shown.beat().endswith(", 3 min so far in all, about 4 min left in all")
+    assert shown.beat().endswith(", 2 min 40 s so far in all, about 4 min left in all")
     assert events[-1][1]["total_seconds_left"] == 215.0
 
 

@@ -11,7 +11,18 @@ import pytest
 import interlingua
 from interlingua.core import wording
 from interlingua.core.errors import InputError, named_side
-from interlingua.core.wording import be, count_of, describe_step, first_of, listed, rough_size_of, size_of, some_of
+from interlingua.core.wording import (
+    be,
+    count_of,
+    describe_step,
+    duration_of,
+    first_of,
+    listed,
+    rough_size_of,
+    size_of,
+    some_of,
+    time_taken,
+)
 
 SOURCE = Path(interlingua.__file__).parent
 
@@ -179,3 +190,21 @@ def test_only_marked_sides_are_named_by_where_they_come_from() -> None:
 )
 def test_a_share_of_rows_has_the_verb_of_its_number(count: int, of: int, text: str) -> None:
     assert some_of(count, of, "row", "is zero", "are zero") + first_of(count, "row 7") == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "estimated", "measured"),
+    [
+        (0.0, "0 s", "0 s"),
+        (0.414, "0 s", "0.41 s"),
+        (9.96, "10 s", "10 s"),
+        (119.4, "119 s", "119 s"),
+        (119.6, "2 min", "2 min 0 s"),
+        (125, "2 min", "2 min 5 s"),
+        (7_199.4, "120 min", "119 min 59 s"),
+        (7_199.6, "2.0 h", "2 h 0 min"),
+        (12_000, "3.3 h", "3 h 20 min"),
+    ],
+)
+def test_one_time_has_one_unit_in_estimates_and_measurements(seconds: float, estimated: str, measured: str) -> None:
+    assert (duration_of(seconds), time_taken(seconds)) == (estimated, measured)

@@ -14,7 +14,7 @@ old, new = (np.load(data / f"eval-{side}.npy").astype(np.float32) for side in ("
 pairs = np.stack([np.arange(1000)] * 2, axis=1)
 translator = il.align(old[:1000], new[:1000], pairs=pairs, method="procrustes").translator()
 
-# One half of the texts is known to the old model only, the other half to the new one. Any store does in place of files.
+# One half of the texts is known to the old model only, the other half to the new one. Any store can replace the files.
 with tempfile.TemporaryDirectory() as folder:
     paths = Path(folder) / "old.npy", Path(folder) / "new.npy"
     for path, rows in zip(paths, (old[1000:1500], new[1500:]), strict=True):

@@ -31,7 +31,7 @@ _RECORDED = {
 def summarize(plan: CollectionPlan) -> str:
     """Return what a collection holds, the route with its reasons, its costs, and the next commands."""
     nulls = f", {plan.nulls:,} more without a vector" if plan.nulls else ""
-    share = "under 1 %" if plan.repeats < 0.01 else f"{plan.repeats:.0%}"  # noqa: PLR2004
+    share = "under 1%" if plan.repeats < 0.01 else f"{plan.repeats:.0%}"  # noqa: PLR2004
     repeats = f", {share} of them copies" if plan.repeats else ""
     lines = [f"{plan.source}: {count_of(plan.rows)} of width {plan.d}{nulls}{repeats}"]
     if plan.target_rows is not None:

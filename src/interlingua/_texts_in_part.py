@@ -12,7 +12,7 @@ __all__ = ["PartlyWithTexts", "fewest_texts", "row_options", "without_text_note"
 # With fewer texts, the collection is treated as one without texts. If its model is known, the second number holds,
 # because a fit on public texts is better than one on fewer texts of its own.
 _FEWEST_TEXTS, _FEWEST_OF_KNOWN = 100, 1_000
-# Searches with 30 % native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
+# Searches with 30% native rows (benchmarks/results/texts-in-part.jsonl); a test compares them with the records.
 _RECORDED = (
     "In recorded searches after fits on pairs, rows with a text were 0.30 to 0.31 of the true hits, 0.09 to 0.36 of "
     "those in one table, and 0.42 to 0.45 of those with matched scores; recall at 10 was 0.44 to 0.61 in one table, "

@@ -135,7 +135,7 @@ def test_the_name_of_a_file_that_would_be_too_long_is_refused(make: Callable[[Pa
     address = make(tmp_path / ("é" * 122))
     if address.startswith("faiss:"):
         pytest.importorskip("faiss", reason="the extra faiss is not installed")
-    with open_store(address) as store, pytest.raises(InputError, match=r"has 25\d bytes; up to 2\d\d are needed"):
+    with open_store(address) as store, pytest.raises(InputError, match=r"has 25\d bytes; at most 2\d\d are possible"):
         store.check(spec("file"))
     assert not list(tmp_path.iterdir())
 

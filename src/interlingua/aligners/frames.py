@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 # Two centered rows of at least this cosine count as copies of each other. Noise of a third of a row's length
-# leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
+# leaves copies above it; of 10,844 distinct queries less than 1% have another one that close.
 NEAR_COPY = 0.9
 _BLOCK = 1024
 

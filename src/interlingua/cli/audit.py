@@ -33,7 +33,7 @@ from interlingua.cli.options import (
 from interlingua.cli.views import name_views, naming_options
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, listed, time_taken
 from interlingua.leakage.defenses import SUITES
 from interlingua.stores import input_files
 
@@ -70,12 +70,12 @@ _CORPUS_VECTORS = (
     "Vectors of --corpus under your encoder, in the same order. Alone, they are rows without texts, such as faces."
 )
 _VIEWS = (
-    "Vectors of --corpus by a further model, in the same order. Repeatable. An attacker with several models needs "
+    "Vectors of --corpus by a further model, in the same order; may be repeated. An attacker with several models needs "
     "fewer leaked vectors."
 )
 _VIEW_ENCODERS = (
     "A further model that embeds --corpus for a view: a sentence-transformers folder or name, or command:PROGRAM that "
-    "reads lines and writes vectors (extra: encoder). Repeatable."
+    "reads lines and writes vectors (extra: encoder); may be repeated."
 )
 _LABEL_NAMES = f"Labels to infer: {_TEXTS}. Without --corpus, identities; several rows of one are averaged."
 _LABEL_COLUMN = "A column or field of --corpus with a label of each text, instead of --labels."
@@ -87,7 +87,7 @@ _MORE_TO_GIVE = (
     "more vectors or public texts or rows of the same kind, or known contents with --truth or --truth-vectors"
 )
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
-_TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
+_TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing; may be repeated."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
 _OUT, _DEMO_OUT = Path("audit.html"), Path("demo-audit.html")
 _DEMO = f"Audit the data of interlingua demo, whose truth is known; the report is {_DEMO_OUT} by default."
@@ -156,12 +156,12 @@ def audit(
     ] = None,
     allow_foreign: AllowForeign = False,
     documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST, rich_help_panel=_ATTACK)] = 2_000,
-    fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
+    fail_above: Annotated[float | None, typer.Option(metavar="SHARE", min=0, max=1, help=_FAIL_ABOVE)] = None,
     show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: a folder as for demo --data.")] = None,
-    column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.", _INPUT)] = None,
-    key: Annotated[str | None, _name("The array of VECTORS, in .npz and .safetensors.", _INPUT)] = None,
+    column: Annotated[str | None, _name("The column of VECTORS, in files such as .parquet and .jsonl.", _INPUT)] = None,
+    key: Annotated[str | None, _name("The array of VECTORS, in .npz, .safetensors and .h5.", _INPUT)] = None,
     scale: Annotated[float | None, typer.Option(metavar="NUMBER", help=_SCALE, rich_help_panel=_INPUT)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     seed: Seed = 0,
@@ -343,7 +343,8 @@ def audit(
         console.emit_json(record)
     else:
         _print(console.stdout(), result, fail_above, limit)
-        console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
+        written = [out, json_file, *annexes.values()]
+        console.note(f"Wrote {listed([str(path) for path in written])}, {time_taken(watch.seconds)}")
     if unchecked:
         advice = doubt(result) or partial_doubt(result) or f"This is no proof of safety. Give {_MORE_TO_GIVE}."
         console.note(f"The limit of {fail_above:g} cannot be checked: {unchecked}. {advice}")
@@ -384,7 +385,7 @@ def _print(out: Console, result: Audit, fail_above: float | None, limit: str | N
             out.print(f"{score.name}: {defense_statement(score)}", soft_wrap=True, markup=False)
     if result.membership is not None:
         found = result.membership.found[0.01]
-        share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1 % false alarms"
+        share = "too few controls" if found is None else f"{in_percent(found)} of the members found at 1% false alarms"
         note = membership_note(result.membership)
         out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}. {note}".rstrip(), soft_wrap=True)
     if result.linkage is not None:

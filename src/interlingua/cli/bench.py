@@ -69,7 +69,9 @@ def bench(
     rows: Annotated[
         list[int] | None,
         typer.Option(
-            metavar="N", min=2, help="At most N rows per side. data-efficiency: numbers of source rows; repeat it."
+            metavar="N",
+            min=2,
+            help="At most N rows per side. data-efficiency: numbers of source rows; may be repeated.",
         ),
     ] = None,
     pool: Annotated[int, typer.Option(metavar="N", min=2, help="Candidates in retrieval.")] = 8192,

@@ -31,7 +31,7 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, time_taken
 from interlingua.stores import input_files
 
 if TYPE_CHECKING:
@@ -192,4 +192,4 @@ def _print(translator: Translator, out: Path, facts: dict[str, Any], *, as_json:
         used = f"{numbers} {'translated ' if facts['translated'] else ''}pairs"
     elif facts["translated"]:
         used += ", the first of which are translated"
-    console.note(f"Wrote {out}, calibrated on {used}, {facts['seconds']:.1f} s")
+    console.note(f"Wrote {out}, calibrated on {used}, {time_taken(facts['seconds'])}")

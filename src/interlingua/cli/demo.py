@@ -15,6 +15,7 @@ from interlingua.cli.fit_rows import fit_title
 from interlingua.cli.options import AsJson, Seed
 from interlingua.core.alignment import end_if_interrupted
 from interlingua.core.arguments import check_number
+from interlingua.core.wording import time_taken
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
@@ -136,5 +137,6 @@ def _print(out: Console, result: Mapping[str, Any]) -> None:
     out.print(tables.scores(rows, title=held_out))
     if ceiling:
         out.print(f"Paired ceiling: {ceiling['what']}.")
-    out.print(f"{result['seconds']:.0f} seconds, {result['alignment_seconds']:.0f} of them for the alignment")
+    alignment = time_taken(result["alignment_seconds"])
+    out.print(f"{time_taken(result['seconds'])}, of which {alignment} for the alignment")
     out.print(f"Report: {result['report']}", soft_wrap=True)

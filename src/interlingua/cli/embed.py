@@ -88,9 +88,9 @@ def embed(
     """Embed the texts of a collection with another model.
 
     This is the way to a new model where the texts are there. Ids and payload are copied, and TARGET is a new
-    collection, column or named vector. SOURCE is only read, unless TARGET is in the same collection. As with migrate, a
-    killed run is completed by the same command with --resume, undone with --rollback, and repeated for rows that are
-    new or changed with --catch-up.
+    collection, column or named vector. SOURCE is only read, unless TARGET is in the same collection. As with migrate,
+    the same command completes a killed run with --resume, undoes it with --rollback, and embeds rows that are new or
+    changed with --catch-up.
     """
     from interlingua.io import check_output
     from interlingua.stores import input_files, migration, open_source, open_store, planning

@@ -185,9 +185,8 @@ def fit_encoders(
     compared = {step["side"]: step for step in steps if step["step"] == "collection"}
     for name, step in compared.items():
         space = spaces[inputs.SIDES.index(name)]
-        console.note(
-            f"{name}: {'probably made by' if step['agrees'] else 'nothing decides whether it was made by'} {space.name}"
-        )
+        known = "probably made by" if step["agrees"] else "it could not be decided whether it was made by"
+        console.note(f"{name}: {known} {space.name}")
     used = {
         "texts": {"used": len(pair.texts), "different": pair.different, "of": pair.given},
         "collections": {name: {"agrees": s["agrees"]} for name, s in compared.items()},

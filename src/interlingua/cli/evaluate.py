@@ -31,7 +31,7 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
-from interlingua.core.wording import COMPARE_SEARCHES
+from interlingua.core.wording import COMPARE_SEARCHES, time_taken
 from interlingua.stores import input_files
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ def evaluate(
     for line in _explain(scores):
         console.note(line)
     console.note(
-        f"{result['n']:,} paired rows, pool {result['pool']:,}, ± half of the 95 % interval, {watch.seconds:.1f} s"
+        f"{result['n']:,} paired rows, pool {result['pool']:,}; ± is half of the 95% interval. "
+        f"{time_taken(watch.seconds)}"
     )
 
 

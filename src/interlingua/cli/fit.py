@@ -43,6 +43,7 @@ from interlingua.cli.views import Views, check_views, name_views, naming_options
 from interlingua.core.alignment import FAILED_FIT_ADVICE, pairs_disagree
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
+from interlingua.core.wording import time_taken
 from interlingua.stores import input_files
 
 if TYPE_CHECKING:
@@ -68,9 +69,7 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write the translator to.")],
     report: reports.ReportFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing translator and report.")] = False,
-    allow_failed: Annotated[
-        bool, typer.Option("--allow-failed", help="Write the translator even if the verdict is failed.")
-    ] = False,
+    allow_failed: Annotated[bool, typer.Option("--allow-failed", help="Write the translator of a failed fit.")] = False,
     seed: Seed = 0,
     log: Log = None,
     as_json: AsJson = False,
@@ -382,7 +381,7 @@ def fit(
         tables.print_notes(console.stdout(), card)
         if result["evidence"] and not failed:
             console.note(f"`interlingua inspect {shlex.quote(str(out))}` explains each measurement.")
-        console.note(f"{alignment.method}, {alignment.seconds:.1f} s")
+        console.note(f"{alignment.method}, {time_taken(alignment.seconds)}")
     for path in written.values():
         console.note(f"Wrote {path}")
     if commands and not as_json:

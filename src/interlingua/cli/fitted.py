@@ -1,4 +1,4 @@
-"""What commands say about the fit of a translator: its verdict, and whether rows are those that it has read."""
+"""What commands say about a translator and rows: the verdict on its fit, and whose rows they are."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from interlingua.cli.inputs import SIDES, Side, read_space
 from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
 from interlingua.core.callbacks import OnRows
+from interlingua.core.comparison import MIN_BATCH
 from interlingua.core.errors import InterlinguaError, UnusableRowError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["note_verdict", "warn_of_fitted_rows", "warn_of_translations"]
+__all__ = ["note_few_rows", "note_verdict", "warn_of_fitted_rows", "warn_of_translations"]
 
 # Digests that must be found: any two files may have a few texts in common.
 _LEAST = 3
@@ -34,6 +36,24 @@ def note_verdict(translator: Translator, directory: Path) -> None:
             f"Warning: the verdict on the fit of this translator is {status} (interlingua inspect "
             f"{quote(str(directory))} has the reasons). Check some translations before you rely on them."
         )
+
+
+def note_few_rows(rows: int, translator: Translator, *, inverse: bool) -> None:
+    """Print a note where nothing shows which of both models made so few rows, because their widths are equal.
+
+    Args:
+        rows: number of rows that are translated; copies can be left out.
+        translator: the translator.
+        inverse: whether they are translated from the target space to the source space.
+    """
+    if translator.d_source != translator.d_target or rows >= MIN_BATCH:
+        return
+    side, other = SIDES[::-1] if inverse else SIDES
+    console.note(
+        f"Too few rows to check which model made them: {count_of(rows)}, and {MIN_BATCH} different ones are "
+        f"needed. They are taken for vectors of the {side} model; for those of the {other} model "
+        f"{'leave out' if inverse else 'add'} --inverse."
+    )
 
 
 def warn_of_translations(files: Sequence[Side], sides: Sequence[str]) -> None:

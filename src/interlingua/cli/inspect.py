@@ -10,6 +10,7 @@ from rich.text import Text
 from interlingua.cli import console, tables
 from interlingua.cli.options import AsJson, TranslatorFolder
 from interlingua.core.errors import InputError
+from interlingua.core.wording import time_taken
 
 __all__ = ["inspect"]
 
@@ -65,7 +66,8 @@ def _overview(card: dict[str, Any]) -> Table:
         )
     settings = ", ".join(f"{name}={value}" for name, value in (card.get("settings") or {}).items())
     versions = ", ".join(f"{name} {value}" for name, value in (card.get("versions") or {}).items())
-    method = f"{card.get('method', '?')}, seed {card.get('seed', '?')}, {_number(card.get('seconds'), '.1f')} s"
+    seconds = "? s" if card.get("seconds") is None else time_taken(card["seconds"])
+    method = f"{card.get('method', '?')}, seed {card.get('seed', '?')}, {seconds}"
     scores = "not calibrated: thresholds cannot be converted"
     if card["calibration"]:
         n, m = card["calibration"]["rows"]

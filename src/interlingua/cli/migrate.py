@@ -14,7 +14,7 @@ from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.fit_rows import fit_title
-from interlingua.cli.fitted import note_verdict
+from interlingua.cli.fitted import note_few_rows, note_verdict
 from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.migrations import (
     ALLOW_LOSS,
@@ -191,6 +191,8 @@ def migrate(
             with console.working("Planning"):
                 made = planning.plan(translator, old, new, options)
             show_plan(made, options, as_json=as_json)
+            if not allow_foreign:
+                note_few_rows(made.rows, translator, inverse=inverse)
             return
         watch = console.Stopwatch()
         with console.show_progress("Migrating", record=record) as progress:
@@ -200,6 +202,8 @@ def migrate(
         seconds = watch.seconds  # without the report
         facts = {**asdict(result), "seconds": seconds, "phases": result.seconds}
         note_page_rows(result, page_rows)
+        if not allow_foreign:
+            note_few_rows(result.rows, translator, inverse=inverse)
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
             _write_report(report, translator, old, fit, facts, seed, options, show)

@@ -15,7 +15,7 @@ from interlingua.cli import console
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of
+from interlingua.core.wording import count_of, time_taken
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -118,7 +118,7 @@ def show_result(
         raise typer.Exit(int(changed))
     before = f" ({result.resumed_from:,} of them in an earlier run)" if result.resumed_from else ""
     console.note(
-        f"Wrote {count_of(result.rows)} to {result.plan.target}{before} in {seconds:.1f} s. Read back and "
+        f"Wrote {count_of(result.rows)} to {result.plan.target}{before} in {time_taken(seconds)}. Read back and "
         f"compared: {count_of(result.checked)}, largest difference {result.largest_error:.1g}."
     )
     for sentence in result.plan.notes:

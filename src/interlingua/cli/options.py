@@ -116,7 +116,7 @@ Columns = Annotated[
     typer.Option(
         "--column",
         metavar="NAME",
-        help="The column or field that holds the vectors, in .parquet and .jsonl. "
+        help="The column or field that holds the vectors, in files such as .parquet and .jsonl. "
         "Give it twice when source and target differ.",
         rich_help_panel="Input",
     ),
@@ -126,7 +126,7 @@ Keys = Annotated[
     typer.Option(
         "--key",
         metavar="NAME",
-        help="The array inside .npz and .safetensors. Give it twice when source and target differ.",
+        help="The array inside .npz, .safetensors and .h5. Give it twice when source and target differ.",
         rich_help_panel="Input",
     ),
 ]

@@ -67,7 +67,10 @@ def find_texts(target: inputs.Side, column: str, usable: _Mask, on_rows: OnRows 
     """
     found: _Mask = usable & np.array([_is_text(value) for value in _values(target, column, None, on_rows)], bool)
     if not found.any():
-        raise InputError(f"{target.path}: no row has both a vector that can be used and a text in column {column!r}.")
+        raise InputError(
+            f"{target.path}: no row has both a vector that can be used and a text in column {column!r}. Fill one of "
+            "them, or name another column with --text-column."
+        )
     return found
 
 

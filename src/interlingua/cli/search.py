@@ -72,8 +72,7 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="TEXT",
-            help="A query as text, in place of --query; needs --encoder or --rerank. Give it several times for several "
-            "queries.",
+            help="A query as text, in place of --query; needs --encoder or --rerank; may be repeated.",
             rich_help_panel=_TEXTS,
         ),
     ] = None,
@@ -115,8 +114,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help=f"A column to print with each hit; {TEXT_COLUMN} by default, if there is one. Give it several times "
-            "for several columns. --json has all columns.",
+            help=f"A column to print with each hit; {TEXT_COLUMN} by default, if there is one; may be repeated. "
+            "--json has all columns.",
             rich_help_panel=_TEXTS,
         ),
     ] = None,
@@ -167,7 +166,9 @@ def search(
     if rerank is None:
         check_effect({"--nominees": nominees, "--text-column": text_column}, "has no effect without --rerank.")
     elif scale is not None and scale is not space:
-        raise InputError(f"--scale {scale} has no effect with --rerank, whose scores are those of the model itself.")
+        raise InputError(
+            f"--scale {scale} has no effect with --rerank, whose scores are those of the model itself; leave it out."
+        )
     if nominees is not None and nominees < k:
         raise InputError(f"--nominees is {nominees} and -k {k}; at least as many nominees as hits are needed.")
     from interlingua._encoder_spaces import check_encoder

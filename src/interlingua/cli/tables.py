@@ -34,11 +34,11 @@ CALIBRATION_TITLE = (
 )
 
 _NARROWLY = (
-    "narrowly: the value passes the limit by less than 5 % of the distance between null and limit, and is not below "
-    "half of an upper limit."
+    "narrowly: the value passes its limit by less than 5% of the distance between null and limit. A value below half "
+    "of an upper limit is not called so."
 )
 _LEGEND = (
-    "null: the same measurement of unaligned spaces (≥) or of real rows alone (≤).",
+    "null: the value for unaligned spaces (limits with ≥) or for real rows among themselves (limits with ≤).",
     "needed: the limit. Aligned fits meet every limit, or pairs confirm them.",
     "score: how near the weakest measurement of transport, refits and pairs comes to its limit, at most 1. It does not "
     "rank aligned fits.",
@@ -99,7 +99,7 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
 
     Args:
         rows: `Evaluation.to_dict()` by the name of its rows, or some of its scores. A single one has no column of
-            names, and shows half the width of its 95 % intervals next to the values.
+            names, and shows half the width of its 95% intervals next to the values.
         title: a line above the table.
     """
     single = len(rows) == 1

@@ -13,7 +13,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.fitted import note_verdict
+from interlingua.cli.fitted import note_few_rows, note_verdict
 from interlingua.cli.interrupted import resume_option
 from interlingua.cli.options import (
     FORMATS,
@@ -26,7 +26,7 @@ from interlingua.cli.options import (
     check_outputs,
 )
 from interlingua.core.errors import InputError, SpaceMismatchError
-from interlingua.core.wording import be, count_of, text_of
+from interlingua.core.wording import be, count_of, text_of, time_taken
 from interlingua.stores.registry import ALIASES, store_names
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ __all__ = ["Dtype", "Engine", "translate"]
 _FIRST_ROWS = 4_096
 # Panels of the help.
 _INPUT, _PARTS = "Input", "Parts and clusters"
-_COLUMN = "The column with the vectors, in .parquet and .jsonl."
-_ID_COLUMN = "The column with the ids, if it is not named id."
+_COLUMN = "The column with the vectors, in files such as .parquet and .jsonl."
+_ID_COLUMN = "The column with the ids, if its name is none of the usual ones, such as id."
 _SHARD = "Translate only part i of n equal parts of the rows, i from 1 to n."
 _ENGINE = "ray runs on a Ray cluster: INPUT is Parquet or Lance, OUTPUT a folder of Parquet or NAME.lance."
 _WORKERS = "With --engine ray: parts translated at the same time."
@@ -70,7 +70,8 @@ def translate(
     force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT if it exists.")] = False,
     column: Annotated[str | None, typer.Option(metavar="NAME", help=_COLUMN, rich_help_panel=_INPUT)] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The array, in .npz and .safetensors.", rich_help_panel=_INPUT)
+        str | None,
+        typer.Option(metavar="NAME", help="The array, in .npz, .safetensors and .h5.", rich_help_panel=_INPUT),
     ] = None,
     id_column: Annotated[str | None, typer.Option(metavar="NAME", help=_ID_COLUMN, rich_help_panel=_INPUT)] = None,
     scale: Annotated[
@@ -113,7 +114,7 @@ def translate(
             "--scale": scale,
         }
         check_effect(
-            unused, "means nothing with --engine ray, which reads, writes and resumes in its own manner; leave it out."
+            unused, "has no effect with --engine ray, which reads, writes and resumes in its own manner; leave it out."
         )
         flags = {"inverse": inverse, "allow_foreign": allow_foreign}
         with open_log(log, (source,)) as record:
@@ -129,7 +130,9 @@ def translate(
     _check_width(file, translator, inverse=inverse)
     if not allow_foreign:
         # Each batch is compared again, but these are refused before OUTPUT is begun.
-        translator.check_space(next(file.batches(_FIRST_ROWS)).vectors, inverse=inverse)
+        first = next(file.batches(_FIRST_ROWS)).vectors
+        translator.check_space(first, inverse=inverse)
+        note_few_rows(translator.profiles[inverse].compare(first).rows, translator, inverse=inverse)
     start, stop = _rows_of(shard, file.n)
     settings = {
         "input": file.fingerprint(),
@@ -171,7 +174,7 @@ def translate(
     if as_json:
         console.emit_json(result)
     else:
-        console.note(f"Wrote {out}: {count_of(stop - start)}, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
+        console.note(f"Wrote {out}: {count_of(stop - start)}, {time_taken(watch.seconds)}, {speed:,.0f} rows/s")
 
 
 def _stream(
@@ -235,8 +238,8 @@ def _translate_with_ray(
     if as_json:
         console.emit_json(result)
     else:
-        start = f"including {done.starting_seconds:.1f} s to start Ray"
-        console.note(f"Wrote {out}: {count_of(done.rows)}, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
+        start = f"including {time_taken(done.starting_seconds)} to start Ray"
+        console.note(f"Wrote {out}: {count_of(done.rows)}, {time_taken(watch.seconds)} ({start}), {speed:,.0f} rows/s")
 
 
 def _check_is_file(source: Path) -> None:

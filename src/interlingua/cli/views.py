@@ -192,7 +192,10 @@ def find_usable_view(view: View, target: inputs.Side, usable: _Mask, on_rows: On
         gaps = side.nulls if isinstance(side, Collection) else len(side.skipped)
         usable[kept] = usable_rows(_read_by_ids(view, target, kept, on_rows, gaps))
     if not usable.any():
-        raise InputError(f"--view {view.address}: no row of TARGET has vectors that can be used in both.")
+        raise InputError(
+            f"--view {view.address}: no row of TARGET has vectors that can be used in both. Give a view with vectors "
+            "of these rows, or leave it out."
+        )
     return usable
 
 

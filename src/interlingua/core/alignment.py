@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlingua.core import summaries
-from interlingua.core.arguments import check_choice, check_flag, check_number
+from interlingua.core.arguments import check_choice, check_flag, check_number, described
 from interlingua.core.arrays import require
 from interlingua.core.calibration import ScoreCalibration
 from interlingua.core.errors import InputError, InterlinguaError
@@ -193,9 +193,9 @@ class Verdict:
         """
         reasons: Any = self.reasons
         if isinstance(reasons, str) or not all(isinstance(reason, str) for reason in reasons):
-            raise InputError("reasons of a verdict must be a sequence of strings.")
+            raise InputError(f"reasons of a verdict is {described(reasons)}; a sequence of texts is needed.")
         if not all(isinstance(item, Evidence) for item in self.evidence):
-            raise InputError("evidence of a verdict must be Evidence objects.")
+            raise InputError(f"evidence of a verdict is {described(self.evidence)}; Evidence objects are needed.")
         values = {
             "status": Status(check_choice(self.status, "status", [str(status) for status in Status])),
             "score": check_number(self.score, "score", minimum=0, maximum=1),

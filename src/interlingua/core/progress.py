@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from interlingua.core.arguments import check_callable, check_instance, check_text
 from interlingua.core.callbacks import OnStep
 from interlingua.core.whole import FIT_SHARES, WholeTime, fit_share
-from interlingua.core.wording import describe_rows, describe_step, describe_total
+from interlingua.core.wording import describe_rows, describe_step, describe_total, time_taken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -195,7 +195,7 @@ class ShownProgress:
         if self._record is not None:
             facts = {"task": self.task, "seconds": round(self.seconds, 1)} | ({"state": state} if state else {})
             self._record("working", **facts, **self._totals())
-        return f"{self.task}: {self.seconds:.0f} s" + (f", {state}" if state else "")
+        return f"{self.task}: {time_taken(round(self.seconds))}" + (f", {state}" if state else "")
 
     def _totals(self) -> dict[str, float]:
         """Return what a record says of the time of the whole work."""
@@ -265,7 +265,8 @@ class _NotebookBar(ShownProgress):
     def _markup(self) -> str:
         """Return a bar, which is empty where nothing says how far the work is, with the elapsed time and the state."""
         value = f' value="{self._at or 0}" max="{self._of}"' if self._of else ""
-        return f"<div><progress{value}></progress> {self.seconds:.0f} s {escape(self.state or self.task)}</div>"
+        said = f"{time_taken(round(self.seconds))} {escape(self.state or self.task)}"
+        return f"<div><progress{value}></progress> {said}</div>"
 
 
 def in_notebook() -> bool:

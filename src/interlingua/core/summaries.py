@@ -23,6 +23,7 @@ from interlingua.core.wording import (
     evidence_cells,
     is_narrow,
     listed,
+    time_taken,
 )
 
 __all__ = [
@@ -236,7 +237,7 @@ def _spaces(card: Mapping[str, Any]) -> str:
 
 def _origin(card: Mapping[str, Any]) -> str:
     seconds = card.get("seconds")
-    time = "" if seconds is None else f", {seconds:.1f} s"
+    time = "" if seconds is None else f", {time_taken(seconds)}"
     return f"Method {card.get('method', 'unknown')}, seed {card.get('seed', 'unknown')}{time}"
 
 

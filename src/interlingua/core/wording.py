@@ -29,6 +29,7 @@ __all__ = [
     "size_of",
     "some_of",
     "text_of",
+    "time_taken",
 ]
 
 # Beside everything that says how good a map or a migration is.
@@ -41,8 +42,10 @@ CANDIDATE_MEASUREMENTS = ("transport_excess", "refit_agreement", "cycle", "start
 # A measurement passes narrowly within this share of the distance between its null and its limit.
 _NARROW = 0.05
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
-# Times below are shown in seconds, and in minutes.
-_MINUTES, _HOURS = 120.0, 7200.0
+# Times below are shown in seconds, and in minutes, after rounding to seconds.
+_MINUTES, _HOURS = 120, 7200
+# Measured times below, in seconds, are shown with two digits.
+_PRECISE = 9.5
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 # A step is reported when it ends, so its text names the work that begins then. Steps number rounds and copies from 0,
 # and texts number them from 1.
@@ -67,7 +70,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "exchange": lambda s: "comparing exchanges of groups" if s["kept"] else "fitting the non-orthogonal map",
     "islands": lambda s: (
         f"second search, {s['stage']} {s['number'] + 1}, generation {s['generation']}"
-        f"{_scores(s)}, {s['refinements']} maps after {s['seconds']:.0f} s"
+        f"{_scores(s)}, {s['refinements']} maps after {time_taken(s['seconds'])}"
     ),
     "second search": lambda s: "carrying the best map to full width",
     "interrupted": lambda s: f"continuing with the map of the {s['kept']}",
@@ -127,7 +130,7 @@ def describe_total(elapsed: float | None, seconds_left: float | None) -> str:
         elapsed: seconds since the whole work began, or None to leave them out.
         seconds_left: of the whole work, or None.
     """
-    words = f", {duration_of(elapsed)} so far in all" if elapsed is not None else ""
+    words = f", {time_taken(elapsed)} so far in all" if elapsed is not None else ""
     if seconds_left is not None and round(seconds_left):
         words += f", about {duration_of(seconds_left)} left in all"
     return words
@@ -138,10 +141,23 @@ def _left(seconds: float | None) -> str:
 
 
 def duration_of(seconds: float) -> str:
-    """Return a duration in the unit that suits it: ``90 s``, ``12 min``, ``3.5 h``."""
-    if seconds < _MINUTES:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < _HOURS else f"{seconds / 3600:.1f} h"
+    """Return an estimated duration in the unit that suits it: ``90 s``, ``12 min``, ``3.5 h``."""
+    whole = round(seconds)
+    if whole < _MINUTES:
+        return f"{whole} s"
+    return f"{whole / 60:.0f} min" if whole < _HOURS else f"{whole / 3600:.1f} h"
+
+
+def time_taken(seconds: float) -> str:
+    """Return a measured time in the units of `duration_of`: ``0.41 s``, ``90 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    if seconds < _PRECISE:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < _MINUTES:
+        return f"{whole} s"
+    if whole < _HOURS:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _named(step: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from interlingua.core.wording import count_of
 __all__ = ["Interval", "JsonRecord", "Resamples", "interval", "share_interval"]
 
 _DRAWS = 400
-# Square of the 97.5 % quantile of the normal distribution.
+# Square of the 97.5% quantile of the normal distribution.
 _Z2 = 1.959964**2
 # Entries of one block of resample counts (64 MiB of float32).
 _BLOCK_ENTRIES = 2**24
@@ -26,7 +26,7 @@ _BLOCK_ENTRIES = 2**24
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure over rows with its 95 % bootstrap interval (``None`` without a bootstrap)."""
+    """A figure over rows with its 95% bootstrap interval (``None`` without a bootstrap)."""
 
     value: float
     low: float | None = None
@@ -202,7 +202,7 @@ def share_interval(share: Interval, n: int) -> Interval:
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:
-    """Return the first value with the 2.5 % and 97.5 % quantiles of the other values; NaN among them are ignored.
+    """Return the first value with the 2.5% and 97.5% quantiles of the other values; NaN among them are ignored.
 
     Raises:
         InputError: not a vector of at least one number.

@@ -70,7 +70,7 @@ def evaluate_retrieval(
             empty one leaves the query out. `relevance_of_ranking` makes them of the ranking by another model.
         k: number of documents.
         seed: of the bootstrap.
-        bootstrap: resamples of the queries for the 95 % intervals; 0 leaves the intervals out.
+        bootstrap: resamples of the queries for the 95% intervals; 0 leaves the intervals out.
 
     Raises:
         InputError: vectors or relevant documents that cannot be used, or no query has relevant documents.
@@ -103,7 +103,7 @@ def evaluate_ranking(
         documents: number of documents.
         k: number of documents of each query that count.
         seed: of the bootstrap.
-        bootstrap: resamples of the queries for the 95 % intervals; 0 leaves the intervals out.
+        bootstrap: resamples of the queries for the 95% intervals; 0 leaves the intervals out.
 
     Raises:
         InputError: a ranking or relevant documents that cannot be used, or no query has relevant documents.

@@ -203,7 +203,7 @@ class Evaluation:
             found = self.collection
             name = f"target in the translations of {found.pool:,} source rows"
             rows.append((name, str(found.top1), str(found.mean_rank), "", ""))
-        size = f"{self.n:,} paired rows in pools of {self.pool:,}; in brackets the 95 % interval"
+        size = f"{self.n:,} paired rows in pools of {self.pool:,}; in brackets the 95% interval"
         return f"<div><strong>Evaluation</strong><br>{size}{table_html(heading, rows)}</div>"
 
     def to_dict(self) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def evaluate(
         seed: seed of the pools and the bootstrap.
         ks: the ``k`` of the top-k accuracies; 1 is always added. A ``k`` beyond the pool scores 1.
         retrieval: similarities to rank by, of ``plain`` and ``csls``; the first gives ``top1`` and ``mean_rank``.
-        bootstrap: resamples of the rows behind the 95 % percentile intervals; 0 leaves the intervals out. The ranks
+        bootstrap: resamples of the rows behind the 95% percentile intervals; 0 leaves the intervals out. The ranks
             are kept and the rows resampled, so the intervals do not cover the choice of the candidates.
         others: vectors [m, d_source] of further source rows, which need no partner in the target, such as the rest of a
             collection. Then `Evaluation.collection` says how well target rows find their texts among the translations

@@ -331,8 +331,8 @@ def _no_attack(audit: Audit) -> str:
 def _reads_little(audit: Audit) -> bool:
     """Return whether the decoder could hardly read translations without any error, and little was read.
 
-    In benchmarks/results/leakage-ceilings.jsonl, it names a correct word for 34 to 79 % of held-out texts if there are
-    4,000, for 5 to 44 % if there are 600, and for at most 1 % if a half of them belong to other vectors.
+    In benchmarks/results/leakage-ceilings.jsonl, it names a correct word for 34 to 79% of held-out texts if there are
+    4,000, for 5 to 44% if there are 600, and for at most 1% if a half of them belong to other vectors.
     """
     return audit.word_findings is not None and max(audit.words.ceiling.value, audit.leak.value) < MUCH
 

@@ -56,7 +56,7 @@ def headline(
         most = Leak(value, what, "measured", of, source, high)
     if words is None:
         return most or Leak(0.0, "share of rows whose identity is recognized", "attack failed", rows)
-    what = f"share of documents with a correct word at p ≥ {LEVEL}"
+    what = f"share of documents with a correct word of probability {LEVEL} or more"
     if not has_usable_fit:
         return most or Leak(0.0, what, "attack failed", rows)
     # What was measured with labels or vectors says nothing about words, so that it must not hide an estimate of them.

@@ -26,7 +26,7 @@ __all__ = [
     "read_words",
 ]
 
-# With fewer known rows, intervals are too wide to say anything: that of a share of 0 among 20 rows reaches 16 %.
+# With fewer known rows, intervals are too wide to say anything: that of a share of 0 among 20 rows reaches 16%.
 MIN_KNOWN = 20
 _BLOCK = 512
 

@@ -66,7 +66,7 @@ def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:
     if decoder.calibrated_with in ("unpaired", "paired"):
         pairs = "without pairs" if decoder.calibrated_with == "unpaired" else "with pairs"
         cosine = f"{decoder.translation_cosine:.2f}"
-        return f"a second encoder of the public text, translated {pairs} at a centered cosine of {cosine}"
+        return f"another encoder of the public texts, translated {pairs} at a centered cosine of {cosine}"
     if decoder.calibrated_with == "given":
         return "translations whose texts the caller knows"
     own = "the vectors of the public text itself, which makes probabilities too high for translations"

@@ -24,7 +24,7 @@ __all__ = ["BASES", "ERRORS", "MIN_CASES", "CalibrationError"]
 # What probabilities can be calibrated with, as in KeywordDecoder.
 BASES = ("corpus", "paired", "unpaired")
 
-# With 19 cases the worst error is a bound that holds in 95 % of further cases of the same kind. Cases of one corpus or
+# With 19 cases the worst error is a bound that holds in 95% of further cases of the same kind. Cases of one corpus or
 # one pair of encoders are alike, so that a bound needs several of both.
 _CASES_OF_A_BOUND, _CORPORA_OF_A_BOUND, _PAIRS_OF_A_BOUND = 19, 6, 3
 _SHARE_OF_A_BOUND = 0.95
@@ -100,7 +100,7 @@ class CalibrationError(JsonRecord):
         """Whether the lower end of the range is a bound.
 
         There must be enough cases, at least 19 of six corpora and three pairs of encoders, and the lower end that the
-        other corpora give must have held in 95 % of them. A new case of the same kind falls below the lowest of n
+        other corpora give must have held in 95% of them. A new case of the same kind falls below the lowest of n
         errors with a probability of 1 / (n + 1), but cases of a new corpus are not quite of the same kind.
         """
         return (

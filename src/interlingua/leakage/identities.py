@@ -41,7 +41,7 @@ class IdentityFindings(JsonRecord):
         rank1: share of the probes whose nearest identity is right. Control: always the most frequent identity.
         equal_error_rate: error rate of verification where false accepts and false rejects are equally frequent; 0.5 is
             chance, and low means that identities are recognized. Control: translations rotated at random.
-        accepted: share of the claims of the right identity that are accepted at 1 % false accepts. Control: as before.
+        accepted: share of the claims of the right identity that are accepted at 1% false accepts. Control: as before.
     """
 
     probes: int
@@ -111,7 +111,7 @@ def identity_findings(
 
 
 def _verification(scores: FloatArray, target: npt.NDArray[np.int64], resamples: Resamples) -> tuple[Interval, Interval]:
-    """Return the equal error rate, and the share of right claims accepted at 1 % false accepts."""
+    """Return the equal error rate, and the share of right claims accepted at 1% false accepts."""
     n, count = scores.shape
     # A higher bin is a lower score, so that cumulative sums accept the best scores first.
     bins = np.clip(((1 - scores) / 2 * _BINS).astype(np.int64), 0, _BINS - 1)

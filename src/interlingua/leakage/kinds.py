@@ -5,8 +5,8 @@ surnames of the United States (Faker, MIT license), cities with an airport (airp
 ICD-10-CM classification of diseases, a work of the United States government in the public domain (simple-icd-10-cm, MIT
 license). Ordinary English words are left out of all lists. A word can be of a kind without being on a list, so that
 figures are low rather than high for collections of other languages. Medical terms are the least certain kind: of the
-frequent words of search questions, headlines and encyclopedia sentences 0.3 to 1.1 % are called medical, of those of
-medical notes and questions 10 to 11 %.
+frequent words of search questions, headlines and encyclopedia sentences 0.3 to 1.1% are called medical, of those of
+medical notes and questions 10 to 11%.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def roc(false_alarms: npt.NDArray[np.float64], found: npt.NDArray[np.float64], f
     axes.plot(np.maximum(false_alarms, floor), np.maximum(found, floor), color=COLORS["source"], linewidth=1.4)
     axes.plot([floor, 1], [floor, 1], color=COLORS["muted"], linewidth=0.9, linestyle=(0, (3, 2)))
     decades = [10.0**power for power in range(round(np.log10(floor)), 1)]
-    names = [f"{100 * decade:.3g} %" for decade in decades]
+    names = [f"{100 * decade:.3g}%" for decade in decades]
     axes.set(xscale="log", yscale="log", xlim=(floor, 1.05), ylim=(floor, 1.05))
     axes.minorticks_off()
     axes.set_xticks(decades, names)
@@ -99,7 +99,7 @@ def roc(false_alarms: npt.NDArray[np.float64], found: npt.NDArray[np.float64], f
     axes.spines["bottom"].set_visible(True)
     axes.spines["left"].set_visible(True)
     at = float(np.interp(0.01, false_alarms, found))
-    alt = f"ROC curve of the membership test on logarithmic axes: {at:.0%} of the members found at 1 % false alarms."
+    alt = f"ROC curve of the membership test on logarithmic axes: {at:.0%} of the members found at 1% false alarms."
     return svg(figure, "roc", alt)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from interlingua.core.arguments import check_path
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
+from interlingua.core.wording import time_taken
 
 __all__ = ["check_html_path", "clean", "render"]
 
@@ -28,7 +29,7 @@ def render(template: str, styles: Sequence[str], **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=_number, count=_count, percent=_percent, clean=clean)
+    environment.filters.update(number=_number, count=_count, percent=_percent, clean=clean, time_taken=time_taken)
     style = "".join((folder / name).read_text("utf-8") for name in styles)
     return str(environment.from_string((folder / template).read_text("utf-8")).render(style=style, **values))
 

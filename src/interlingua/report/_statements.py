@@ -54,13 +54,13 @@ def links_statement(found: Linkage, contents: str = "texts") -> str:
     """
     rows = f"{found.links:,} of {count_of(found.rows[0])} ({found.linked.value:.1%})"
     if found.measured is None:
+        test = f"permutation test, p = {found.p_value:.3f}"
         if found.is_shown:
-            chance = f"{found.expected:.0%} is the nominal share without shared {contents} (p = {found.p_value:.3f})"
+            chance = f"{found.expected:.0%} is the nominal share without shared {contents} ({test})"
             return f"{rows} are linked with a second leak of another model; {chance}."
         return (
             f"{rows} are linked with a second leak of another model, which is not clearly more than without shared "
-            f"{contents} (p = {found.p_value:.3f}). This does not show that no {contents} are shared: the test is "
-            "conservative."
+            f"{contents} ({test}). This does not show that no {contents} are shared: the test is conservative."
         )
     known = found.measured.rows
     of = "the rows" if known == found.rows[0] else f"the {count_of(known)} with a known text"

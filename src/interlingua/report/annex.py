@@ -148,7 +148,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     documents = audit.words.measured.documents if audit.words.measured else audit.rows
     basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
-        f"{start}{attack}. From the translations alone, at least one correct word was named at p ≥ 0.5 "
+        f"{start}{attack}. From the translations alone, at least one correct word of probability 0.5 or more was named "
         f"for {in_percent(leak)} of {documents:,} documents, {basis}; the control, {control_words(audit)}, is "
         f"{in_percent(control) if control else 'missing'}. {end}"
     )
@@ -268,7 +268,10 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
             else f"The figures of words are estimates.{_range(found.leak_rate)} {error.certainty}"
         )
     lines.extend(audit.omitted)
-    lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
+    lines.append(
+        "Every figure has a control: the same procedure where there is nothing to find. A failed attack is no proof of "
+        "safety."
+    )
     return tuple(lines)
 
 

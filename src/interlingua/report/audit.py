@@ -349,7 +349,7 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         measured("Rank-1 identification, beyond the control", _BEYOND, Interval(found.beyond_control), None)
         meaning = f"error rate of verification, low means that identities are recognized; {_ROTATED}"
         measured("Equal error rate", meaning, found.equal_error_rate, found.equal_error_rate_control)
-        meaning = f"right claims accepted at 1 % false accepts; {_ROTATED}"
+        meaning = f"right claims accepted at 1% false accepts; {_ROTATED}"
         measured("Verification", meaning, found.accepted, found.accepted_control)
     if audit.reidentified:
         top1 = audit.reidentified.top1
@@ -375,8 +375,8 @@ def _word_rows(audit: Audit) -> list[FigureRow]:
         return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
     control = control_words(audit)
-    named = f"share with at least one correct word at p ≥ 0.5; the control is {control}"
-    right = f"share of the asserted words that are right; the control is {control if found else 'a random public text'}"
+    named = f"share with at least one correct word of probability 0.5 or more; the control is {control}"
+    right = f"share of these words that are right; the control is {control if found else 'a random public text'}"
     return [
         row("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
         row("Precision of the words", right, words.precision, found.precision if found else None),

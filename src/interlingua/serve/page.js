@@ -126,10 +126,17 @@ function show(state) {
   if (running) timer = setTimeout(look, 700);
 }
 
+// The formats of times are those of the command line: of estimates, and of times that were measured.
 function duration(seconds) {
   const whole = Math.round(seconds);
-  if (whole < 90) return `${whole} s`;
-  return whole < 600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.round(whole / 60)} min`;
+  return whole < 120 ? `${whole} s` : whole < 7200 ? `${Math.round(whole / 60)} min` : `${(whole / 3600).toFixed(1)} h`;
+}
+
+function taken(seconds) {
+  const whole = Math.round(seconds);
+  if (whole < 120) return `${whole} s`;
+  const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60);
+  return whole < 7200 ? `${minutes} min ${whole % 60} s` : `${hours} h ${minutes % 60} min`;
 }
 
 // A screen reader says what changes here; seconds that count up are only shown.
@@ -149,8 +156,8 @@ function showProgress(state, running) {
   const known = typeof state.share === "number";
   if (known) at("share").value = Math.round(100 * state.share);
   else at("share").removeAttribute("value");
-  const left = known ? `about ${Math.round(100 * state.share)} % done, about ${duration(state.seconds_left)} left` : "estimating the time left";
-  at("progress-text").textContent = `Aligning for ${duration(state.seconds)}, ${left}: ${step}`;
+  const left = known ? `about ${Math.round(100 * state.share)}% done, about ${duration(state.seconds_left)} left` : "estimating the time left";
+  at("progress-text").textContent = `Aligning for ${taken(state.seconds)}, ${left}: ${step}`;
   announce(`Aligning: ${step}`);
 }
 

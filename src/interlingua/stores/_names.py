@@ -66,8 +66,8 @@ def check_name_length(path: Path, named: Path) -> None:
     longest = _NAME_BYTES - len(os.fsencode(partial_folder(path).name)) + length
     if length > longest:
         raise InputError(
-            f"{named.with_name(named.name[:40])}...: the name has {length} bytes; up to {longest} are needed. Choose a "
-            "shorter one."
+            f"{named.with_name(named.name[:40])}...: the name has {length} bytes; at most {longest} are possible. "
+            "Choose a shorter one."
         )
 
 

@@ -80,7 +80,7 @@ class PointStore(Adapter):
         """Return facts about the collection."""
         parameters = self._parameters()
         if parameters.multiple:
-            raise InputError(f"{self.url} holds several vectors per point; one is needed.")
+            raise InputError(f"{self.url} holds several vectors per point; one is needed. Name another vector.")
         points = self._count(None)
         count = self._count(self._with_vector()) if points else 0
         self._check_filled(count, points - count, "point")

@@ -258,7 +258,8 @@ class DuckStore(SharedClientStore, TableAdapter):
             done = self._execute_with(rows, query)
         if done != len(records):
             raise InputError(
-                f"{self.url}: only {done:,} of {count_of(len(records))} matched and were written. Were rows deleted?"
+                f"{self.url}: only {done:,} of {count_of(len(records))} matched and were written. Were rows deleted?",
+                "Stop the writes and go on with {resume}, or run {rollback} to undo the migration.",
             )
 
     def finish(self) -> None:

@@ -52,7 +52,10 @@ class EdgeStore(SharedClientStore, PointStore):
         super().__init__(url)
         for name in url.names:
             if name.strip(".") == "" or set(name) & set("/\\\0") or len(name.encode()) > _NAME_BYTES:
-                raise InputError(f"{url}: {name[:40]!r} cannot be the name of a folder, which Qdrant Edge makes of it.")
+                raise InputError(
+                    f"{url}: {name[:40]!r} cannot be the name of a folder, which Qdrant Edge makes of it. Choose "
+                    "another name."
+                )
         self._models = require("qdrant_edge", "qdrant-edge")
         self._folder = Path(url.path).resolve() / self._name
         self._key = ("qdrant-edge", str(self._folder))
@@ -109,7 +112,10 @@ class EdgeStore(SharedClientStore, PointStore):
         # The engine keeps rows that it refuses in its log, so everything is checked before.
         d = self._parameters().d
         if records.vectors.shape[1] != d:
-            raise InputError(f"{self.url} takes vectors of {d} values; these have {records.vectors.shape[1]}.")
+            raise InputError(
+                f"{self.url} takes vectors of {d} values; these have {records.vectors.shape[1]}. Name another vector, "
+                "or write those of its model."
+            )
         super().upsert(records)
 
     def finish(self) -> None:

@@ -143,7 +143,8 @@ class PostgresStore(PostgresTable):
         super().check(spec)
         if spec.d > _MOST_COLUMNS:
             raise InputError(
-                f"{self.url}: pgvector holds up to {_MOST_COLUMNS:,} values per vector and {spec.d} are needed."
+                f"{self.url}: pgvector holds up to {_MOST_COLUMNS:,} values per vector and {spec.d} are needed. Choose "
+                "another target."
             )
         self._of_pgvector("vector")  # refuses a database without pgvector
         if not self._columns():
@@ -294,7 +295,8 @@ class PostgresStore(PostgresTable):
             if done != len(records):
                 raise InputError(
                     f"{self.url}: only {done:,} of {count_of(len(records))} matched. Were rows deleted, or does a "
-                    "trigger skip updates?"
+                    "trigger skip updates?",
+                    "Stop the writes and go on with {resume}, or run {rollback} to undo the migration.",
                 )
 
     def finish(self) -> None:

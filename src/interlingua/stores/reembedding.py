@@ -124,7 +124,8 @@ class TextEmbedder:
         rows = check_matrix(self.encode(texts), made, width=self.d, whole=False)
         if len(rows) != len(texts):
             raise InputError(
-                f"The encoder {self.name} made {count_of(len(rows), 'vector')} of {count_of(len(texts), 'text')}."
+                f"The encoder {self.name} made {count_of(len(rows), 'vector')} of {count_of(len(texts), 'text')}; one "
+                "for each text is needed. Check the program or the model."
             )
         return np.asarray(rows, np.float32)
 
@@ -190,7 +191,7 @@ class TextEmbedder:
         import pyarrow as pa
 
         if records.payload is None:
-            raise InputError(f"The rows have no column {self.text_column!r}.")
+            raise InputError(f"The rows have no columns; a column {self.text_column!r} with their texts is needed.")
         column = self._column(records.payload)
         # Not every form of text has the functions on texts: categories and views have none.
         return column.cast(pa.large_string())

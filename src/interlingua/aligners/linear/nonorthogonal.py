@@ -60,7 +60,7 @@ def nonorthogonal_maps(
 
     Errors that depend on the half of the rows differ between the two refits. If translations by both agree more after
     the stage than before, the stage has reduced such errors. It must also keep retrieval: the share of rows whose
-    translation by one half is nearest to their own translation by the other half may fall by at most 1 %.
+    translation by one half is nearest to their own translation by the other half may fall by at most 1%.
 
     Args:
         x: [n_source, d_source], centered unit rows in random order.

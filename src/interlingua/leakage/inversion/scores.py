@@ -187,7 +187,7 @@ def score_keywords(
     width = max(1, round(np.mean([len(words) for words in asserted])))
     frequent = [vocabulary.words[:width]] * len(texts)
     frequent_k = [vocabulary.words[:k]] * len(texts)
-    same = range(len(texts))
+    same, sure = range(len(texts)), f"of probability {level} or more"
 
     def correct(words: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
         return [[w for w in guess if w in truth[r]] for guess, r in zip(words, rows, strict=True)]
@@ -215,9 +215,9 @@ def score_keywords(
 
     return WordFigures(
         documents=len(texts),
-        leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word at p ≥ {level}", 1),
-        leak_rate_2=figure(leak, asserted, frequent, f"share of documents with two correct words at p ≥ {level}", 2),
-        precision=figure(precision, asserted, frequent, f"share of the words at p ≥ {level} that are right"),
+        leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word {sure}", 1),
+        leak_rate_2=figure(leak, asserted, frequent, f"share of documents with two correct words {sure}", 2),
+        precision=figure(precision, asserted, frequent, f"share of the words {sure} that are right"),
         recall=figure(recall, probable, frequent_k, f"share of a document's words among the {k} most probable", None),
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
