@@ -175,10 +175,17 @@ def test_the_contributor_table_names_files_and_symbols_that_exist() -> None:
                 assert symbol in (ROOT / path).read_text("utf-8") if symbol else True, f"{kind}: {symbol} in {path}"
 
 
-def test_the_page_on_trust_names_every_measurement_of_a_verdict() -> None:
-    page = " ".join((ROOT / "docs" / "trust.md").read_text("utf-8").split())
-    named = {name.lower().replace("-", "_").replace(" ", "_") for name in re.findall(r"\*\*([\w -]+)\*\*", page)}
-    assert named >= MEASUREMENTS
+def test_the_page_on_trust_and_the_glossary_name_every_measurement_of_a_verdict() -> None:
+    def names(found: list[str]) -> set[str]:
+        return {name.lower().replace("-", "_").replace(" ", "_") for name in found}
+
+    page, glossary = ((ROOT / "docs" / name).read_text("utf-8") for name in ("trust.md", "glossary.md"))
+    bold = names(re.findall(r"\*\*([\w -]+)\*\*", " ".join(page.split())))
+    lacking = sorted(MEASUREMENTS - bold)
+    assert not lacking, f"docs/trust.md: add {lacking} in bold to the list of what the verdict measures"
+    terms = names([term for line in re.findall(r"^(.+)\n: ", glossary, re.MULTILINE) for term in line.split(", ")])
+    lacking = sorted(name for name in MEASUREMENTS if not {name, f"{name}_distance"} & terms)
+    assert not lacking, f"docs/glossary.md: add an entry for each of {lacking}"
 
 
 def test_every_package_has_a_line_in_the_table_of_the_house() -> None:

@@ -105,7 +105,7 @@ def measured() -> tuple[Evidence, ...]:
 @pytest.fixture
 def failed(alignment: il.Alignment, measured: tuple[Evidence, ...]) -> il.Alignment:
     """A fit that fails every criterion."""
-    missed = {"value": 0.1, "null": 0.05, "threshold": 0.5, "passed": False, "direction": "at_least"}
+    missed: dict[str, Any] = {"value": 0.1, "null": 0.05, "threshold": 0.5, "passed": False, "direction": "at_least"}
     evidence = tuple(replace(item, **missed) for item in measured)
     verdict = il.Verdict(il.Status.FAILED, 0.1, ("The rows are few.", *map(str, evidence)), evidence)
     return replace(alignment, verdict=verdict)
