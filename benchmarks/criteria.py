@@ -121,6 +121,17 @@ def as_markdown(table: dict[str, dict[str, str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def function_of(text: str) -> Callable[[Problem, Fit], float]:
+    """Return the function that ``FILE.py:NAME`` names."""
+    path, _, name = text.rpartition(":")
+    if not Path(path).is_file():
+        raise SystemExit(f"--function is {text!r}; FILE.py:NAME is needed, with a file that exists")
+    found = runpy.run_path(path).get(name)
+    if not callable(found):
+        raise SystemExit(f"{path} has no function {name!r}; name a function(problem, fit) of this file")
+    return found  # type: ignore[no-any-return]
+
+
 def main() -> None:
     """Fit, measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -131,10 +142,7 @@ def main() -> None:
     parser.add_argument("--function", help="FILE.py:NAME of a function(problem, fit) that returns a number")
     arguments = parser.parse_args()
     x, y = (np.load(path)[: arguments.rows].astype(np.float32) for path in (arguments.source, arguments.target))
-    function = None
-    if arguments.function:
-        path, _, name = arguments.function.rpartition(":")
-        function = runpy.run_path(path)[name]
+    function = None if arguments.function is None else function_of(arguments.function)
     alignment = il.align(x, y, seed=arguments.seed)
     fit = Fit(alignment.forward, alignment.backward)
     table = measure(Problem.of(x, y), fit, seed=arguments.seed, function=function)
