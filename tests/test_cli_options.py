@@ -364,7 +364,10 @@ def test_the_table_of_refusals_has_every_option_of_every_command() -> None:
         | {("fit", "--pairs"), ("fit", "--labels")}
         | {(name, option) for name, text in ALWAYS.items() for option in text.split()}
     )
-    assert listed == {(name, parameter.opts[0]) for name, parameter in options()}
+    existing = {(name, parameter.opts[0]) for name, parameter in options()}
+    lacking, old = sorted(existing - listed), sorted(listed - existing)
+    assert not lacking, f"add a refused value of {lacking} to REFUSED of this file, or the option to ALWAYS"
+    assert not old, f"REFUSED or ALWAYS of this file has options that do not exist: {old}"
 
 
 def test_default_numbers_are_those_of_the_library() -> None:
@@ -385,7 +388,7 @@ def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> No
     assert not re.search(r"<(int|float|str|path|list|text)\b|range>|[{}]", text), text
     assert "default: (" not in text
     shown = re.sub(r" \\\n +", " ", text.split("Examples:\n")[1])
-    assert shown.splitlines() == [f"  {line}" for line in EXAMPLES[name]]
+    assert shown.splitlines() == [f"  {line}" for line in EXAMPLES[name]], "as EXAMPLES of interlingua.cli.help"
 
 
 @pytest.mark.parametrize("name", GROUP.commands)
@@ -393,7 +396,7 @@ def test_help_fits_a_terminal_of_80_columns(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERMINAL_WIDTH", "80")
     lines = run(name, "--help").out.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= 80, f"shorten: {max(lines, key=len)}"
     descriptions = "\n".join(lines).split("\nOptions:\n")[1]
     assert not re.search(r"[a-z]-$", descriptions, re.MULTILINE), "a line ends inside a hyphenated word"
     assert not re.search(r"\|[\w-]+>|[<>]=", descriptions), "choices and ranges as a person writes them"
@@ -459,7 +462,7 @@ def test_examples_are_commands_that_parse(example: str) -> None:
     assert words[0] == "interlingua"
     context = GROUP.make_context("interlingua", ["doctor"], resilient_parsing=True)
     GROUP.commands[words[1]].make_context(words[1], words[2:], parent=context)
-    assert len(example) < 100
+    assert len(example) < 100, f"{len(example)} characters; shorten the example"
 
 
 @pytest.mark.parametrize(

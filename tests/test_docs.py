@@ -102,8 +102,9 @@ def test_the_first_example_aligns() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_short_and_each_is_on_a_page(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) < 60
-    assert any(f"examples/{path.name}" in page.read_text("utf-8") for page in PAGES)
+    assert len(path.read_text("utf-8").splitlines()) < 60, "an example has at most 59 lines"
+    shown = any(f"examples/{path.name}" in page.read_text("utf-8") for page in PAGES)
+    assert shown, f"show examples/{path.name} on a page of docs with a literalinclude"
 
 
 def test_every_option_of_every_command_is_in_the_reference(generate: ModuleType) -> None:
@@ -145,7 +146,7 @@ def test_every_class_and_function_of_a_public_module_is_in_the_reference(module:
             continue
         # By the object, because a name may be documented at the place where it is defined.
         listed = any(_resolve(full) is value for full in names if full.endswith(f".{name}"))
-        assert listed or {module, value.__module__} & modules, f"{module}.{name}"
+        assert listed or {module, value.__module__} & modules, f"add {module}.{name} to a page of docs/api"
 
 
 def _resolve(name: str) -> object:
@@ -169,16 +170,24 @@ def test_the_contributor_table_names_files_and_symbols_that_exist() -> None:
     for kind, change, tests in rows:
         for cell in (change, tests):
             named = re.findall(r"`([^`]*[/.][^`]*)`(?: \(`(\w+)`\))?", cell)
-            assert named, kind
+            assert named, f"{kind}: name a file with its folder in each column"
             for path, symbol in named:
-                assert (ROOT / path).exists(), f"{kind}: {path}"
-                assert symbol in (ROOT / path).read_text("utf-8") if symbol else True, f"{kind}: {symbol} in {path}"
+                assert (ROOT / path).exists(), f"docs/contributing.md, {kind}: {path} does not exist"
+                found = not symbol or symbol in (ROOT / path).read_text("utf-8")
+                assert found, f"docs/contributing.md, {kind}: {path} has no {symbol}"
 
 
-def test_the_page_on_trust_names_every_measurement_of_a_verdict() -> None:
-    page = " ".join((ROOT / "docs" / "trust.md").read_text("utf-8").split())
-    named = {name.lower().replace("-", "_").replace(" ", "_") for name in re.findall(r"\*\*([\w -]+)\*\*", page)}
-    assert named >= MEASUREMENTS
+def test_the_page_on_trust_and_the_glossary_name_every_measurement_of_a_verdict() -> None:
+    def names(found: list[str]) -> set[str]:
+        return {name.lower().replace("-", "_").replace(" ", "_") for name in found}
+
+    page, glossary = ((ROOT / "docs" / name).read_text("utf-8") for name in ("trust.md", "glossary.md"))
+    bold = names(re.findall(r"\*\*([\w -]+)\*\*", " ".join(page.split())))
+    lacking = sorted(MEASUREMENTS - bold)
+    assert not lacking, f"docs/trust.md: add {lacking} in bold to the list of what the verdict measures"
+    terms = names([term for line in re.findall(r"^(.+)\n: ", glossary, re.MULTILINE) for term in line.split(", ")])
+    lacking = sorted(name for name in MEASUREMENTS if not {name, f"{name}_distance"} & terms)
+    assert not lacking, f"docs/glossary.md: add an entry for each of {lacking}"
 
 
 def test_every_package_has_a_line_in_the_table_of_the_house() -> None:
@@ -187,7 +196,8 @@ def test_every_package_has_a_line_in_the_table_of_the_house() -> None:
     source = ROOT / "src" / "interlingua"
     packages = {path.parent.name for path in source.glob("*/__init__.py")}
     modules = {path.stem for path in source.glob("*.py") if not path.stem.startswith("_")}
-    assert listed == packages | modules
+    differing = sorted(listed ^ (packages | modules))
+    assert not differing, f"docs/how-it-works.md: a row of the package layout is missing or of no package: {differing}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "reports").glob("*.html")), ids=lambda path: path.name)
@@ -248,7 +258,8 @@ def test_every_benchmark_script_and_record_has_a_row_in_the_benchmarks_readme() 
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
     records = {path.name for path in (ROOT / "benchmarks" / "results").iterdir()}
     rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
-    assert {name for name in scripts | records if f"`{name}`" not in rows and f"`{name}/`" not in rows} == set()
+    lacking = sorted(name for name in scripts | records if f"`{name}`" not in rows and f"`{name}/`" not in rows)
+    assert not lacking, f"benchmarks/README.md: add a row for each of {lacking}"
 
 
 def test_the_readme_names_two_things_that_records_show(generate: ModuleType) -> None:
@@ -435,14 +446,16 @@ def test_the_verdicts_on_the_page_of_trust_are_those_of_the_records(generate: Mo
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text("utf-8").split()) < 750
+    words = len((ROOT / "README.md").read_text("utf-8").split())
+    assert words < 750, f"{words} words: move a part to a page of docs, and keep fewer than 750"
 
 
 @pytest.mark.parametrize("page", _WRITTEN, ids=lambda path: path.stem)
 def test_lines_of_prose_have_at_most_140_columns(page: Path) -> None:
     # Rows of tables and pictures cannot be wrapped.
     prose = (line for line in page.read_text("utf-8").splitlines() if not line.lstrip().startswith(("|", "![")))
-    assert [line for line in prose if len(line) > 140] == []
+    long = [line for line in prose if len(line) > 140]
+    assert not long, "wrap at 140 columns:\n" + "\n".join(long)
 
 
 def test_every_command_has_examples_at_the_end_of_its_help(generate: ModuleType) -> None:
@@ -450,7 +463,10 @@ def test_every_command_has_examples_at_the_end_of_its_help(generate: ModuleType)
 
     page = generate.commands()
     names = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    assert set(EXAMPLES) == names
+    differing = sorted(set(EXAMPLES) ^ names)
+    assert not differing, (
+        f"EXAMPLES of interlingua.cli.help needs examples of each command, and of no other: {differing}"
+    )
     for name, examples in EXAMPLES.items():
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         assert all(example in section for example in examples)

@@ -104,7 +104,8 @@ def test_no_module_prints_seeds_globally_or_asserts(path: Path) -> None:
 
 
 def test_modules_are_named_by_a_noun() -> None:
-    assert not {path.stem for path in MODULES} & {"utils", "util", "helpers", "misc", "common"}
+    vague = {path.stem for path in MODULES} & {"utils", "util", "helpers", "misc", "common"}
+    assert not vague, f"{vague}: name a module by what it holds"
 
 
 @pytest.mark.parametrize("package", LIGHT_IMPORTS)
@@ -112,7 +113,7 @@ def test_import_of_a_package_is_light(package: str) -> None:
     unwanted = sorted(LIGHT_IMPORTS[package])
     code = f"import {package}, sys; sys.stdout.write(' '.join(m for m in {unwanted!r} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == ""
+    assert done.stdout == "", f"import {package} loads {done.stdout}: import it in the function that uses it"
 
 
 def test_import_contracts_hold() -> None:
@@ -219,9 +220,11 @@ def test_every_public_module_lists_what_it_defines(path: Path) -> None:
     if listed is None:
         assert not defined, "add __all__"
         return
-    assert defined <= set(listed) | {"main"}
-    assert len(set(listed)) == len(listed)
-    assert not [name for name in listed if name.startswith("_")]
+    lacking = sorted(defined - set(listed) - {"main"})
+    assert not lacking, f"add {lacking} to __all__, or begin their names with an underscore"
+    assert len(set(listed)) == len(listed), "__all__ has a name twice"
+    private = [name for name in listed if name.startswith("_")]
+    assert not private, f"remove {private} from __all__"
 
 
 @pytest.mark.parametrize(
@@ -260,13 +263,13 @@ def test_no_file_names_a_path_of_this_machine_or_a_registry() -> None:
         for number, line in enumerate(text.splitlines(), 1)
         if MACHINE_PATH.search(line) or REGISTRY_HOST.search(line)
     ]
-    assert not found, "\n".join(found[:20])
+    assert not found, "write a relative path, or leave the address out:\n" + "\n".join(found[:20])
 
 
 def test_every_ruff_exception_has_a_reason() -> None:
     lines = (REPOSITORY / "pyproject.toml").read_text("utf-8").splitlines()
     bare = [line for line in lines if re.fullmatch(r'\s+"[A-Z]+\d*",\s*', line)]
-    assert not bare, bare
+    assert not bare, f"write the reason as a comment after each of {bare} in pyproject.toml"
 
 
 def test_constraints_pin_exact_versions_and_no_address() -> None:

@@ -51,7 +51,10 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
         "refit",
         "failed start",
     } <= reported_steps()
-    assert reported_steps() == wording._STEPS.keys()
+    differing = sorted(reported_steps() ^ wording._STEPS.keys())
+    assert not differing, (
+        f"_STEPS of interlingua.core.wording needs a text for each reported step, and no other: {differing}"
+    )
 
 
 @pytest.mark.parametrize(

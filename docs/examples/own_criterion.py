@@ -20,7 +20,7 @@ if __name__ == "__main__":
     source, target = (np.load(data / f"eval-{side}.npy") for side in ("source", "target"))
     pairs = np.stack([np.arange(1000)] * 2, axis=1)
     meaning = "Cosine between the covariance matrices of translations and of target rows."
-    for threshold in (0.8, 0.999):
+    for threshold in (0.9, 0.999):
         criterion = Criterion("covariance_agreement", meaning, "at_least", threshold, covariance_agreement)
         alignment = il.align(source, target, pairs=pairs, method="ridge", criteria=[criterion])
         print(alignment.verdict.status, alignment.verdict.evidence[-1])

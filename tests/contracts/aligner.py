@@ -119,25 +119,27 @@ class AlignerContract:
     def test_the_same_seed_gives_the_same_maps(self, aligner: Aligner, found: tuple[Fit, Any]) -> None:
         again, _ = fit(aligner, "plain")
         p = planted("plain")
-        assert np.array_equal(found[0].forward(p.source), again.forward(p.source))
-        assert np.array_equal(found[0].backward(p.target), again.backward(p.target))
+        for name, rows in (("forward", p.source), ("backward", p.target)):
+            first, second = (getattr(one, name)(rows) for one in (found[0], again))
+            assert np.array_equal(first, second), f"the {name} map differs: draw from np.random.default_rng(seed) alone"
 
     @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != "float32"])
     def test_any_number_type_gives_the_quality_of_float32(
         self, dtype: str, aligner: Aligner, found: tuple[Fit, Any]
     ) -> None:
         other, _ = fit(aligner, dtype)
-        assert np.isfinite(other.forward(planted(dtype).source)).all()
+        assert np.isfinite(other.forward(planted(dtype).source)).all(), "fit on problem.rows, which are float32"
         assert error_of(other, dtype) == pytest.approx(error_of(found[0], "plain"), abs=self.tolerance)
 
     @pytest.mark.parametrize("case", list(WIDTHS))
     def test_widths_may_differ(self, case: str, aligner: Aligner) -> None:
         p = planted(case)
         maps, _ = fit(aligner, case)
-        assert maps.forward(p.source_eval).shape == p.target_eval.shape
-        assert maps.backward(p.target_eval).shape == p.source_eval.shape
-        assert np.isfinite(maps.forward(p.source_eval)).all()
-        assert np.isfinite(maps.backward(p.target_eval)).all()
+        sides = (("forward", p.source_eval, p.target_eval), ("backward", p.target_eval, p.source_eval))
+        for name, rows, others in sides:
+            mapped = getattr(maps, name)(rows)
+            assert mapped.shape == others.shape, f"the {name} map must return rows of width {others.shape[1]}"
+            assert np.isfinite(mapped).all(), f"the {name} map returns numbers that are not finite"
 
     @pytest.mark.parametrize("case", ["permuted", "rotated"])
     def test_order_of_rows_and_rotation_of_the_source_do_not_matter(
@@ -152,7 +154,8 @@ class AlignerContract:
         rng = np.random.default_rng(3)
         x, y = (rng.standard_normal((N, 10)).astype(np.float32) for _ in range(2))
         pairs = np.stack([np.arange(KNOWN)] * 2, axis=1) if pair_use(aligner) == "required" else None
-        assert str(il.align(x, y, pairs=pairs, method=aligner).verdict.status) != "aligned"
+        status = str(il.align(x, y, pairs=pairs, method=aligner).verdict.status)
+        assert status != "aligned", "return no verdict of your own, or one that is not aligned where nothing is"
 
     def test_pairs_are_refused_used_or_required(self, aligner: Aligner) -> None:
         p = planted("plain")
@@ -169,14 +172,21 @@ class AlignerContract:
         self, found: tuple[Fit, list[dict[str, Any]]]
     ) -> None:
         trace, reported = found[0].trace, found[1]
-        assert trace
+        assert trace, (
+            "Fit.trace is empty: return the dicts that were passed to on_step, at least one, as Fit(..., trace=)"
+        )
         for step in trace:
-            assert plain(step), step
+            assert plain(step), (
+                f"a step holds numbers, words, lists and dicts alone, and no array or numpy number: {step}"
+            )
             json.dumps(step, allow_nan=False)
-            assert isinstance(step["step"], str)
+            assert isinstance(step.get("step"), str), f"the name of a step is missing: {step} needs the key 'step'"
         remaining = iter(reported)
-        assert all(any(step == other for other in remaining) for step in trace), "a step is missing or out of order"
+        assert all(any(step == other for other in remaining) for step in trace), (
+            "on_step was not called with every step of Fit.trace, or in another order"
+        )
 
     def test_inputs_and_global_random_generators_are_untouched(self, aligner: Aligner, found: tuple[Fit, Any]) -> None:
         before, after = _PLAIN_FITS[id(aligner)][2]
-        assert after == before
+        changed = sorted(name for name in before if after[name] != before[name])
+        assert not changed, f"the fit changed {changed}: copy the inputs, and draw from np.random.default_rng(seed)"

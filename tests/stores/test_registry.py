@@ -32,8 +32,9 @@ def test_every_store_has_an_extra_and_the_extra_stores_includes_it(kind: StoreKi
     if kind.extra is None:
         assert kind.scheme in {"file", "memory"}  # what the core itself holds
         return
-    assert kind.extra in EXTRAS
-    assert kind.extra in EXTRAS["stores"][0].split("[")[1].rstrip("]").split(",")
+    assert kind.extra in EXTRAS, f"add the extra {kind.extra} to pyproject.toml"
+    gathered = EXTRAS["stores"][0].split("[")[1].rstrip("]").split(",")
+    assert kind.extra in gathered, f"add {kind.extra} to the extra stores of pyproject.toml"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=by_scheme)
@@ -42,7 +43,10 @@ def test_every_store_has_a_contract_test(kind: StoreKind) -> None:
     tested = {
         c.scheme for c in classes if isinstance(c, type) and issubclass(c, StoreContract) and c is not StoreContract
     }
-    assert kind.scheme in tested
+    assert kind.scheme in tested, (
+        f"add a class that inherits StoreContract, with scheme = {kind.scheme!r}, to tests/stores/test_stores_light.py "
+        "or tests/stores/test_stores_heavy.py"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=by_scheme)

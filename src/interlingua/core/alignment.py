@@ -309,7 +309,7 @@ class Alignment:
         return written
 
     def summary(self) -> str:
-        """Return spaces, method, and the verdict with its reasons and evidence, as plain text for one screen."""
+        """Return spaces, method, and the verdict with its reasons and evidence, as short plain text."""
         return summaries.card_text(self.card())
 
     def translator(self, *, force: bool = False) -> Translator:

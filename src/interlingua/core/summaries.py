@@ -43,7 +43,7 @@ __all__ = [
 
 # Scores from here on are printed as 1.00.
 _FULL = 0.995
-# Columns of the text: a measurement takes two lines or three, so that a verdict with every criterion fits 24 lines.
+# Columns of the text. The meaning of a measurement is so short that it takes three lines at most.
 _WIDTH = 100
 # Colors of a measurement that passed and of one that did not, which differ for every kind of color vision.
 _PASSED, _FAILED = "#0072b2", "#d55e00"
