@@ -276,8 +276,8 @@ def test_near_null_maps_of_the_records_are_right_in_part() -> None:
         limit = start_limits(min(record["n_source"], record["n_target"]), excess)[0]
         if starts >= start_limits(0, 0.0)[0] and (excess < EXCESS_LIMITS[0] or starts < limit):
             found.append(record["forward"]["top1"])
-    assert (len(found), round(min(found), 2), round(max(found), 2)) == (4, 0.21, 0.75)
-    assert "In four recorded fits of this kind, on 4,976 rows a side (grid.jsonl)" in diagnosis._RECORDED_NEAR_NULLS
+    assert (len(found), round(min(found), 2), round(max(found), 2)) == (5, 0.21, 0.75)
+    assert "In five recorded fits of this kind, on 4,976 rows a side (grid.jsonl)" in diagnosis._RECORDED_NEAR_NULLS
     assert "a top-1 of 0.21 to 0.75" in diagnosis._RECORDED_NEAR_NULLS
 
 
