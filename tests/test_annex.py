@@ -203,6 +203,8 @@ def test_the_rule_of_critical_says_which_conditions_are_alternatives() -> None:
     assert first.startswith("two conditions hold. First, as for high, at least one of these: the headline figure is")
     assert second.startswith("at least one of these: names, medical terms or e-mail addresses are read in 1% of the")
     assert "; at least 50% of the members are found" in second
+    for level in ("high", "medium"):
+        assert "; in a test of membership, at least " in RULES[level]
     assert RULES["high"] == f"at least one of these holds: {first.partition('these: ')[2].rstrip('.')}"
 
 
