@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from interlingua.core.alignment import Status
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage.defense_scores import Decoded, DefenseScore
@@ -15,7 +16,7 @@ from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels
 from interlingua.leakage.linkage import Linkage, MeasuredLinks
 from interlingua.leakage.severity import LEVELS, RULES, Severity, severity
-from interlingua.report._fits import fits_statement
+from interlingua.report._fits import attack_answer, fits_statement
 from interlingua.report._statements import defense_statement, in_percent
 from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
 from interlingua.report.audit import conclusion, model_statement, write_audit
@@ -77,6 +78,22 @@ def test_fits_on_other_vectors_beside_own_ones_are_named(found: Audit) -> None:
         "2 fits that were made on other vectors or with other public vectors. The verdicts of those fits are: "
         "1 aligned, 1 failed. Their verdicts are no evidence about these vectors."
     )
+    alike = replace(found, verdicts=("aligned", "aligned"), foreign=(False, False))
+    assert fits_statement(alike).endswith(" The verdict of each of these fits is aligned.")
+
+
+def test_the_report_says_whether_the_attack_worked(found: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_verdict(status: str) -> Audit:
+        verdict = replace(found.alignment.verdict, status=Status(status))
+        return replace(found, alignment=replace(found.alignment, verdict=verdict))
+
+    monkeypatch.setattr("interlingua.report._fits.doubt", lambda _: "")
+    for status, answer in (("aligned", "Yes, "), ("doubtful", "Perhaps: "), ("failed", "No: ")):
+        assert attack_answer(with_verdict(status)).startswith(answer)
+    assert attack_answer(replace(found, foreign=(True,) * len(found.verdicts))) == ""
+    monkeypatch.setattr("interlingua.report._fits.doubt", lambda _: "The order is wrong.")
+    assert attack_answer(with_verdict("aligned")) == "This is uncertain, for the reason in the conclusion."
+    assert attack_answer(with_verdict("failed")).startswith("No: ")
 
 
 def score(name: str, words: float, overlap: float, *, similar: float = 0.0, baseline: bool = False) -> DefenseScore:
@@ -187,6 +204,8 @@ def test_the_rule_of_critical_says_which_conditions_are_alternatives() -> None:
     assert first.startswith("two conditions hold. First, as for high, at least one of these: the headline figure is")
     assert second.startswith("at least one of these: names, medical terms or e-mail addresses are read in 1% of the")
     assert "; at least 50% of the members are found" in second
+    for level in ("high", "medium"):
+        assert "; in a test of membership, at least " in RULES[level]
     assert RULES["high"] == f"at least one of these holds: {first.partition('these: ')[2].rstrip('.')}"
 
 

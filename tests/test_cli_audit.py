@@ -419,6 +419,8 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
     assert ran.json["provenance"]["authorized_by"] == "nobody (public data)"
+    # Only the data of the package are known to be public.
+    assert 'class="redacted"' in (case / "a.html").read_text("utf-8")
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
@@ -499,6 +501,10 @@ def test_the_packaged_demo_is_audited_outside_a_checkout(
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
     assert ran.json["provenance"]["vectors"].startswith("interlingua demo, small data of the package")
+    # Its data are public, so the report shows what is read.
+    page = (tmp_path / "demo-audit.html").read_text("utf-8")
+    assert 'class="redacted"' not in page
+    assert ran.json["documents"]
     # So that the next audit with the default name is not refused.
     assert sorted(path.name for path in tmp_path.glob("*.html")) == ["demo-audit.html"]
 

@@ -132,6 +132,23 @@ def test_hits_show_the_columns_that_are_asked_for(run: Run, place: Path) -> None
     ran = run("search", "translator", "old.parquet", "--query", "few.npy", "--show", "title", "--json")
     assert ran.code == 2
     assert "--show: no hit has a column 'title'; columns are note, text" in ran.json["error"]
+    ran = run("search", "translator", "old.parquet", "--query", "few.npy", "--show", "note,text", "--json")
+    assert "columns are note, text. Give --show once for each column." in ran.json["error"]
+
+
+def test_a_collection_without_the_column_that_is_shown_by_default_is_named(run: Run, place: Path) -> None:
+    np.save("few.npy", np.load("target.npy")[:2])
+    table = pq.read_table("old.parquet").rename_columns(["id", "vector", "title", "note"])
+    pq.write_table(table.drop_columns("note"), "titled.parquet")
+    search = ("search", "translator", "titled.parquet", "--query", "few.npy", "-k", 1)
+    said = "2 of 2 hits are of rows without a column 'text'; their only column is 'title'. --show COLUMN prints"
+    assert said in run(*search).err
+    for more in (("--show", "title"), ("--json",)):
+        ran = run(*search, *more)
+        assert "without a column" not in ran.out + ran.err
+    pq.write_table(table, "titled.parquet")
+    assert "their columns are note, title." in run(*search).err
+    assert "without a column" not in run("search", "translator", "old.parquet", "--query", "few.npy").err
 
 
 def test_the_table_has_the_first_of_many_queries(run: Run, place: Path) -> None:
@@ -266,8 +283,9 @@ def test_a_migrated_collection_is_searched_as_the_old_one_is(run: Run, calibrate
     assert record["calibration"] == "translator"
     assert all(hit["translated"] for row in record["hits"] for hit in row)
     np.testing.assert_allclose(after, before, atol=1e-5)
-    assert "Hits marked translated are rows of SOURCE, whose vectors are translations; their cosine is converted" in (
-        " ".join(record["notes"])
+    assert (
+        "Hits marked translated are rows of SOURCE, whose vectors are translations to the target space; their cosine is"
+        in (" ".join(record["notes"]))
     )
     old, _ = scores(run, calibrated, moved, "--translated", "--scale", "source")
     assert old == pytest.approx(load(calibrated).calibrate(after, "target", "source"))

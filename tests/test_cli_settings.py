@@ -137,3 +137,9 @@ def test_a_setting_of_python_only_is_said_to_be_one() -> None:
 def test_the_settings_of_something_else_than_a_name_are_refused() -> None:
     with pytest.raises(InputError, match="method is 3; a text is needed"):
         describe_settings(3)  # type: ignore[arg-type]
+
+
+def test_methods_are_listed_where_none_is_named(run: Run) -> None:
+    ran = run("settings", "--json")
+    assert ran.code == 2
+    assert "A method is needed, as in `interlingua settings linear`; choose from auto, linear, " in ran.json["error"]

@@ -51,6 +51,16 @@ def test_the_report_has_all_sections_in_order(tmp_path: Path, alignment: Alignme
     assert np.__version__ in shown
 
 
+def test_what_a_translator_can_check_comes_after_the_evidence(
+    tmp_path: Path, alignment: Alignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = ["Why this fit is not aligned", "Check for vectors of other models"]
+    monkeypatch.setattr("interlingua.report._facts.card_notes", lambda _: {title: ["A note."] for title in titles})
+    headings = Page(write_report(tmp_path / "report.html", alignment)).headings
+    expected = ["Verdict", titles[0], "Evidence", titles[1]]
+    assert [title for title in headings if title in expected] == expected
+
+
 def test_scores_of_both_directions_are_shown_with_intervals(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:

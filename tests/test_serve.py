@@ -32,6 +32,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.neighbors import nearest
 from interlingua.core.translator import Translator, load
+from interlingua.core.wording import VERDICT_MEANINGS
 from interlingua.io import EXTENSIONS, READ_ONLY
 from interlingua.serve import Session, create_app
 from interlingua.serve.child import read
@@ -138,6 +139,7 @@ def test_two_files_become_a_verdict_with_evidence_steps_and_a_report(
     assert state["phase"] == "done", state
     assert state["verdict"]["status"] in ("aligned", "doubtful", "failed")
     assert state["verdict"]["seed"] == 3
+    assert state["verdict"]["meaning"].startswith(VERDICT_MEANINGS[state["verdict"]["status"]])
     assert state["verdict"]["evidence"] or state["verdict"]["reasons"]
     assert state["steps"]
     report = page.get("/report")

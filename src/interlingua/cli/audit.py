@@ -88,7 +88,7 @@ _MORE_TO_GIVE = (
 )
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing; may be repeated."
-_SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
+_SHOW_WORDS = "Write recovered words and public texts into the report and the JSON. --demo does so for its public data."
 _OUT, _DEMO_OUT = Path("audit.html"), Path("demo-audit.html")
 _DEMO = f"Audit the data of interlingua demo, whose truth is known; the report is {_DEMO_OUT} by default."
 _DEFENSES = "Defenses to evaluate; full needs a dozen more fits."
@@ -197,6 +197,8 @@ def audit(
     audit_fits.check_given(
         translator, keep=keep, fits=fits, views={} if refits else views_given, allow_foreign=allow_foreign
     )
+    # The data of the package are public.
+    show_words = show_words or (demo_data and data is None)
     suite = check_choice(defenses, "--defenses", _SUITES)
     given = given_options(context)
     audit_inputs.check_options(

@@ -26,6 +26,7 @@ __all__ = [
     "explain",
     "hit_table",
     "note_few_queries",
+    "note_missing_text",
     "note_same_ids",
     "other_space",
     "sides_of",
@@ -52,10 +53,22 @@ def columns_of(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None
     there = {name for hits in results for hit in hits for name in hit.payload or ()}
     missing = [name for name in show or () if name not in there]
     if missing:
+        several = " Give --show once for each column." if "," in missing[0] else ""
         raise InputError(
-            f"--show: no hit has a column {missing[0]!r}; columns are {', '.join(sorted(there)) or 'none'}."
+            f"--show: no hit has a column {missing[0]!r}; columns are {', '.join(sorted(there)) or 'none'}.{several}"
         )
     return list(show or ([TEXT_COLUMN] if TEXT_COLUMN in there else []))
+
+
+def note_missing_text(results: Sequence[Sequence[JointHit]]) -> list[str]:
+    """Return advice where hits have no column that is shown by default, and have others that could be shown."""
+    without = [hit for hits in results for hit in hits if TEXT_COLUMN not in (hit.payload or {})]
+    others = sorted({name for hit in without for name in hit.payload or {}})
+    if not others:
+        return []
+    whose = f"{len(without):,} of {sum(map(len, results)):,} hits are of rows without a column {TEXT_COLUMN!r}"
+    one = f"their only column is {others[0]!r}" if len(others) == 1 else f"their columns are {', '.join(others)}"
+    return [f"{whose}; {one}. --show COLUMN prints a column, and can be given several times."]
 
 
 def hit_table(
@@ -142,8 +155,8 @@ def explain(
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(
-            f"Hits marked translated are rows of {other_space(space).upper()}, whose vectors are translations; their "
-            f"cosine is {how}."
+            f"Hits marked translated are rows of {other_space(space).upper()}, whose vectors are translations to the "
+            f"{space} space; their cosine is {how}."
             if translated
             else f"Hits of the {other_space(space)} collection were found by the translated query. Their score "
             f"compares the query itself with their translated vectors; this cosine is {how}."

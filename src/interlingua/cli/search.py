@@ -22,6 +22,7 @@ from interlingua.cli.hits import (
     explain,
     hit_table,
     note_few_queries,
+    note_missing_text,
     note_same_ids,
     other_space,
     sides_of,
@@ -243,6 +244,8 @@ def search(
     notes = explain(joint, translator, space, reranker, results, translated=translated)
     if rerank is not None:
         notes.insert(1, count_texts(found, text_column or TEXT_COLUMN))
+    if show is None and not as_json:
+        notes += note_missing_text(results)
     notes += note_same_ids(results)
     if query is not None and not allow_foreign:
         notes += note_few_queries(queries, translator, space, translated=translated)

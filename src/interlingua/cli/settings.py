@@ -15,6 +15,7 @@ from rich.text import Text
 from interlingua.aligners import METHODS
 from interlingua.cli import console, methods
 from interlingua.cli.options import AsJson
+from interlingua.core.errors import InputError
 
 __all__ = ["settings"]
 
@@ -23,14 +24,14 @@ _INDENT, _WIDTH = "    ", 100
 
 def settings(
     method: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="METHOD",
             help=f"The method: {', '.join(METHODS)}, or one that an installed package adds. auto has the settings of "
             "linear.",
             autocompletion=methods.complete_method,
         ),
-    ],
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the settings of a method.
@@ -41,6 +42,8 @@ def settings(
     """
     from interlingua.aligners import describe_settings
 
+    if method is None:
+        raise InputError(f"A method is needed, as in `interlingua settings linear`; choose from {', '.join(METHODS)}.")
     described = [asdict(setting) for setting in describe_settings(method)]
     if as_json:
         console.emit_json({"method": method, "settings": described})

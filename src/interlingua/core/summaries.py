@@ -27,6 +27,7 @@ from interlingua.core.wording import (
 )
 
 __all__ = [
+    "CHECKS_TITLE",
     "card_html",
     "card_notes",
     "card_text",
@@ -49,6 +50,8 @@ _WIDTH = 100
 _PASSED, _FAILED = "#0072b2", "#d55e00"
 
 # What is said of a fit that is not aligned and has none of the causes that are looked for.
+# The notes on what a translator can check of the rows that it is given. They matter less than the verdict.
+CHECKS_TITLE = "Check for vectors of other models"
 _NO_CAUSE = (
     "No cause was identified. More rows, a few known pairs, or vectors of the target's texts by further models (views) "
     "can help."
@@ -131,7 +134,7 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
     if causes := failure_causes(card):
         notes["Why this fit is not aligned"] = causes
     if card.get("reduced"):
-        notes["Check for vectors of other models"] = reduced_notes(card["reduced"])
+        notes[CHECKS_TITLE] = reduced_notes(card["reduced"])
     return notes
 
 

@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "CANDIDATE_MEASUREMENTS",
     "COMPARE_SEARCHES",
+    "VERDICT_MEANINGS",
     "bar_length",
     "be",
     "comparison_sign",
@@ -37,6 +38,12 @@ COMPARE_SEARCHES = (
     "Searches in translated vectors can rank worse than the old model itself, and in most recorded searches they did. "
     "Compare both models on queries of your own before you switch."
 )
+# What each verdict means for the use of a translator.
+VERDICT_MEANINGS = {
+    "aligned": "The evidence shows that the two spaces are aligned. Translations can be used.",
+    "doubtful": "The evidence is mixed. Check some translations, or known pairs, before relying on this fit.",
+    "failed": "The evidence does not differ enough from chance. Translations are meaningless; do not use them.",
+}
 # Measurements of a candidate target that its record holds.
 CANDIDATE_MEASUREMENTS = ("transport_excess", "refit_agreement", "cycle", "start_agreement")
 # A measurement passes narrowly within this share of the distance between its null and its limit.

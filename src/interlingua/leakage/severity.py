@@ -17,9 +17,9 @@ __all__ = ["LEVELS", "RULES", "Severity", "severity"]
 LEVELS = ("not shown", "low", "medium", "high", "critical")
 _PERSONAL, _FOUND, _MANY_FOUND, _RATE = 0.01, 0.1, 0.5, 0.01
 _HIGH = (
-    f"the headline figure is {MUCH:.0%} or more, and more than by chance if it is measured; at least {_FOUND:.0%} of "
-    f"the members are found at {_RATE:.0%} false alarms, by the lower end of the interval; rows are linked with a "
-    "second leak"
+    f"the headline figure is {MUCH:.0%} or more, and more than by chance if it is measured; in a test of membership, "
+    f"at least {_FOUND:.0%} of the members are found at {_RATE:.0%} false alarms, by the lower end of the interval; "
+    "rows are linked with a second leak"
 )
 RULES = {
     "critical": f"two conditions hold. First, as for high, at least one of these: {_HIGH}. Second, at least one of "
@@ -27,9 +27,10 @@ RULES = {
     f"{_MANY_FOUND:.0%} of the members are found, by the lower end of the interval",
     "high": f"at least one of these holds: {_HIGH}",
     "medium": f"at least one of these holds: the headline figure is {SOME:.0%} or more, and more than by chance if it "
-    f"is measured; at least {SOME:.0%} of the members are found at {_RATE:.0%} false alarms, by the lower end of the "
-    f"interval; members or labels are told apart with an area under the ROC curve above {1 - ERROR_RATE:.2f}, by the "
-    f"lower end; identities are verified with an equal error rate below {ERROR_RATE:.0%}, by the upper end",
+    f"is measured; in a test of membership, at least {SOME:.0%} of the members are found at {_RATE:.0%} false alarms, "
+    "by the lower end of the interval; members or labels are told apart with an area under the ROC curve above "
+    f"{1 - ERROR_RATE:.2f}, by the lower end; identities are verified with an equal error rate below "
+    f"{ERROR_RATE:.0%}, by the upper end",
     "low": f"the conditions of medium are not met, and the headline figure is below {SOME:.0%}, by the upper end of "
     "its interval if it is measured",
     "not shown": "the conditions of medium are not met, and the attack failed, which is no proof of safety, or its "

@@ -13,9 +13,9 @@ from interlingua.core.arguments import check_instance, check_number
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
-from interlingua.core.summaries import own_reasons
+from interlingua.core.summaries import CHECKS_TITLE, own_reasons
 from interlingua.core.translator import NeuralTranslator, Translator
-from interlingua.core.wording import COMPARE_SEARCHES, bar_length, comparison_sign
+from interlingua.core.wording import COMPARE_SEARCHES, VERDICT_MEANINGS, bar_length, comparison_sign
 from interlingua.evaluation import Evaluation, Interval
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from interlingua.evaluation import DirectionScores, SupportsTranslation
 
 __all__ = ["write_report"]
-
-_SUMMARIES = {
-    "aligned": "The evidence shows that the two spaces are aligned. Translations can be used.",
-    "doubtful": "The evidence is mixed. Check some translations, or known pairs, before relying on this fit.",
-    "failed": "The evidence does not differ enough from chance. Translations are meaningless; do not use them.",
-}
 
 
 def write_report(
@@ -107,7 +101,7 @@ def write_report(
         target=facts.target,
         verdict=facts.verdict,
         reasons=own_reasons(facts.verdict.to_dict()) if facts.verdict else [],
-        summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
+        summary=VERDICT_MEANINGS[str(facts.verdict.status)] if facts.verdict else "",
         evidence=[_line(asdict(item)) for item in facts.verdict.evidence] if facts.verdict else [],
         compare_searches=COMPARE_SEARCHES,
         evaluation=evaluation,
@@ -118,6 +112,8 @@ def write_report(
         training=_curves.pictures(curves) if curves else {},
         migration=migration,
         alignment=facts,
+        notes={title: lines for title, lines in facts.notes.items() if title != CHECKS_TITLE},
+        checks={title: lines for title, lines in facts.notes.items() if title == CHECKS_TITLE},
     )
     return write_text(path, page)
 

@@ -6,15 +6,37 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from interlingua.core.alignment import Alignment
+from interlingua.core.alignment import Alignment, Status
 from interlingua.leakage._chosen_fits import ON_OTHERS
-from interlingua.leakage._doubts import split_verdicts, used_fits, uses_only_foreign_fits
+from interlingua.leakage._doubts import doubt, split_verdicts, used_fits, uses_only_foreign_fits
 from interlingua.leakage.findings import Audit
 from interlingua.report._page import clean
 
-__all__ = ["attack_clause", "evidence_lines", "fits_statement", "foreign_statement", "likely_causes", "verdict_list"]
+__all__ = [
+    "attack_answer",
+    "attack_clause",
+    "evidence_lines",
+    "fits_statement",
+    "foreign_statement",
+    "likely_causes",
+    "verdict_list",
+]
 
 _NEAR_ZERO = 0.01
+_ANSWERS = {
+    Status.ALIGNED: "Yes, by the evidence of the fits: the vectors could be translated.",
+    Status.DOUBTFUL: "Perhaps: the evidence that the vectors could be translated is mixed.",
+    Status.FAILED: "No: the fits found no way to translate the vectors, which does not prove that there is none.",
+}
+
+
+def attack_answer(audit: Audit) -> str:
+    """Return whether the attack worked, by the best verdict; empty if the best fit was made on other vectors."""
+    if any(audit.foreign[:1]):
+        return ""
+    if audit.has_usable_fit and doubt(audit):
+        return "This is uncertain, for the reason in the conclusion."
+    return _ANSWERS[audit.alignment.verdict.status]
 
 
 def verdict_list(audit: Audit) -> str:
@@ -110,4 +132,6 @@ def _label(verdicts: Sequence[str]) -> str:
 def _sentence(verdicts: Sequence[str], one: str, several: str) -> str:
     if len(verdicts) == 1:
         return f"The verdict of {one} is {verdicts[0]}."
+    if len(set(verdicts)) == 1:
+        return f"The verdict of each of {several} is {verdicts[0]}."
     return f"The verdicts of {several} are: {_counted(verdicts)}."

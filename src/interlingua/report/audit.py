@@ -20,7 +20,7 @@ from interlingua.leakage.findings import SOME, Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.leakage.severity import severity
 from interlingua.report._audit_figures import pictures
-from interlingua.report._fits import evidence_lines, fits_statement, foreign_statement, likely_causes
+from interlingua.report._fits import attack_answer, evidence_lines, fits_statement, foreign_statement, likely_causes
 from interlingua.report._page import check_html_path, clean, render
 from interlingua.report._statements import (
     check_limit,
@@ -250,6 +250,7 @@ def write_audit(
         with_truth=any(document.text is not None for document in audit.documents),
         **pictures(audit),
         summary=conclusion(audit),
+        answer=attack_answer(audit),
         fits=fits_statement(audit),
         causes=likely_causes(audit),
         evidence=evidence_lines(audit.alignment),

@@ -181,6 +181,7 @@ function showVerdict(result) {
   at("verdict").className = `verdict ${result.status}`;
   at("status").textContent = result.status[0].toUpperCase() + result.status.slice(1);
   at("score").textContent = result.score.toFixed(2);
+  at("meaning").textContent = result.meaning;
   at("reasons").replaceChildren(...result.reasons.map((reason) => element("li", reason)));
   at("evidence").replaceChildren(...(result.evidence || []).map((item) => {
     const row = document.createElement("tr");

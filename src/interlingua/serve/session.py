@@ -22,7 +22,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.summaries import failure_causes, own_reasons
 from interlingua.core.translator import Translator, load
-from interlingua.core.wording import bar_length, comparison_sign
+from interlingua.core.wording import COMPARE_SEARCHES, VERDICT_MEANINGS, bar_length, comparison_sign
 from interlingua.serve.jobs import command
 from interlingua.serve.progress import FitLog
 from interlingua.serve.rows import StoredRows, check_sides
@@ -223,6 +223,8 @@ class Session:
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
             verdict = {name: result[name] for name in keep if name in result}
             verdict["reasons"] = [*own_reasons(verdict), *failure_causes(result)]
+            caution = f" {COMPARE_SEARCHES}" if verdict["status"] == "aligned" else ""
+            verdict["meaning"] = VERDICT_MEANINGS[verdict["status"]] + caution
             verdict["evidence"] = [
                 {**item, "needed": comparison_sign(item), "bar": round(bar_length(item), 4)}
                 for item in verdict.get("evidence", ())
