@@ -115,8 +115,7 @@ def audit(
     corpus_vectors: Annotated[str | None, _file(_CORPUS_VECTORS, _CORPUS)] = None,
     encoder: Annotated[str | None, _name(_ENCODER, _CORPUS)] = None,
     stand_in: Annotated[
-        str | None,
-        _file("Vectors of --corpus under any other encoder, to calibrate the estimates.", _CORPUS),
+        str | None, _file("Vectors of --corpus under any other encoder, to calibrate the estimates.", _CORPUS)
     ] = None,
     views: Annotated[
         list[str] | None, typer.Option("--view", metavar="FILE|ADDRESS", help=_VIEWS, rich_help_panel=_CORPUS)
