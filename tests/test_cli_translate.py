@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
+from interlingua.core.maps import AffineMap
 from interlingua.core.translator import Translator, load
 from interlingua.io import open_vectors
 
@@ -166,10 +167,11 @@ def test_a_translator_that_changed_in_its_card_alone_is_not_resumed(
     arguments = ("translate", saved, folder / "source.npy", "--out", folder / "out.npy")
     assert run(*arguments).code == 130
     monkeypatch.setattr(Translator, "translate", whole)
-    card = json.loads((saved / "card.json").read_text())
-    assert card["maps"]["forward"]["norm_out"] == 1
-    card["maps"]["forward"]["norm_out"] = 7.0
-    (saved / "card.json").write_text(json.dumps(card))
+    translator = load(saved)
+    assert isinstance(translator.forward, AffineMap)
+    assert translator.forward.norm_out == 1
+    translator.forward = replace(translator.forward, norm_out=7.0)
+    translator.save(saved, overwrite=True)
     ran = run(*arguments, "--resume", "--json")
     assert ran.code == 2
     assert "cannot be continued: translator was" in ran.json["error"]
