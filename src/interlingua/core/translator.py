@@ -391,7 +391,7 @@ def _apply(
 ) -> npt.NDArray[Any]:
     """Apply a function of rows [n, widths[0]] to one vector or to blocks of rows; floats keep their dtype."""
     given = as_array(x, f"{name} vectors")
-    rows = check_matrix(given[None] if given.ndim == 1 else given, f"{name} vectors", width=widths[0])
+    rows = check_matrix(given[None] if given.ndim == 1 and given.size else x, f"{name} vectors", width=widths[0])
     if profiles is not None:
         check_not_foreign(rows, profiles, name, stacklevel=4)
     out = np.empty((len(rows), widths[1]), rows.dtype if rows.dtype.kind == "f" else np.float32)
