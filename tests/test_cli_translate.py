@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,16 @@ def test_an_address_of_a_store_is_sent_to_migrate(
     assert ran.json["error"] == (
         f"{address.replace('./', '')} is an address. `interlingua translate` reads files; use `migrate` for a store."
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no folder that a process works in")
+def test_a_deleted_working_directory_is_named(
+    run: Run, folder: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    ran = run("translate", saved, folder / "source.npy", "--out", "o.npy", "--json")
+    assert ran.code == 2
+    assert "The working directory does not exist, and relative paths start from it" in ran.json["error"]

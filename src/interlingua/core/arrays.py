@@ -155,7 +155,7 @@ def check_matrix(
     check.check_directions(name, allow_zero_rows=allow_zero_rows, whole=whole)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
-            f"{name} holds {n:,} copies of one row; there is no geometry to align. Pass the vectors of different texts."
+            f"{name} holds {n:,} copies of one row, which have no geometry. Pass the vectors of different texts."
         )
     return array
 
