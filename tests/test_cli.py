@@ -187,6 +187,39 @@ def test_a_value_that_passes_narrowly_is_marked_and_the_word_explained() -> None
         assert out.export_text().count("narrowly") == count
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"reduced": {"target": "x"}},
+        {"diagnoses": [5]},
+        {"verdict": {"status": "aligned", "score": 1, "evidence": [{"name": 5, "value": "x", "null": 0}]}},
+    ],
+    ids=str,
+)
+def test_inspect_refuses_an_edited_card_before_it_prints_anything(
+    run: Run, saved: Path, edit: dict[str, object]
+) -> None:
+    card = json.loads((saved / "card.json").read_text())
+    (saved / "card.json").write_text(json.dumps(card | edit))
+    ran = run("inspect", saved)
+    assert ran.code == 2, ran.err
+    assert "cannot be read" in ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize("name", ["source", "target", "verdict", "settings", "versions", "reduced"])
+@pytest.mark.parametrize("command", ["inspect", "translate"])
+def test_a_card_with_a_text_in_place_of_an_object_is_refused(
+    run: Run, saved: Path, folder: Path, name: str, command: str
+) -> None:
+    card = json.loads((saved / "card.json").read_text())
+    (saved / "card.json").write_text(json.dumps(card | {name: "aligned"}))
+    more = (folder / "source.npy", "--out", folder / "o.npy") if command == "translate" else ()
+    ran = run(command, saved, *more)
+    assert ran.code == 2
+    assert f"({name} in the card is 'aligned'; an object is needed)" in ran.err
+
+
 def test_a_reason_that_is_a_measurement_is_printed_as_its_row(run: Run, saved: Path) -> None:
     card = json.loads((saved / "card.json").read_text())
     evidence = Evidence("cycle", 0.237, 0.1, 0.5, False, "Cosine of a round trip.")
@@ -199,7 +232,6 @@ def test_a_reason_that_is_a_measurement_is_printed_as_its_row(run: Run, saved: P
 @pytest.mark.parametrize(
     "verdict",
     [
-        "aligned",
         {"status": "aligned"},
         {"status": "fine", "score": 1},
         {"status": "aligned", "score": 0.5, "evidence": [{"name": "cycle"}]},

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import json
 import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +198,11 @@ def test_a_translator_that_changed_in_its_card_alone_is_not_resumed(
     arguments = ("translate", saved, folder / "source.npy", "--out", folder / "out.npy")
     assert run(*arguments).code == 130
     monkeypatch.setattr(Translator, "translate", whole)
-    card = json.loads((saved / "card.json").read_text())
-    assert card["maps"]["forward"]["norm_out"] == 1
-    card["maps"]["forward"]["norm_out"] = 7.0
-    (saved / "card.json").write_text(json.dumps(card))
+    translator = load(saved)
+    assert isinstance(translator.forward, AffineMap)
+    assert translator.forward.norm_out == 1
+    translator.forward = replace(translator.forward, norm_out=7.0)
+    translator.save(saved, overwrite=True)
     ran = run(*arguments, "--resume", "--json")
     assert ran.code == 2
     assert "cannot be continued: translator was" in ran.json["error"]
@@ -222,3 +224,16 @@ def test_an_address_of_a_store_is_sent_to_migrate(
     assert ran.json["error"] == (
         f"{address.replace('./', '')} is an address. `interlingua translate` reads files; use `migrate` for a store."
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no folder that a process works in")
+def test_a_deleted_working_directory_is_named(
+    run: Run, folder: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    ran = run("translate", saved, folder / "source.npy", "--out", "o.npy", "--json")
+    assert ran.code == 2
+    assert "The working directory does not exist, and relative paths start from it" in ran.json["error"]

@@ -98,3 +98,10 @@ def test_the_demo_is_recognized_from_the_command_line(run: Run) -> None:
     assert command in run("identify", DEMO / "source.npy").out
     shown = run("identify", DEMO / "target.npy", "--rows", "2000")
     assert "WordLlama 256" in shown.out
+
+
+def test_copies_of_one_row_are_refused_by_the_name_of_their_file(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "same.npy", np.ones((200, 384), np.float32))
+    ran = run("identify", tmp_path / "same.npy")
+    assert ran.code == 2
+    assert f"{tmp_path / 'same.npy'} holds 200 copies of one row, which have no geometry" in " ".join(ran.err.split())

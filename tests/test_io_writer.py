@@ -382,3 +382,18 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pipe.npy is a device, a pipe or a link without an end, and not a file"):
         create_writer(tmp_path / "pipe.npy", d=4, dtype="float32", force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["pipe.npy"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_without_an_extension_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: unknown extension"):
+        create_writer(tmp_path / "pipe", d=4, dtype="float32", force=True)
+
+
+def test_only_formats_that_are_written_are_named_for_an_output(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"the supported extensions are \.fbin, \.fvecs, .*\.safetensors\. Convert"
+    ) as info:
+        create_writer(tmp_path / "x", d=4, dtype="float32")
+    assert ".csv" not in str(info.value)

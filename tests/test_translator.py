@@ -478,6 +478,9 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
             edit_weights(lambda t: t.update({"forward.matrix": t["forward.matrix"].astype(np.int64)})),
             "is damaged .the tensor forward.matrix of dtype int64 does not hold finite real numbers",
         ),
+        (set_map("forward", "norm_out", 5.0), "is damaged .maps in card.json is not what was saved; its copy in tr"),
+        (set_map("backward", "unit_in", False), "is damaged .maps in card.json is not what was saved"),
+        (edit_card(lambda c: c.update(verdict="fine")), "is damaged .verdict in the card is 'fine'; an object is"),
         (lambda f: (f / "card.json").write_text("[" * 100_000), "is damaged .it is nested too deeply"),
         (lambda f: (f / "translator.safetensors").write_bytes(deep_header()), "is damaged"),
         (edit_weights(lambda t: t.update({"backward.matrix": np.ones(3, np.float32)})), "disagree on the widths"),
@@ -563,3 +566,25 @@ def test_a_card_that_cannot_be_written_leaves_the_saved_translator_as_it_was(
 def test_all_files_of_a_translator_have_the_same_permissions(translator: Translator, tmp_path: Path) -> None:
     folder = translator.save(tmp_path / "t")
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("rows.npy", "source vectors is str of length 8; a matrix .* is needed, and not the name of a file"),
+        (None, "source vectors is None; real numbers in a matrix"),
+        (
+            (row for row in [[1.0]]),
+            "source vectors is an object of type generator; .*collect a generator into an array",
+        ),
+        ([], r"source vectors has shape \(0,\)"),
+        (
+            np.array([[1.0, 2.0], [1.0], None], object)[:2],
+            r"dtype object.*Make one of a column x of lists with np\.stack\(x\), or of an Arrow column with",
+        ),
+    ],
+    ids=["name", "none", "generator", "empty", "lists"],
+)
+def test_rows_of_another_kind_are_named_as_they_were_given(translator: Translator, given: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        translator.translate(given)

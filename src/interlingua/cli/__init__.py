@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the work failed, or a fit has the verdict ``failed``; 2 ba
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import sys
@@ -90,6 +91,10 @@ _OPTIONS = {
 _WITHOUT_BAD_ROWS = (
     "`What is refused` in docs/formats.md has a script that writes a file without such rows. Rows of a store can be "
     "left out with --where or --target-where, if its kind and the command take conditions."
+)
+_NO_FOLDER = (
+    "The working directory does not exist, and relative paths start from it; it may have been deleted. Change to a "
+    "folder that exists."
 )
 _NOT_TEXT = (
     "A name or a text holds bytes that are not text in the encoding of this system. If they are UTF-8, set the "
@@ -180,6 +185,8 @@ def _run(typed: list[str], *, as_json: bool) -> int:
         except OSError as error:
             if error.filename == STDOUT:
                 return _fail(f"The result cannot be written to standard output ({error.strerror}).", 1, as_json=False)
+            if error.filename is None and not _has_folder():
+                return _fail(_NO_FOLDER, 2, as_json=as_json)
             return _fail(str(error), 1, as_json=as_json)
         except UnicodeEncodeError as error:
             if not _has_surrogate(str(error.object)):
@@ -257,6 +264,14 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
         with contextlib.suppress(OSError):
             console.emit_json({"error": message})
     return code
+
+
+def _has_folder() -> bool:
+    """Return whether the working directory exists, which relative paths start from."""
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def _has_surrogate(text: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +12,9 @@ from interlingua.cli import console, tables
 from interlingua.cli.options import AsJson, TranslatorFolder
 from interlingua.core.errors import InputError
 from interlingua.core.wording import time_taken
+
+if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
 
 __all__ = ["inspect"]
 
@@ -21,7 +25,6 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     The card has its two spaces, how it was fitted, and the verdict with its evidence. If the scores of the translator
     are calibrated, a table shows which scores of the models correspond.
     """
-    from interlingua.core.alignment import Verdict
     from interlingua.core.translator import load
 
     translator = load(directory)
@@ -35,20 +38,28 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     if as_json:
         console.emit_json(card)
         return
+    out = console.stdout()
     try:
-        overview = _overview(card)
-        verdict = Verdict.from_dict(card["verdict"]).to_dict() if card.get("verdict") else None
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # Nothing is printed yet: of a card that was edited by hand, a later part may be unreadable.
+        with out.capture():
+            _print(out, translator, card)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"The card of {directory} cannot be read ({type(error).__name__}: {error}). Restore card.json, or print "
             "it as it is with --json."
         ) from error
-    out = console.stdout()
-    out.print(overview)
-    if verdict:
-        tables.print_verdict(out, verdict)
+    _print(out, translator, card)
+
+
+def _print(out: Console, translator: Translator, card: dict[str, Any]) -> None:
+    """Print a card as tables and sentences."""
+    from interlingua.core.alignment import Verdict
+
+    out.print(_overview(card))
+    if card.get("verdict"):
+        tables.print_verdict(out, Verdict.from_dict(card["verdict"]).to_dict())
         tables.print_notes(out, translator.card)
-    if calibration is not None:
+    if translator.calibration is not None:
         out.print(tables.CALIBRATION_TITLE)
         out.print(tables.calibration_table(translator))
         out.print(tables.calibration_note(translator), soft_wrap=True)

@@ -50,6 +50,7 @@ def read_usable_sample(
         raise InputError(f"{collection.path}: {none_drawn(len(usable))}. {FILL_ONE}")
     ids = [value for page in pages for value in page.ids.to_pylist()]
     vectors = np.concatenate([page.vectors[mask] for page, mask in zip(pages, masks, strict=True)])
-    space = EmbeddingSpace(vectors, ids=[key for key, keep in zip(ids, usable, strict=True) if keep])
+    kept = [key for key, keep in zip(ids, usable, strict=True) if keep]
+    space = EmbeddingSpace(vectors, ids=kept, name=str(collection.path))
     left_out = [ids[row] for row in np.flatnonzero(~usable)[:FIRST_ROWS]]
     return space, Usable(usable, tuple(left_out))

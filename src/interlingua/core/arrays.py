@@ -45,6 +45,8 @@ SMALLEST, LARGEST = 1e-20, 1e18
 LARGEST_NORM = 1e25
 # Rows whose directions have a smaller variance have one direction, up to noise.
 SAME_DIRECTION = 1e-6
+# A column of lists of a data frame, or of an Arrow table, is read as an array of objects.
+_OF_LISTS = "Make one of a column x of lists with np.stack(x), or of an Arrow column with np.array(x.to_pylist())."
 _EXTREME = "a largest magnitude under 1e-20 or over 1e18"
 
 
@@ -132,9 +134,10 @@ def check_matrix(
             "sparse matrix with toarray(), or collect a generator into an array first."
         )
     if array.dtype == object or array.dtype.kind not in "fiu":
+        of_lists = f" {_OF_LISTS}" if array.dtype == object else ""
         raise InputError(
             f"{name} has dtype {array.dtype}; real numbers are needed. "
-            "Pass a numeric matrix of shape [n, d], for example float32."
+            f"Pass a numeric matrix of shape [n, d], for example float32.{of_lists}"
         )
     if array.ndim != 2:
         raise InputError(
@@ -152,7 +155,7 @@ def check_matrix(
     check.check_directions(name, allow_zero_rows=allow_zero_rows, whole=whole)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
-            f"{name} holds {n:,} copies of one row; there is no geometry to align. Pass the vectors of different texts."
+            f"{name} holds {n:,} copies of one row, which have no geometry. Pass the vectors of different texts."
         )
     return array
 

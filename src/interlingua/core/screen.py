@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
 __all__ = ["STDOUT", "Screen", "naming_stream", "visible"]
 
@@ -17,7 +18,7 @@ STDOUT = "standard output"
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
 _CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
-_NARROWEST, _USUAL_WIDTH = 20, 80
+_NARROWEST, _USUAL_WIDTH, _UNLIMITED = 20, 80, 10_000
 
 
 def visible(text: str) -> str:
@@ -51,9 +52,37 @@ class Screen(Console):
             self.width = _USUAL_WIDTH
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `rich.console.Console.print` does; what standard error cannot take is lost and stops no work."""
+        """Print as `rich.console.Console.print` does; what standard error cannot take is lost and stops no work.
+
+        A table that does not fit is printed wider than the terminal, which may break its lines: the first characters of
+        a figure would be another figure. Only columns that fold their cells keep to the terminal.
+        """
+        for each in objects:
+            if isinstance(each, Table) and self._widen(each):
+                options = {"crop": False, **options}
         with naming_stream(stderr=self.stderr):
             super().print(*objects, **options)
+
+    def _widen(self, table: Table) -> bool:
+        """Give a table that the terminal would cut the least width that shows every word; return whether it did."""
+        if any(column.overflow == "fold" for column in table.columns):
+            return False
+        unlimited = self.options.update(max_width=_UNLIMITED)
+        spans = []
+        for column in table.columns:
+            sizes = [self.measure(cell, options=unlimited) for cell in (column.header, *column.cells)]
+            least, most = max(size.minimum for size in sizes), max(size.maximum for size in sizes)
+            if column.no_wrap:
+                column.min_width = most
+            else:
+                spans.append((least, most))
+        needed = self.measure(table, options=unlimited).minimum
+        # Rich takes room from the widest columns first, until all are as wide as the widest word.
+        widest_word = max((least for least, _ in spans), default=0)
+        needed += sum(min(most, widest_word) - least for least, most in spans)
+        if needed > self.width:
+            table.width = needed
+        return needed > self.width
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of a renderable, with control characters escaped."""

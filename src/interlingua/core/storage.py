@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_path
+from interlingua.core.arguments import check_path, shown
 from interlingua.core.atomic import atomic_file, atomic_folder, check_writable, is_empty_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.model_card import model_card
@@ -23,6 +23,7 @@ __all__ = [
     "README",
     "WEIGHTS",
     "check_destination",
+    "check_not_edited",
     "read_folder",
     "read_tensors",
     "short_digest",
@@ -34,6 +35,10 @@ FORMAT = 1
 WEIGHTS = "translator.safetensors"
 CARD = "card.json"
 README = "README.md"
+# Parts of a card that translations depend on; names and notes in card.json may be edited.
+_CHECKED = ("kind", "maps", "calibration")
+# Parts of a card that are objects, where a card has them.
+_OBJECTS = ("source", "target", "verdict", "settings", "versions", "reduced")
 
 
 def check_destination(folder: str | Path, *, overwrite: bool) -> None:
@@ -84,16 +89,19 @@ def write_folder(
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with atomic_folder(folder) as fresh:
-                _write_files(fresh, tensors, card, shown=folder)
+                _write_files(fresh, tensors, card, name=folder)
             return
         except OutputExistsError:
             # Another process was faster; check what it wrote.
             check_destination(folder, overwrite=overwrite)
-    _write_files(folder, tensors, card, shown=folder)
+    _write_files(folder, tensors, card, name=folder)
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], list[str]]:
     """Return the card and the tensors of a folder; nothing in it is executed.
+
+    The third value names the parts of ``card.json`` that translations depend on and that differ from its copy in the
+    weights, which has a checksum: someone has edited them.
 
     Raises:
         InputError: a file is missing or damaged.
@@ -106,6 +114,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
             "Make one with `interlingua fit`, or with Translator.save.",
         )
     try:
+        edited = list[str]()
         card = json.loads((folder / CARD).read_text("utf-8-sig"))
         header, tensors = read_tensors(folder / WEIGHTS)
         own = json.loads(header.get("card", "null"))
@@ -114,14 +123,37 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
             if own["save_id"] != short_digest(text, tensors):
                 raise ValueError(f"{WEIGHTS} does not hold what was saved: its checksum differs")
             card = own if own["save_id"] != card.get("save_id") else card
+            edited = [name for name in _CHECKED if card.get(name) != own.get(name)]
         card.pop("save_id", None)
+        _check_objects(card)
         for name, tensor in tensors.items():
             if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
                 raise ValueError(f"the tensor {name} of dtype {tensor.dtype} does not hold finite real numbers")
-        return dict(card), tensors
+        return dict(card), tensors, edited
     except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError, SafetensorError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{folder} is damaged ({reason}); fit again or restore it from a copy.") from error
+
+
+def _check_objects(card: Mapping[str, Any]) -> None:
+    """Refuse a card with another value where an object is needed.
+
+    Raises:
+        ValueError: it has such a value.
+    """
+    for name in _OBJECTS:
+        if not isinstance(card.get(name), Mapping | None):
+            raise ValueError(f"{name} in the card is {shown(card[name])}; an object is needed")
+
+
+def check_not_edited(edited: Sequence[str]) -> None:
+    """Refuse a card of which parts were edited that translations depend on, as `read_folder` returns them.
+
+    Raises:
+        ValueError: there are such parts.
+    """
+    if edited:
+        raise ValueError(f"{edited[0]} in {CARD} is not what was saved; its copy in {WEIGHTS} differs")
 
 
 def short_digest(text: str, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -168,20 +200,19 @@ def save_tensors(
         raise OSError(f"{name} could not be written: {error}") from error
 
 
-def _write_files(
-    folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any], *, shown: Path
-) -> None:
+def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any], *, name: Path) -> None:
     # All texts are made before the first file is replaced: a card that cannot be written leaves the folder as it was.
     try:
+        _check_objects(card)
         header, text = json.dumps(card, sort_keys=True), json.dumps(card, indent=2, sort_keys=True) + "\n"
         readme = model_card(card)
         for part in (header, text, readme):
             part.encode("utf-8")
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{shown}: the card cannot be written ({error}); nothing was saved.") from error
+        raise InputError(f"{name}: the card cannot be written ({error}); nothing was saved.") from error
     # A header of one entry: of several, the order in the file would be random.
     with atomic_file(folder / WEIGHTS) as fresh:
-        save_tensors(fresh, tensors, {"card": header}, name=shown / WEIGHTS)
+        save_tensors(fresh, tensors, {"card": header}, name=name / WEIGHTS)
     write_text(folder / CARD, text)
     write_text(folder / README, readme)
 

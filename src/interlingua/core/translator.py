@@ -22,7 +22,7 @@ from interlingua.core.maps import VectorMap
 from interlingua.core.model_card import model_card
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.profiles import SpaceProfile, check_not_foreign
-from interlingua.core.storage import CARD, FORMAT, README, read_folder, short_digest, write_folder
+from interlingua.core.storage import CARD, FORMAT, README, check_not_edited, read_folder, short_digest, write_folder
 
 __all__ = ["NeuralTranslator", "Translator", "load", "translator_of"]
 
@@ -205,14 +205,14 @@ class Translator:
         Raises:
             InputError: the folder, a file or a tensor is missing, or the format is newer than this version reads.
         """
-        folder = check_path(path)
-        card, tensors = read_folder(folder)
+        card, tensors, edited = read_folder(folder := check_path(path))
         try:
             if card.pop("format") != FORMAT:
                 raise weights.OtherFormatError
             forward, backward = weights.restore_maps(card.pop("kind"), card.pop("maps"), tensors)
             profiles = weights.restore_profiles(tensors, forward, backward)
             calibration = weights.restore_calibration(card.pop("calibration", None), tensors)
+            check_not_edited(edited)
         except weights.OtherFormatError as error:
             message = f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade."
             raise InputError(message) from error
@@ -391,7 +391,7 @@ def _apply(
 ) -> npt.NDArray[Any]:
     """Apply a function of rows [n, widths[0]] to one vector or to blocks of rows; floats keep their dtype."""
     given = as_array(x, f"{name} vectors")
-    rows = check_matrix(given[None] if given.ndim == 1 else given, f"{name} vectors", width=widths[0])
+    rows = check_matrix(given[None] if given.ndim == 1 and given.size else x, f"{name} vectors", width=widths[0])
     if profiles is not None:
         check_not_foreign(rows, profiles, name, stacklevel=4)
     out = np.empty((len(rows), widths[1]), rows.dtype if rows.dtype.kind == "f" else np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -199,7 +199,7 @@ def find_sink(path: Path) -> tuple[type[Sink], str]:
     Raises:
         InputError: no format has this extension, or one that is only read.
     """
-    extension = _extension(path)
+    extension = _extension(path, supported=_MODULES)
     if extension in _READ_ONLY:
         raise InputError(f"{path}: {extension} files are read and not written; choose from {', '.join(_MODULES)}.")
     _check_name(path, _MODULES[extension])
@@ -213,7 +213,8 @@ def find_reader(path: Path) -> Reader:
     Raises:
         InputError: no format has this extension.
     """
-    module = (_MODULES | _READ_ONLY)[_extension(path)]
+    modules = _MODULES | _READ_ONLY
+    module = modules[_extension(path, supported=modules)]
     _check_name(path, module)
     return cast(Reader, importlib.import_module(module))
 
@@ -231,14 +232,23 @@ def _check_name(path: Path, module: str) -> None:
         )
 
 
-def _extension(path: Path) -> str:
+def _extension(path: Path, *, supported: Iterable[str]) -> str:
+    """Return the extension of ``path`` that a format has.
+
+    Args:
+        path: the file.
+        supported: the extensions that a message names.
+
+    Raises:
+        InputError: no format has this extension.
+    """
     extensions = sorted(_MODULES | _READ_ONLY)
     extension = next((extension for extension in extensions if path.name.lower().endswith(extension)), None)
     if extension is None and (database := _database(path)):
         raise InputError(f"{path} is {database}")
     if extension is None:
         raise InputError(
-            f"{path}: unknown extension; the supported extensions are {', '.join(extensions)}. "
+            f"{path}: unknown extension; the supported extensions are {', '.join(sorted(supported))}. "
             "Convert or rename the file."
         )
     return extension
@@ -246,10 +256,12 @@ def _extension(path: Path) -> str:
 
 def _database(path: Path) -> str | None:
     """Return which database a file is and how to read it, as the rest of a sentence; None for any other file."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with path.open("rb") as stream:
             start = stream.read(16)
-    except OSError:  # no file, or one that cannot be read
+    except OSError:
         return None
     if start[8:12] == b"DUCK":
         return f"a DuckDB file; name the table and the column of its vectors: 'duckdb://{path}#TABLE.COLUMN'."
