@@ -270,7 +270,7 @@ def test_no_space_stands_before_a_percent_sign() -> None:
     found = [
         f"{path}:{number}: {line.strip()}"
         for path, text in tracked_texts()
-        if path.suffix in {".md", ".jinja", ".js"}
+        if path.suffix in {".md", ".html", ".jinja", ".js"}
         for number, line in enumerate(text.splitlines(), 1)
         if re.search(r"[\d})](?: |&nbsp;)%(?!})", line)
     ]
