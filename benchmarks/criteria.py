@@ -3,9 +3,10 @@
     python benchmarks/criteria.py --rows 3000
     python benchmarks/criteria.py SOURCE.npy TARGET.npy --function docs/examples/own_criterion.py:covariance_agreement
 
-A measurement for which null maps have the values of the fit cannot decide whether a map is right. As a sanity check it
-has to miss its limit on a damage that the other checks pass. Null maps are coarse, so that the fit is also shown in
-coarse coordinates; compare these two. Without files, the vectors of the demo are read, whose fit is aligned.
+A measurement that has the same value for null maps as for the fit cannot decide whether a map is right. It can still be
+a sanity check, if it misses its limit for damaged translations that pass the other checks. Null maps are made in coarse
+coordinates, so compare them with the row of the fit in coarse coordinates. Without files, the vectors of the demo are
+read, whose fit is aligned.
 """
 
 from __future__ import annotations
@@ -104,8 +105,8 @@ def measure(
         function: a function of a criterion, which is measured besides the sanity checks.
     """
     table = {}
+    y = problem.frames[1]
     for kind, made in kinds_of_maps(problem, fit, seed):
-        y = problem.frames[1]
         checks = sanity_checks(y.center(made.forward(problem.rows[0])), y.rows, np.random.default_rng(seed))
         evidence = [check.evidence for check in checks]
         table[kind] = {item.name: f"{item.value:.3g}{'' if item.passed else ' !'}" for item in evidence}

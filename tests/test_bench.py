@@ -447,6 +447,8 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
     again = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2")
     assert "Paper: Table 2" in again.out
     assert protocol in again.out
+    markdown, csv, picture = (folder.parent / "out" / f"in-distribution.{suffix}" for suffix in ("md", "csv", "svg"))
+    assert f"Wrote this table to {markdown}, {csv} and {picture}, and the record" in " ".join(again.err.split())
     assert "green -> red" in again.out
     assert "…" not in again.out  # a terminal of 80 columns crops no figure
     assert "naive top-1" in again.out

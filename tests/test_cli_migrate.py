@@ -19,6 +19,7 @@ import pytest
 
 import interlingua
 from command_line import D_SOURCE, N, Rows, Run, insert
+from interlingua.core.wording import time_taken
 
 
 @pytest.fixture
@@ -105,6 +106,8 @@ def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
         assert part in page
     assert "old.parquet, width 24, vectors vector, model left" in page
     assert "metric cosine, model right" in page
+    for phase, seconds in ran.json["phases"].items():
+        assert f"<dt>{phase.capitalize()}</dt><dd>{time_taken(seconds)}</dd>" in page
     again = run("migrate", saved, store, "other.parquet", "--report", "report.html", "--json")
     assert again.code == 2
     assert "report.html exists" in again.json["error"]

@@ -141,7 +141,7 @@ def test_a_collection_without_the_column_that_is_shown_by_default_is_named(run: 
     table = pq.read_table("old.parquet").rename_columns(["id", "vector", "title", "note"])
     pq.write_table(table.drop_columns("note"), "titled.parquet")
     search = ("search", "translator", "titled.parquet", "--query", "few.npy", "-k", 1)
-    said = "2 of 2 hits are of rows without a column 'text'; their only column is 'title'. --show COLUMN prints"
+    said = "2 of 2 hits are of rows without a column 'text'; their only column is 'title'. --show COLUMN prints a"
     assert said in run(*search).err
     for more in (("--show", "title"), ("--json",)):
         ran = run(*search, *more)

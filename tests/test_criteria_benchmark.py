@@ -44,6 +44,8 @@ def test_a_right_map_passes_every_check_and_a_damaged_one_does_not(
     lines = criteria.as_markdown(table).splitlines()
     assert lines[0] == "| map | sliced_wasserstein | hubness | effective_rank | function |"
     assert len(lines) == 2 + len(table)
+    assert table["fit"]["function"] == f"{mean_error(problem, fit):.3g}"
+    assert float(table["pulled to 20 rows"]["function"]) > float(table["fit"]["function"])
 
 
 @pytest.mark.parametrize(

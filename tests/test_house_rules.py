@@ -266,6 +266,17 @@ def test_no_file_names_a_path_of_this_machine_or_a_registry() -> None:
     assert not found, "write a relative path, or leave the address out:\n" + "\n".join(found[:20])
 
 
+def test_no_space_stands_before_a_percent_sign() -> None:
+    found = [
+        f"{path}:{number}: {line.strip()}"
+        for path, text in tracked_texts()
+        if path.suffix in {".md", ".html", ".jinja", ".js"}
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(r"[\d})](?: |&nbsp;)%(?!})", line)
+    ]
+    assert not found, "write 95% without a space:\n" + "\n".join(found)
+
+
 def test_every_ruff_exception_has_a_reason() -> None:
     lines = (REPOSITORY / "pyproject.toml").read_text("utf-8").splitlines()
     bare = [line for line in lines if re.fullmatch(r'\s+"[A-Z]+\d*",\s*', line)]

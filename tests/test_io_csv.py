@@ -64,6 +64,12 @@ def test_several_series_of_columns_are_chosen_among_by_name(tmp_path: Path) -> N
         open_vectors(path, column="id")
 
 
+def test_three_series_of_columns_are_listed_as_in_a_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", "id,a0,a1,b0,b1,c0,c1", *(f"{row},1,2,3,4,5,{row}" for row in range(12)))
+    with pytest.raises(InputError, match="'a0' to 'a1', 'b0' to 'b1' and 'c0' to 'c1' could all be the vectors"):
+        open_vectors(path)
+
+
 def test_a_short_list_beside_a_series_is_not_taken_for_the_vectors(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", HEADER + ",box", *(f'{row},"[1, 2]"' for row in ROWS))
     with pytest.raises(InputError, match="'v0' to 'v3' and 'box' could all be the vectors"):

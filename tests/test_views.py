@@ -330,6 +330,14 @@ def test_a_view_that_lacks_ids_says_how_many_and_which_one(kept: int, said: str,
         read_rows_of_ids(open_vectors(tmp_path / "view.parquet"), ids, what="--view", of="TARGET")
 
 
+def test_rows_of_ids_that_are_not_unique_are_refused(tmp_path: Path) -> None:
+    column = pa.array([[1.0, float(i)] for i in range(5)], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"id": list("abcde"), "vector": column}), tmp_path / "view.parquet")
+    for ids, said in (("aabc", "1 repeated id"), ("aabb", "2 repeated ids")):
+        with pytest.raises(InputError, match=f"TARGET has {said}; give each id of --view once."):
+            read_rows_of_ids(open_vectors(tmp_path / "view.parquet"), list(ids), what="--view", of="TARGET")
+
+
 def test_fit_refuses_views_that_it_could_not_use(run: Any, spaces: Any, tmp_path: Path) -> None:
     paths = files_of(tmp_path, spaces)
     fit = ("fit", paths["source"], paths["target"], "--out", tmp_path / "t")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores import Store, open_source, open_store
+from interlingua.stores import Records, Spec, Store, open_source, open_store
 from interlingua.stores._documents import same_payload
 from interlingua.stores.changes import catch_up
 from interlingua.stores.duckdb import DuckStore
@@ -107,6 +107,18 @@ def test_lists_are_vectors(kind: str, target: str, at: At, tmp_path: Path) -> No
     else:
         np.testing.assert_allclose(whole(at(address)).vectors, translator().translate(records.vectors), atol=1e-5)
     assert at("#t.v").search(records.vectors[:1], 1)[0].ids == [0]
+
+
+def test_rows_that_are_gone_when_their_new_vectors_are_written_are_counted(at: At, tmp_path: Path) -> None:
+    run(tmp_path, f"create table t as select range id, {VECTOR} v from range(5)")
+    rows = Records(pa.array([3, 4, 5, 6, 7]), np.ones((5, D_OUT), np.float32), None)
+    spec = Spec(D_OUT, "cosine", rows.ids.type, None, 5, as_new_vector=True)
+    new = at("#t.new")
+    new.create(spec)
+    new.prepare(spec, 0)
+    said = r"only 2 of 5 rows matched and were written\. Were rows deleted\? Stop the writes and go on with resume=True"
+    with pytest.raises(InputError, match=said):
+        new.upsert(rows)
 
 
 def test_a_list_of_another_width_is_refused_with_its_id(at: At, tmp_path: Path) -> None:

@@ -677,7 +677,7 @@ def test_a_folder_that_takes_no_journal_is_refused_before_the_source_is_read(
     old = memory("old")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setattr(old, "scan", lambda *arguments: pytest.fail("the source was read"))
-    with pytest.raises(InputError, match="of the journal cannot be written to. Name one in another"):
+    with pytest.raises(InputError, match="of the journal cannot be written to. Name a journal in another folder"):
         migrate(translator(), old, memory("new"), journal=journal, options=SMALL)
 
 

@@ -330,6 +330,15 @@ def test_triggers_are_listed_and_not_fired_unasked(
     assert touched() == (0, 0)
 
 
+@pytest.mark.usefixtures("touched")
+def test_a_trigger_that_skips_updates_is_noticed(db: Any, run: Run) -> None:
+    db.execute("create function skip() returns trigger language plpgsql as $$ begin return null; end $$")
+    db.execute("create trigger skip before update on docs for each row execute function skip()")
+    said = r"only 0 of 50 rows matched\. Were rows deleted, or does a trigger skip updates\? Stop the writes and go on"
+    with pytest.raises(InputError, match=said):
+        run("#docs.old", "#docs.new", triggers="fire")
+
+
 def test_triggers_are_skipped_or_fired_as_asked(touched: Any, db: Any, run: Run, tmp_path: Path) -> None:
     run("#docs.old", "#docs.new", triggers="skip")
     assert (wrong(db, "docs"), touched()) == (0, (0, 0))

@@ -17,6 +17,7 @@ from interlingua.cli.options import AsJson, check_effect
 from interlingua.core.arguments import shown
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.wording import listed
 
 if TYPE_CHECKING:
     from interlingua.bench.plan import Plan
@@ -164,7 +165,7 @@ def bench(
         console.emit_json({"table": table.value, "written": files["md"], "files": files, "records": records})
         return
     _print(plan, records)
-    tables = " and ".join(str(path) for path in written.values())
+    tables = listed([str(path) for path in written.values()])
     console.note(f"Wrote this table to {tables}, and the record of every seed to {out / f'{table.value}.jsonl'}.")
 
 

@@ -273,9 +273,7 @@ def read_rows_of_ids(
 
     wanted = set(ids)
     if len(wanted) < len(ids):
-        raise InputError(
-            f"{of} has {count_of(len(ids) - len(wanted), 'repeated id')}; each must name one row of {what}. Remove it."
-        )
+        raise InputError(f"{of} has {count_of(len(ids) - len(wanted), 'repeated id')}; give each id of {what} once.")
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
     if len(missing) > gaps:

@@ -39,10 +39,10 @@ def note_verdict(translator: Translator, directory: Path) -> None:
 
 
 def note_few_rows(rows: int, translator: Translator, *, inverse: bool) -> None:
-    """Print a note where nothing shows which of both models made so few rows, because their widths are equal.
+    """Print a note if the rows are too few to tell which of both models made them, and the widths are equal.
 
     Args:
-        rows: number of rows that are translated; copies can be left out.
+        rows: number of rows that are translated, with or without copies.
         translator: the translator.
         inverse: whether they are translated from the target space to the source space.
     """

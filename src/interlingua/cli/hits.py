@@ -61,14 +61,14 @@ def columns_of(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None
 
 
 def note_missing_text(results: Sequence[Sequence[JointHit]]) -> list[str]:
-    """Return advice where hits have no column that is shown by default, and have others that could be shown."""
+    """Return a note where hits lack the column that is shown by default and have others that could be shown."""
     without = [hit for hits in results for hit in hits if TEXT_COLUMN not in (hit.payload or {})]
     others = sorted({name for hit in without for name in hit.payload or {}})
     if not others:
         return []
     whose = f"{len(without):,} of {sum(map(len, results)):,} hits are of rows without a column {TEXT_COLUMN!r}"
     one = f"their only column is {others[0]!r}" if len(others) == 1 else f"their columns are {', '.join(others)}"
-    return [f"{whose}; {one}. --show COLUMN prints a column, and can be given several times."]
+    return [f"{whose}; {one}. --show COLUMN prints a column; it may be repeated."]
 
 
 def hit_table(

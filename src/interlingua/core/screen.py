@@ -54,8 +54,8 @@ class Screen(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as `rich.console.Console.print` does; what standard error cannot take is lost and stops no work.
 
-        A table that does not fit is printed wider than the terminal, which may break its lines: the first characters of
-        a figure would be another figure. Only columns that fold their cells keep to the terminal.
+        A table that does not fit is printed wider than the terminal, which may break its lines: a figure that is cut
+        reads as another figure. Only tables with a column that folds its cells keep to the terminal.
         """
         for each in objects:
             if isinstance(each, Table) and self._widen(each):
@@ -64,7 +64,7 @@ class Screen(Console):
             super().print(*objects, **options)
 
     def _widen(self, table: Table) -> bool:
-        """Give a table that the terminal would cut the least width that shows every word; return whether it did."""
+        """Widen a table that the terminal would cut until every word fits; return whether it would be cut."""
         if any(column.overflow == "fold" for column in table.columns):
             return False
         unlimited = self.options.update(max_width=_UNLIMITED)

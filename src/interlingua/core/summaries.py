@@ -49,9 +49,9 @@ _WIDTH = 100
 # Colors of a measurement that passed and of one that did not, which differ for every kind of color vision.
 _PASSED, _FAILED = "#0072b2", "#d55e00"
 
-# What is said of a fit that is not aligned and has none of the causes that are looked for.
-# The notes on what a translator can check of the rows that it is given. They matter less than the verdict.
+# Title of the notes on what a translator can check of the rows that it is given. They matter less than the verdict.
 CHECKS_TITLE = "Check for vectors of other models"
+# What is said of a fit that is not aligned and has none of the causes that are looked for.
 _NO_CAUSE = (
     "No cause was identified. More rows, a few known pairs, or vectors of the target's texts by further models (views) "
     "can help."

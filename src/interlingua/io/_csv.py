@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
+from interlingua.core import wording
 from interlingua.core.arguments import read_number
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import to_column
@@ -160,7 +161,7 @@ def _layout(path: Path, row: dict[str, str], requested: str | None, n: int) -> _
         raise InputError(f"{path}: no column holds vectors. {_NEEDED}")
     if len(found) > 1:
         raise AmbiguousVectorsError(
-            f"{path}: {' and '.join(found)} could all be the vectors. A series is named by its first column.",
+            f"{path}: {wording.listed(found)} could all be the vectors. A series is named by its first column.",
             "column",
         )
     return _Layout(names, (), next(iter(series.values())))

@@ -17,6 +17,7 @@ import torch
 from interlingua.core.atomic import atomic_file, write_text
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import fingerprint
+from interlingua.core.wording import listed
 from interlingua.neural import schedule
 from interlingua.neural.settings import Settings
 from interlingua.neural.terms import LossTerm
@@ -141,9 +142,9 @@ def check_same(folder: Path, saved: Mapping[str, Any], current: Mapping[str, Any
         raise InputError(f"{folder} holds a run of {of}: {why}.", advice)
     if "rows" in different:
         before = dict(stored.get("rows") or {})
-        others = " and ".join(name for name, rows in current["rows"].items() if before.get(name) != rows)
+        others = [name for name, rows in current["rows"].items() if before.get(name) != rows]
         raise InputError(
-            f"{folder} holds a run on other vectors of {others or ', '.join(before)}.",
+            f"{folder} holds a run on other vectors of {listed(others or list(before))}.",
             "Pass the same rows in the same order and of the same dtype to resume it, or choose another folder.",
         )
     if different:

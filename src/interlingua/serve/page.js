@@ -73,7 +73,7 @@ async function upload(side, file) {
   at(`${side}-state`).textContent = "Reading ...";
   try {
     await send(side, `/files/${side}?name=${encodeURIComponent(file.name)}`, file, (share) => {
-      at(`${side}-state`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)} %` : "Checking ...";
+      at(`${side}-state`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)}%` : "Checking ...";
     });
   } catch (error) {
     empty(side);

@@ -227,7 +227,8 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
     if not path.exists():
         if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
             raise InputError(
-                f"The folder {path.parent.resolve()} of the journal cannot be written to. Name one in another."
+                f"The folder {path.parent.resolve()} of the journal cannot be written to. Name a journal in "
+                "another folder."
             )
         return
     with closing(MigrationJournal(path, create=False)) as log:

@@ -44,7 +44,8 @@ _FINALISTS = 6
 _SCHEDULE = Schedule((0.045,) * 20, batch=1000)
 # The fewest rows per group on average.
 _ROWS_PER_GROUP = 8
-# Maps that agree more than this are the same map, refined twice. Swapping two groups of 1% of the rows each gives .97.
+# Maps that agree more than this are the same map, refined twice. Two maps that differ by a swap of two groups of 1% of
+# the rows each agree at 0.97.
 _SAME = 0.98
 _AGREEMENT_ROWS = 1000
 # A map is ambiguous if the agreement with another map is below the first number and its lead in transport similarity is
