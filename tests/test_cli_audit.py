@@ -179,7 +179,12 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
         "fit-1 was fitted with known pairs, and an audit shows what can be read without" in run(*with_fit).json["error"]
     )
     card = case / "kept" / "fit-1" / "card.json"
-    card.write_text(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"), "utf-8")
+    values = json.loads(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"))
+    lacking = {name: value for name, value in values.items() if name != "verdict"}
+    for edited in (lacking, values | {"verdict": None}, values | {"verdict": {"status": "aligned"}}):
+        card.write_text(json.dumps(edited), "utf-8")
+        assert re.search("The translator's card (lacks|has no usable verdict)", run(*with_fit).json["error"])
+    card.write_text(json.dumps(values), "utf-8")
     named = run(*with_fit)
     assert named.json["provenance"]["seeds"] == [1]
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0]
