@@ -80,9 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=HERE / "vectors")
-    parser.add_argument(
-        "--jobs", type=lambda t: _number(t, int, 1), default=2, help="fits at a time, one thread each"
-    )
+    parser.add_argument("--jobs", type=lambda t: _number(t, int, 1), default=2, help="fits at a time, one thread each")
     of_time = "leave out fits that would end later (default 15)"
     parser.add_argument("--minutes", type=lambda t: _number(t, float, 0), default=15, help=of_time)
     parser.add_argument("--only", default="", help="only fits whose key contains this")

@@ -158,7 +158,7 @@ def duration_of(seconds: float) -> str:
 def time_taken(seconds: float) -> str:
     """Return a measured time in the units of `duration_of`: ``0.41 s``, ``90 s``, ``2 min 5 s``, ``3 h 20 min``."""
     if seconds < _PRECISE:
-        return f"{seconds:.2g} s"
+        return f"{round(seconds, 4):.2g} s"
     whole = round(seconds)
     if whole < _MINUTES:
         return f"{whole} s"
