@@ -23,6 +23,7 @@ import numpy as np
 
 import interlingua as il
 from interlingua.aligners import Fit, Problem
+from interlingua.aligners.base import MIN_ROWS
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.null import NullMaps
@@ -142,6 +143,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--function", help="FILE.py:NAME of a function(problem, fit) that returns a number")
     arguments = parser.parse_args()
+    if arguments.rows < MIN_ROWS:
+        parser.error(f"--rows is {arguments.rows}; at least {MIN_ROWS} are needed")
+    for path in (arguments.source, arguments.target):
+        if not (path.is_file() and path.suffix == ".npy"):
+            parser.error(f"{path} is not a .npy file; two files of vectors are needed")
     x, y = (np.load(path)[: arguments.rows].astype(np.float32) for path in (arguments.source, arguments.target))
     function = None if arguments.function is None else function_of(arguments.function)
     alignment = il.align(x, y, seed=arguments.seed)

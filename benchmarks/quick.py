@@ -61,13 +61,29 @@ def missing_vectors(key: str, data: Path, vectors: Path) -> list[Path]:
     return [path for path in files if not path.is_file()]
 
 
+def _number(text: str, kind: type[Any], least: int) -> Any:
+    """Return a number of an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or below the least.
+    """
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not least <= number < np.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} was given; a number of at least {least} is needed")
+    return number
+
+
 def main() -> None:
     """Run the fits, two at a time, until the time is used, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=HERE / "vectors")
-    parser.add_argument("--jobs", type=int, default=2, help="fits at a time, each on one thread")
-    parser.add_argument("--minutes", type=float, default=15, help="leave out fits that would end later (default 15)")
+    parser.add_argument("--jobs", type=lambda t: _number(t, int, 1), default=2, help="fits at a time, one thread each")
+    of_time = "leave out fits that would end later (default 15)"
+    parser.add_argument("--minutes", type=lambda t: _number(t, float, 0), default=15, help=of_time)
     parser.add_argument("--only", default="", help="only fits whose key contains this")
     arguments = parser.parse_args()
     arguments.seeds = f"{SEED}:{SEED + 1}"
@@ -78,6 +94,8 @@ def main() -> None:
             absent |= dict.fromkeys(lacking)
         elif arguments.only in key:
             keys.append(key)
+    if not any(arguments.only in key for key in costs):
+        sys.exit(f"--only is {arguments.only!r}, which no key of a fit contains; keys are such as {next(iter(costs))}.")
     for path in absent:
         sys.stderr.write(f"left out what needs {path}\n")
     if not keys:

@@ -220,6 +220,20 @@ def test_a_card_with_a_text_in_place_of_an_object_is_refused(
     assert f"({name} in the card is 'aligned'; an object is needed)" in ran.err
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_log_can_be_a_pipe_that_a_program_reads(run: Run, saved: Path, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with subprocess.Popen(["cat", str(folder / "pipe")], stdout=subprocess.PIPE, text=True) as reader:
+        while reader.poll() is None:
+            ran = run("translate", saved, folder / "source.npy", "--out", folder / "o.npy", "--log", folder / "pipe")
+            if "no program reads" not in ran.err:  # the reader may not have opened it yet
+                break
+        assert ran.code == 0, ran.err
+        lines = reader.communicate(timeout=60)[0].splitlines()
+    assert all("event" in json.loads(line) for line in lines)
+    assert lines
+
+
 def test_a_reason_that_is_a_measurement_is_printed_as_its_row(run: Run, saved: Path) -> None:
     card = json.loads((saved / "card.json").read_text())
     evidence = Evidence("cycle", 0.237, 0.1, 0.5, False, "Cosine of a round trip.")
@@ -308,6 +322,11 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
         (["--log", "outside.csv"], "--log outside.csv exists and is not a log of events; nothing is appended"),
         (["--log", "zeros.bin"], "--log zeros.bin exists and is not a log of events"),
         (["--out", "source.npy", "--force"], "is not a translator, so it is not replaced"),
+        pytest.param(
+            ["--log", "pipe"],
+            "--log pipe is a pipe that no program reads. Start one first, or name a file.",
+            marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes"),
+        ),
     ],
 )
 def test_fit_refuses_before_the_work(
@@ -318,6 +337,8 @@ def test_fit_refuses_before_the_work(
     Path("outside.csv").write_text("source,target\n0,0\n1,600\n")
     Path("words.csv").write_text("0,0\none,two\n")
     Path("zeros.bin").write_bytes(bytes(100))
+    if "pipe" in more:
+        os.mkfifo("pipe")
     ran = run("fit", "source.npy", "target.npy", "--out", "fitted", *more, "--json")
     assert ran.code == 2
     with pytest.raises(ValueError, match=message):

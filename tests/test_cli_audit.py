@@ -22,7 +22,7 @@ from command_line import N, Rows, Run, insert
 from interlingua._align import align
 from interlingua.cli.addresses import read_label_rows, read_text_rows, read_true_labels, read_true_texts
 from interlingua.cli.audit_command import file_digests
-from interlingua.cli.demo_data import read_demo
+from interlingua.cli.demo_data import read_demo, read_folder, read_packaged
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage.audit import DOCUMENTS
@@ -179,7 +179,12 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
         "fit-1 was fitted with known pairs, and an audit shows what can be read without" in run(*with_fit).json["error"]
     )
     card = case / "kept" / "fit-1" / "card.json"
-    card.write_text(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"), "utf-8")
+    values = json.loads(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"))
+    lacking = {name: value for name, value in values.items() if name != "verdict"}
+    for edited in (lacking, values | {"verdict": None}, values | {"verdict": {"status": "aligned"}}):
+        card.write_text(json.dumps(edited), "utf-8")
+        assert re.search("The translator's card (lacks|has no usable verdict)", run(*with_fit).json["error"])
+    card.write_text(json.dumps(values), "utf-8")
     named = run(*with_fit)
     assert named.json["provenance"]["seeds"] == [1]
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0]
@@ -415,12 +420,41 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     (data / "names.json").write_text(json.dumps({"target": texts}))
     assert "names.json of the demo's data lacks 'source'" in run(*parts).json["error"]
     (data / "names.json").write_text(json.dumps(dict.fromkeys(("source", "target"), texts)))
-    ran = run(*parts)
+    unknown = run(*parts)
+    assert unknown.code == 2
+    assert f"The data of {data} are not known to be public. An audit needs --authorized-by" in unknown.json["error"]
+    ran = run(*parts, "--authorized-by", "R. Owner")
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["provenance"]["authorized_by"] == "nobody (public data)"
-    # Only the data of the package are known to be public.
+    assert ran.json["provenance"]["authorized_by"] == "R. Owner"
+    assert ran.json["provenance"]["corpus"] == "names of the target rows"
+    # Only the data of the package and of the repository are known to be public.
     assert 'class="redacted"' in (case / "a.html").read_text("utf-8")
+
+
+def test_a_folder_named_as_that_of_the_demo_is_not_public(
+    run: Run, case: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = case / "demo" / "data"
+    data.mkdir(parents=True)
+    for side, rows in zip(("source", "target"), planted, strict=True):
+        np.save(data / f"{side}.npy", rows)
+        np.save(data / f"eval-{side}.npy", rows)
+    (data / "names.json").write_text(json.dumps(dict.fromkeys(("source", "target"), named(planted[1]))))
+    (data / "sections.json").write_text(
+        json.dumps({"names": ["a", "b"]} | dict.fromkeys(("source", "target"), [0, 1] * (N // 2)))
+    )
+    monkeypatch.chdir(case)
+    assert "are not known to be public" in run("audit", "--demo", "--json").json["error"]
+    ran = run("audit", "--demo", "--fits", "1", "--authorized-by", "R. Owner", "--json")
+    assert ran.code == 0, ran.err
+    assert 'class="redacted"' in (case / "demo-audit.html").read_text("utf-8")
+
+
+def test_the_texts_of_the_repository_and_of_the_package_are_public() -> None:
+    data = Path(__file__).parents[1] / "demo" / "data"
+    assert read_folder(data).is_public
+    assert read_packaged().is_public
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +61,27 @@ def test_a_right_map_passes_every_check_and_a_damaged_one_does_not(
 def test_a_function_that_is_not_there_is_refused(criteria: ModuleType, text: str, message: str) -> None:
     with pytest.raises(SystemExit, match=message):
         criteria.function_of(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rows", "-5"), "--rows is -5; at least 100 are needed"),
+        (("missing.npy",), "missing.npy is not a .npy file; two files of vectors are needed"),
+        ((str(OWN),), "own_criterion.py is not a .npy file"),
+    ],
+)
+def test_rows_and_files_that_cannot_be_read_are_refused(
+    criteria: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["criteria.py", *options])
+    with pytest.raises(SystemExit, match="2"):
+        criteria.main()
+    assert message in capsys.readouterr().err
 
 
 def test_the_function_of_the_documentation_is_found(criteria: ModuleType) -> None:

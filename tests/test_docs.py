@@ -514,6 +514,29 @@ def test_the_quick_bench_leaves_out_cells_and_names_missing_vectors(generate: Mo
     assert [path.name for path in found] == ["debian.minilm.npy", "debian.model2vec.npy"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--minutes", "nan"), "--minutes: 'nan' was given; a number of at least 0 is needed"),
+        (("--minutes", "-3"), "--minutes: '-3' was given; a number of at least 0 is needed"),
+        (("--jobs", "0"), "--jobs: '0' was given; a number of at least 1 is needed"),
+        (("--only", "nosuch"), "--only is 'nosuch', which no key of a fit contains; keys are such as"),
+    ],
+)
+def test_the_quick_bench_refuses_options_that_leave_nothing_to_run(
+    generate: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, str],
+    message: str,
+) -> None:
+    quick = importlib.import_module("quick")
+    monkeypatch.setattr(sys, "argv", ["quick.py", *options])
+    with pytest.raises(SystemExit) as stopped:
+        quick.main()
+    assert message in f"{stopped.value} {capsys.readouterr().err}"
+
+
 def test_pictures_of_the_pages_show_the_current_records(generate: ModuleType) -> None:
     curves = generate.calibration(generate._records(generate.RESULTS / "leakage-keywords.jsonl"))
     points = {"sizes": generate.size_points(), "evidence": generate.evidence_points(), "calibration": curves}

@@ -58,7 +58,7 @@ COMMANDS = [
     ["export", "translator", "--to", "safetensors", "--out", "plain.safetensors", "--json"],
     ["export", "translator", "--to", "sentence-transformers", "--out", "modules", "--json"],
     ["export", "translator", "--to", "hub-folder", "--out", "hub", "--json"],
-    ["audit", "--demo", "--data", "data", "--translator", "translator", "--out", "audit.html", "--json"],
+    ["audit", "--demo", "--data", "data", "--authorized-by", "me", "--translator", "translator", "--json"],
 ]
 NEEDS_NETWORK_OR_DATA = {"bench", "serve", "demo"}
 

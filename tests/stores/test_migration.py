@@ -696,6 +696,10 @@ def test_a_folder_that_takes_no_journal_is_refused_before_the_source_is_read(
         ("update surveyed set digests = x'00'", lambda log: log.holds(np.arange(5))),
         ("drop table surveyed", lambda log: log.unchanged_pages()),
         ("update fact set value = 'x' where name = 'format'", lambda log: None),
+        ("update fact set value = '[1]' where name = 'job'", lambda log: None),
+        ("update fact set value = 'null' where name = 'plan'", lambda log: None),
+        ("update fact set value = '{}' where name = 'plan'", lambda log: None),
+        ("update fact set value = json_set(value, '$.rows', 'x') where name = 'plan'", lambda log: None),
     ],
 )
 def test_a_damaged_journal_is_refused_in_one_sentence(

@@ -186,18 +186,12 @@ def audit(
     from interlingua.report._statements import check_limit, unchecked_reason
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
-    if not (authorized_by or "").strip() and not demo_data:
-        raise InputError(
-            "An audit needs --authorized-by WHO, the person or body that authorized it. "
-            "The name is written into the report."
-        )
+    authorized_by = (authorized_by or "").strip()
+    if not authorized_by and not demo_data:
+        raise InputError(audit_inputs.NOT_AUTHORIZED)
     refits = bool(stand_in or second or halvings or defenses != _SUITES[0])
-    views_given = {"--view": views, "--view-encoder": view_encoders}
-    audit_fits.check_given(
-        translator, keep=keep, fits=fits, views={} if refits else views_given, allow_foreign=allow_foreign
-    )
-    # The data of the package are public.
-    show_words = show_words or (demo_data and data is None)
+    further = {} if refits else {"--view": views, "--view-encoder": view_encoders}
+    audit_fits.check_given(translator, keep=keep, fits=fits, views=further, allow_foreign=allow_foreign)
     suite = check_choice(defenses, "--defenses", _SUITES)
     given = given_options(context)
     audit_inputs.check_options(
@@ -209,8 +203,13 @@ def audit(
     if demo_data and source is not None and source.name == "DEFAULT":
         out = _DEMO_OUT
     # Missing data are reported before any extra is needed.
-    demo_inputs = audit_inputs.demo_inputs(read_demo(data)) if demo_data else None
-    if not demo_data:
+    demo_inputs = None
+    if demo_data:
+        demo_inputs = audit_inputs.demo_inputs(demo := read_demo(data))
+        if not demo.is_public and not authorized_by:
+            raise InputError(f"The {demo.name} are not known to be public. {audit_inputs.NOT_AUTHORIZED}")
+        show_words = show_words or demo.is_public
+    else:
         check_effect({"--data": data}, "has no effect without --demo; leave it out.")
     reports.check_report(out, force=force)
     json_file = out.with_suffix(".json")

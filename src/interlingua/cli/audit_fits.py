@@ -254,8 +254,9 @@ def alignment_of(translator: Translator) -> Alignment:
         facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
         causes = card.get("diagnoses")
         diagnoses = None if causes is None else tuple(Diagnosis(**cause) for cause in causes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else f"has no usable verdict ({error})"
+        raise InputError(f"The translator's card {what}; fit it again.") from error
     candidates = tuple(card.get("candidates", ()))
     maps = translator.forward, translator.backward
     return Alignment(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 
 __all__ = [
+    "NOT_AUTHORIZED",
     "AuditInputs",
     "demo_inputs",
     "check_kinds",
@@ -42,6 +43,9 @@ __all__ = [
     "read_second",
 ]
 
+NOT_AUTHORIZED = (
+    "An audit needs --authorized-by WHO, the person or body that authorized it. The name is written into the report."
+)
 # Options that name inputs and have no effect without public texts.
 _OF_TEXTS = ("--stand-in", "--view-encoder", "--label-column", "--text-column", "--truth", "--second-truth")
 # Package names are short, so that a word in up to a tenth of them is still informative.
@@ -387,6 +391,6 @@ def demo_inputs(data: DemoData) -> AuditInputs:
         labels=Labels.of_corpus(public, labels["target"]),
         truth=GroundTruth(texts["source"], labels["source"]),
         vectors_name=f"interlingua demo, {data.name}",
-        corpus_name="names of other Debian packages",
+        corpus_name="names of other Debian packages" if data.is_public else "names of the target rows",
         encoder_name=data.encoder("target"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ __all__ = ["FILES", "DemoData", "read_demo", "read_folder", "read_packaged"]
 _SIDES = ("source", "target")
 _VECTORS = ("source", "target", "eval-source", "eval-target")
 FILES = tuple(f"{name}.npy" for name in _VECTORS)
+# SHA-256 of the texts in demo/data of the repository. Any other folder can hold texts that are not public.
+_PUBLIC_TEXTS = {
+    "names.json": "58cf2f5b41955e1fb212bcc7abcaafae635275d0771d591bf657abd8c454575d",
+    "sections.json": "ccb35083a2071568c66fee8dfd934de041ee3c8399da3244e7c0b602dc14152e",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,7 @@ class DemoData:
         sections: labels of the rows of ``source``, ``target`` and ``eval``, where the data has them.
         names: names of the rows of ``source`` and ``target``, where the data has them.
         eval_names: names of the held-out rows, where the data has them.
+        is_public: whether names and sections are those of the repository or the package, which are public.
     """
 
     name: str
@@ -51,6 +58,7 @@ class DemoData:
     sections: Mapping[str, list[str]] | None = None
     names: Mapping[str, list[str]] | None = None
     eval_names: list[str] | None = None
+    is_public: bool = False
 
     def encoder(self, side: str) -> str:
         """Return the title of the encoder of ``source`` or ``target``, or the side if the card does not name it."""
@@ -110,6 +118,7 @@ def read_folder(folder: Path) -> DemoData:
         sections=labels,
         names=names or None,
         eval_names=eval_names,
+        is_public=all(_digest(folder / name) == digest for name, digest in _PUBLIC_TEXTS.items()),
     )
 
 
@@ -137,11 +146,16 @@ def read_packaged() -> DemoData:
         sections=labels,
         names=names,
         eval_names=eval_names,
+        is_public=True,
     )
 
 
 def _missing(folder: Path) -> list[str]:
     return [name for name in FILES if not (folder / name).is_file()]
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,24 @@ def _check_log(path: Path, inputs: Iterable[Path | None]) -> None:
         )
 
 
+def _open(path: Path) -> FileIO:
+    """Open a log to append to it, without a buffer.
+
+    Raises:
+        InputError: it is a pipe that no program reads; opening it would wait without a word until one does.
+    """
+    if not path.is_fifo():
+        return path.open("ab", buffering=0)
+    try:
+        pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise InputError(f"--log {path} is a pipe that no program reads. Start one first, or name a file.") from error
+    os.set_blocking(pipe, True)
+    return FileIO(pipe, "w")
+
+
 @contextmanager
 def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[EventLog]:
     """Append events to ``path``, or drop them when there is none. Every line is on disk when the call returns.
@@ -61,7 +82,7 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
     try:
         _check_log(path, inputs)
         # Without a buffer, so that a line that a full disk does not take is no error once more at the end.
-        stream = path.open("ab", buffering=0)
+        stream = _open(path)
     except OSError as error:
         raise InputError(f"--log {path} cannot be written ({error.strerror}); choose another file.") from error
 

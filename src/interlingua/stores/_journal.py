@@ -13,14 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 FORMAT = 9
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
-# What a journal holds as soon as it names its migration.
-_NEEDED = ("source", "target", "source_facts", "translator", "options", "plan")
+# What a journal holds as soon as it names its migration, and parts of the plan that every run needs, with their types.
+_NEEDED = {
+    "job": str, "source": str, "target": str, "source_facts": dict, "translator": str, "options": dict, "plan": dict,
+}  # fmt: skip
+_PLANNED = {
+    "rows": int, "metric": str, "dropped": list, "payload": list, "triggers": list, "notes": list, "types": list,
+}  # fmt: skip
 _TABLES = """
 create table fact (name text primary key, value text not null);
 create table page (
@@ -128,9 +134,16 @@ class MigrationJournal:
         if state != "ok":
             raise self._damaged(state)
         facts = self.facts
-        lacking = [name for name in _NEEDED if "job" in facts and name not in facts]
-        if facts.get("phase") not in PHASES or lacking:
-            raise self._damaged(f"it has no {lacking[0] if lacking else 'phase'}")
+        if facts.get("phase") not in PHASES:
+            raise self._damaged("it has no phase")
+        if "job" not in facts:
+            return
+        for needed, held, where in ((_NEEDED, facts, ""), (_PLANNED, facts.get("plan", {}), " in its plan")):
+            for name, kind in needed.items():
+                if name not in held:
+                    raise self._damaged(f"it has no {name}{where}")
+                if not isinstance(held[name], kind):
+                    raise self._damaged(f"{name}{where} is {shown(held[name])}")
 
     def close(self) -> None:
         """Close the file and release its lock."""
