@@ -256,9 +256,12 @@ def benchmarks() -> dict[str, str]:
 
 Fits of the method `linear`, from the raw records in `benchmarks/results`. Source, target and held-out texts are
 disjoint, and no fit saw a pair. Top-1 is the share of held-out texts whose translation is nearest to the true vector.
-Its range is over all cases, seeds and both directions.
+Its range is over all cases, seeds and both directions. Where other pages give a range for BGE to MiniLM, it is that of
+more records in the direction to MiniLM only, so its ends differ a little.
 
 {t.overview(records)}
+
+BGE to MiniLM by the number of rows per side, a dot for each seed:
 
 ```{{image}} ../pictures/sizes.svg
 :alt: Top-1 against rows per side, BGE to MiniLM, a dot for each seed
@@ -295,10 +298,14 @@ Top-1 from the encoder of the row to that of the column, about 5,000 rows per si
         "methods": f"""# What do other methods reach?
 
 Methods without pairs on the same rows, in one run with one thread for each fit: top-1, the median of two seeds. The
-first three columns differ in the rows per side. Seconds are processor time in the first column.
+first three columns differ in the rows per side, the fourth has package descriptions, and "other domain" has questions
+on one side and headlines on the other. Seconds are processor time in the first column.
 [Compared with other tools](../compare.md) says what each method needs.
 
 {p.summary(_records(RESULTS / "peers.jsonl"))}
+
+The pictures name methods as `method=` does: `adversarial` are vec2vec's networks, and `random-rotation` is a control.
+The lines join medians:
 
 ```{{image}} peers.svg
 :alt: Top-1 of every method against rows per side

@@ -12,13 +12,14 @@ from interlingua.core.alignment import Status
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage.defense_scores import Decoded, DefenseScore
+from interlingua.leakage.defenses import suite
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels
 from interlingua.leakage.linkage import Linkage, MeasuredLinks
 from interlingua.leakage.severity import LEVELS, RULES, Severity, severity
 from interlingua.report._fits import attack_answer, fits_statement
 from interlingua.report._statements import defense_statement, in_percent
-from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
+from interlingua.report.annex import MEANINGS, annex_sections, owasp_paragraph, write_annex
 from interlingua.report.audit import conclusion, model_statement, write_audit
 from test_audit import PROVENANCE, WORDS, N, World
 
@@ -128,11 +129,22 @@ def test_the_annex_names_all_defenses_and_first_those_that_reduce_what_is_read(f
     assert measures(found, *scores[:2])[1] == "The defense that was tried did not clearly reduce this:"
 
 
+def test_the_annex_says_what_each_kind_of_defense_does(found: Audit) -> None:
+    baseline = score("no defense", 0.5, 1, baseline=True)
+    every = [replace(score(each.name, 0.1, 0.5), mechanism=each.mechanism) for each in suite("full", 64)[1:]]
+    assert {part for each in every for part in each.mechanism.split(" + ")} == set(MEANINGS)
+    lines = measures(found, baseline, *every)
+    assert lines[-len(MEANINGS) :] == tuple(MEANINGS.values())
+    keyed = next(each for each in every if each.mechanism == "secret rotation + noise")
+    assert measures(found, baseline, keyed)[-2:] == (MEANINGS["noise"], MEANINGS["secret rotation"])
+    assert not set(MEANINGS.values()) & set(measures(found, baseline))
+
+
 def test_a_defense_that_leaves_similar_texts_to_be_found_does_not_read_as_safe(found: Audit, tmp_path: Path) -> None:
     baseline = score("no defense", 0.5, 1, similar=0.9, baseline=True)
     left = score("secret rotation", 0.05, 1, similar=0.597)
     assert (left.finding, left.finds_similar) == ("similar texts found", True)
-    (said,) = measures(found, baseline, left)[1:]
+    said = measures(found, baseline, left)[1]
     assert said == (
         "Secret rotation: a word is named for 5% of the documents (similar texts found), a similar public text is "
         "found for 60% (control 0.5%), and 100% of the search quality is kept."

@@ -956,6 +956,25 @@ def test_sample_documents_show_which_words_are_right(found: Audit, tmp_path: Pat
     assert document.text not in hidden
 
 
+def test_labels_of_sample_documents_stand_apart_from_the_nearest_public_text(found: Audit, tmp_path: Path) -> None:
+    # In one cell, the labels of the document would look like labels of the public text.
+    document = found.documents[0]
+    assert document.labels
+    page = write_audit(tmp_path / "a.html", found, PROVENANCE, show=True).read_text("utf-8")
+    assert f'data-label="labels">{", ".join(document.labels)}</td>' in page
+    assert ">Labels</th>" in page
+    for cell in re.findall(r'data-label="nearest">.*?</td>', page):
+        assert "(" not in cell
+    without = replace(found, documents=tuple(replace(each, labels=()) for each in found.documents))
+    for name, result, show in (("b.html", found, False), ("c.html", without, True)):
+        assert ">Labels</th>" not in write_audit(tmp_path / name, result, PROVENANCE, show=show).read_text("utf-8")
+
+
+def test_the_report_says_what_labels_are(found: Audit, tmp_path: Path) -> None:
+    page = " ".join(write_audit(tmp_path / "a.html", found, PROVENANCE).read_text("utf-8").split())
+    assert "Labels are categories, such as topics, that were given to the audit to choose from." in page
+
+
 def test_sample_documents_without_a_true_text_have_no_marks(world: World, tmp_path: Path) -> None:
     # The first sample document is row 0.
     texts = ["", " ", *world.texts[2:N]]

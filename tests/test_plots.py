@@ -136,3 +136,25 @@ def test_a_failed_fit_writes_its_report_from_python_with_its_curves(
     assert "failed" in text
     assert "Curves of the loss terms over the training steps" in text
     assert "Scatter plot of translated source rows" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (("vsp", "cycle", "loss"), 2),
+        (("discriminator.latent adversarial.0", "discriminator.adversarial.0", "latent adversarial", "loss"), 1),
+    ],
+)
+def test_names_in_the_legend_of_training_curves_are_not_cut(names: tuple[str, ...], columns: int) -> None:
+    from interlingua.report import _figures
+
+    figure, axes = _figures.canvas(3.6, 2.9)
+    for name in names:
+        axes.plot([1, 2], [1, 2], label=name)
+    legend = _figures.legend_below(figure, len(names))
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().width < 0.95 * figure.bbox.width
+    assert (len({round(text.get_window_extent().x0) for text in legend.get_texts()}), figure.legends) == (
+        columns,
+        [legend],
+    )

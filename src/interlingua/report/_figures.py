@@ -16,6 +16,7 @@ from interlingua.report._svg import svg_element
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 # In the SVG each color is replaced by the CSS custom property of that name, whose value is in style.css. Here the
 # colors only have to be distinct. The labels' colors in style.css are Paul Tol's "muted" (light) and "light" (dark).
@@ -146,10 +147,23 @@ def curves(
     figure, axes = canvas(3.6, 2.9)
     draw_curves(axes, lines, ylabel=ylabel, log=log, mark=mark)
     if len(lines) > 1:
-        figure.legend(
-            loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=2.4
-        )
+        legend_below(figure, len(lines))
     return svg(figure, key, alt)
+
+
+def legend_below(figure: Figure, n: int) -> Legend:
+    """Add a legend of n lines below the axes, in one column and a taller figure if two columns would be cut."""
+    look: dict[str, Any] = {
+        "loc": "outside lower center", "frameon": False, "fontsize": 8, "labelcolor": COLORS["ink"],
+        "handlelength": 2.4, "columnspacing": 1,
+    }  # fmt: skip
+    legend = figure.legend(ncols=2, **look)
+    # The fonts of a browser can be a little wider than the one that is measured here.
+    if legend.get_window_extent().width > 0.95 * figure.bbox.width:
+        legend.remove()
+        figure.set_figheight(figure.get_figheight() + 0.165 * (n // 2))
+        legend = figure.legend(ncols=1, **look)
+    return legend
 
 
 def draw_curves(

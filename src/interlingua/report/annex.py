@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,20 @@ from interlingua.report._statements import (
 )
 from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
 
-__all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
+__all__ = ["MEANINGS", "AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
+
+# What each mechanism of a defense does, for readers who are no engineers.
+MEANINGS = {
+    "noise": "Noise adds a random number to every coordinate of vectors of length 1; its figure is their standard "
+    "deviation.",
+    "quantization": "Int8, int4 and 1 bit round every coordinate to so many bits.",
+    "truncation": "First coordinates: all other coordinates are left out.",
+    "secret rotation": "A secret rotation turns all vectors in the same way, which is the key.",
+    "secret signed permutation": "A secret signed permutation exchanges the coordinates of all vectors and changes "
+    "signs in the same way, which is the key.",
+    "distance-preserving encryption": "Distance-preserving encryption scales, permutes and perturbs vectors so that "
+    "distances that differ by more than beta keep their order.",
+}
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!])")
 # What could be taken for a tag, an address or an entity; the sign before the number of an entity is escaped above.
@@ -318,7 +332,13 @@ def _measures(audit: Audit) -> tuple[str, ...]:
         )
         lines.append(f"{count} did not clearly reduce this:")
         lines += [_sentence(score) for score in rest]
-    return tuple(lines)
+    return (*lines, *_meanings(score for score, _ in others))
+
+
+def _meanings(scores: Iterable[DefenseScore]) -> list[str]:
+    """Return what the mechanisms of these defenses do; their names alone say little to a reader of the annex."""
+    used = {mechanism for score in scores for mechanism in score.mechanism.split(" + ")}
+    return [meaning for mechanism, meaning in MEANINGS.items() if mechanism in used]
 
 
 def _sentence(score: DefenseScore) -> str:
