@@ -114,7 +114,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
             "Make one with `interlingua fit`, or with Translator.save.",
         )
     try:
-        edited = list[str]()
+        edited: list[str] = []
         card = json.loads((folder / CARD).read_text("utf-8-sig"))
         header, tensors = read_tensors(folder / WEIGHTS)
         own = json.loads(header.get("card", "null"))

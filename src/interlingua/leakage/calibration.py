@@ -127,7 +127,7 @@ class CalibrationError(JsonRecord):
         barely = (held - 1) / self.cases < _SHARE_OF_A_BOUND
         return (
             f"{tested} So it is expected to hold for {_SHARE_OF_A_BOUND:.0%} of similar collections."
-            f"{' With one more exception, this could not be said.' if barely else ''}"
+            f"{' One more exception would have been too many to say so.' if barely else ''}"
         )
 
     def plausible(self, estimate: float) -> Interval:
