@@ -145,6 +145,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rows < MIN_ROWS:
         parser.error(f"--rows is {arguments.rows}; at least {MIN_ROWS} are needed")
+    if (arguments.source == DEMO / "source.npy") != (arguments.target == DEMO / "target.npy"):
+        parser.error("give SOURCE and TARGET, or neither of them for the demo's vectors")
     for path in (arguments.source, arguments.target):
         if not (path.is_file() and path.suffix == ".npy"):
             parser.error(f"{path} is not a .npy file; two files of vectors are needed")

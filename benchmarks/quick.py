@@ -65,14 +65,15 @@ def _number(text: str, kind: type[Any], least: int) -> Any:
     """Return a number of an argument.
 
     Raises:
-        argparse.ArgumentTypeError: it is none, or below the least.
+        argparse.ArgumentTypeError: it is not a number of this kind, not finite, or below the least.
     """
     try:
         number = kind(text)
     except ValueError:
         number = None
     if number is None or not least <= number < np.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} was given; a number of at least {least} is needed")
+        what = "whole" if kind is int else "finite"
+        raise argparse.ArgumentTypeError(f"{text!r} was given; a {what} number of at least {least} is needed")
     return number
 
 

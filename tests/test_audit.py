@@ -251,7 +251,10 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     expected = "So it is expected to hold for 95% of similar collections."
     assert replace(many, cases=40, held=1.0).certainty == tested.format("40 of 40", "100.0%") + expected
     barely = replace(many, cases=33, held=0.97).certainty
-    assert barely == tested.format("32 of 33", "97.0%") + f"{expected} One more exception would have been too many to say so."
+    assert (
+        barely
+        == tested.format("32 of 33", "97.0%") + f"{expected} One more exception would have been too many to say so."
+    )
     # 18 of 19 cases are fewer than 95%, which the sentence must show.
     assert replace(many, held=0.947).certainty == tested.format("18 of 19", "94.7%") + (
         "This is too little to rely on the lower end: it must hold in 95% of at least 19 cases, of 6 collections of "

@@ -324,7 +324,7 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
         (["--out", "source.npy", "--force"], "is not a translator, so it is not replaced"),
         pytest.param(
             ["--log", "pipe"],
-            "--log pipe is a pipe that no program reads. Start one first, or name a file.",
+            "--log pipe is a pipe that no program reads. Start a program that reads it first, or name a file.",
             marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes"),
         ),
     ],

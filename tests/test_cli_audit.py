@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -181,9 +182,14 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     card = case / "kept" / "fit-1" / "card.json"
     values = json.loads(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"))
     lacking = {name: value for name, value in values.items() if name != "verdict"}
-    for edited in (lacking, values | {"verdict": None}, values | {"verdict": {"status": "aligned"}}):
+    for edited, said in (
+        (lacking, "lacks 'verdict'"),
+        (values | {"verdict": {"status": "aligned"}}, "lacks 'score'"),
+        (values | {"verdict": None}, "cannot be read (AttributeError: "),
+        (values | {"candidates": None}, "cannot be read (TypeError: "),
+    ):
         card.write_text(json.dumps(edited), "utf-8")
-        assert re.search("The translator's card (lacks|has no usable verdict)", run(*with_fit).json["error"])
+        assert f"The translator's card {said}" in run(*with_fit).json["error"]
     card.write_text(json.dumps(values), "utf-8")
     named = run(*with_fit)
     assert named.json["provenance"]["seeds"] == [1]
@@ -455,6 +461,15 @@ def test_the_texts_of_the_repository_and_of_the_package_are_public() -> None:
     data = Path(__file__).parents[1] / "demo" / "data"
     assert read_folder(data).is_public
     assert read_packaged().is_public
+
+
+def test_other_line_ends_make_no_other_texts(tmp_path: Path) -> None:
+    data = shutil.copytree(Path(__file__).parents[1] / "demo" / "data", tmp_path / "data")
+    for name in ("names.json", "sections.json"):
+        content = (data / name).read_bytes()
+        assert b"\n" in content
+        (data / name).write_bytes(content.replace(b"\n", b"\r\n"))
+    assert read_folder(data).is_public
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:

@@ -67,8 +67,9 @@ def test_a_function_that_is_not_there_is_refused(criteria: ModuleType, text: str
     ("options", "message"),
     [
         (("--rows", "-5"), "--rows is -5; at least 100 are needed"),
-        (("missing.npy",), "missing.npy is not a .npy file; two files of vectors are needed"),
-        ((str(OWN),), "own_criterion.py is not a .npy file"),
+        (("missing.npy", "b.npy"), "missing.npy is not a .npy file; two files of vectors are needed"),
+        ((str(OWN), "b.npy"), "own_criterion.py is not a .npy file"),
+        (("a.npy",), "give SOURCE and TARGET, or neither of them for the demo's vectors"),
     ],
 )
 def test_rows_and_files_that_cannot_be_read_are_refused(

@@ -517,9 +517,10 @@ def test_the_quick_bench_leaves_out_cells_and_names_missing_vectors(generate: Mo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--minutes", "nan"), "--minutes: 'nan' was given; a number of at least 0 is needed"),
-        (("--minutes", "-3"), "--minutes: '-3' was given; a number of at least 0 is needed"),
-        (("--jobs", "0"), "--jobs: '0' was given; a number of at least 1 is needed"),
+        (("--minutes", "nan"), "--minutes: 'nan' was given; a finite number of at least 0 is needed"),
+        (("--minutes", "-3"), "--minutes: '-3' was given; a finite number of at least 0 is needed"),
+        (("--jobs", "0"), "--jobs: '0' was given; a whole number of at least 1 is needed"),
+        (("--jobs", "2.5"), "--jobs: '2.5' was given; a whole number of at least 1 is needed"),
         (("--only", "nosuch"), "--only is 'nosuch', which no key of a fit contains; keys are such as"),
     ],
 )

@@ -334,7 +334,9 @@ def test_rows_of_ids_that_are_not_unique_are_refused(tmp_path: Path) -> None:
     column = pa.array([[1.0, float(i)] for i in range(5)], pa.list_(pa.float32()))
     pq.write_table(pa.table({"id": list("abcde"), "vector": column}), tmp_path / "view.parquet")
     for ids, said in (("aabc", "1 repeated id"), ("aabb", "2 repeated ids")):
-        with pytest.raises(InputError, match=f"TARGET has {said}; give each id of --view once."):
+        with pytest.raises(
+            InputError, match=f"TARGET has {said}, and ids match its rows with those of --view. Keep one row"
+        ):
             read_rows_of_ids(open_vectors(tmp_path / "view.parquet"), list(ids), what="--view", of="TARGET")
 
 

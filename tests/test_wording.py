@@ -198,9 +198,9 @@ def test_a_share_of_rows_has_the_verb_of_its_number(count: int, of: int, text: s
 @pytest.mark.parametrize(
     ("seconds", "estimated", "measured"),
     [
-        (3e-5, "0 s", "0 s"),
         (0.0, "0 s", "0 s"),
         (2e-6, "0 s", "0 s"),
+        (6e-4, "0 s", "0.001 s"),
         (0.414, "0 s", "0.41 s"),
         (9.96, "10 s", "10 s"),
         (119.4, "119 s", "119 s"),

@@ -700,6 +700,9 @@ def test_a_folder_that_takes_no_journal_is_refused_before_the_source_is_read(
         ("update fact set value = 'null' where name = 'plan'", lambda log: None),
         ("update fact set value = '{}' where name = 'plan'", lambda log: None),
         ("update fact set value = json_set(value, '$.rows', 'x') where name = 'plan'", lambda log: None),
+        ("update fact set value = json_remove(value, '$.d_in') where name = 'plan'", lambda log: None),
+        ("update fact set value = '{}' where name = 'options'", lambda log: None),
+        ("update fact set value = '{}' where name = 'source_facts'", lambda log: None),
     ],
 )
 def test_a_damaged_journal_is_refused_in_one_sentence(

@@ -208,6 +208,7 @@ def audit(
         demo_inputs = audit_inputs.demo_inputs(demo := read_demo(data))
         if not demo.is_public and not authorized_by:
             raise InputError(f"The {demo.name} are not known to be public. {audit_inputs.NOT_AUTHORIZED}")
+        authorized_by = authorized_by or "nobody (public data)"
         show_words = show_words or demo.is_public
     else:
         check_effect({"--data": data}, "has no effect without --demo; leave it out.")
@@ -285,7 +286,7 @@ def audit(
             others = audit_fits.make_fits(rows, corpus_texts, [seed], folder, log_event, whole, "second fit")
             second_leak = SecondLeak(others, rows, texts)
         provenance = Provenance(
-            authorized_by=authorized_by or "nobody (public data)",
+            authorized_by=authorized_by,
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             vectors=inputs.vectors_name,
             corpus=inputs.corpus_name,

@@ -244,7 +244,7 @@ def alignment_of(translator: Translator) -> Alignment:
     """Return the alignment that a saved translator was made from, without its trace.
 
     Raises:
-        InputError: the card of the translator has no verdict.
+        InputError: the card of the translator lacks a part, or a part of it cannot be read.
     """
     from interlingua.core.alignment import Alignment, Diagnosis, Verdict
 
@@ -254,10 +254,10 @@ def alignment_of(translator: Translator) -> Alignment:
         facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
         causes = card.get("diagnoses")
         diagnoses = None if causes is None else tuple(Diagnosis(**cause) for cause in causes)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else f"has no usable verdict ({error})"
-        raise InputError(f"The translator's card {what}; fit it again.") from error
-    candidates = tuple(card.get("candidates", ()))
+        candidates = tuple(card.get("candidates", ()))
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        cause = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read ({type(error).__name__}: {error})"
+        raise InputError(f"The translator's card {cause}; fit it again.") from error
     maps = translator.forward, translator.backward
     return Alignment(
         *maps,

@@ -273,7 +273,8 @@ def read_rows_of_ids(
 
     wanted = set(ids)
     if len(wanted) < len(ids):
-        raise InputError(f"{of} has {count_of(len(ids) - len(wanted), 'repeated id')}; give each id of {what} once.")
+        repeated = count_of(len(ids) - len(wanted), "repeated id")
+        raise InputError(f"{of} has {repeated}, and ids match its rows with those of {what}. Keep one row of each id.")
     found = _by_id(report_rows(side.batches(), side.n, on_rows), side, None, None, among=wanted)
     missing = [key for key in ids if key not in found]
     if len(missing) > gaps:

@@ -155,7 +155,8 @@ def _missing(folder: Path) -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    # A checkout on Windows may have other line ends.
+    return sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest() if path.is_file() else ""
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def _open(path: Path) -> FileIO:
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise
-        raise InputError(f"--log {path} is a pipe that no program reads. Start one first, or name a file.") from error
+        raise InputError(
+            f"--log {path} is a pipe that no program reads. Start a program that reads it first, or name a file."
+        ) from error
     os.set_blocking(pipe, True)
     return FileIO(pipe, "w")
 

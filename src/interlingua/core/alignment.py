@@ -226,7 +226,7 @@ class Verdict:
         """Return the verdict that :meth:`to_dict` gave.
 
         Raises:
-            KeyError, TypeError, ValueError: the values are of something else.
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: the values are of something else.
         """
         evidence = tuple(Evidence(**item) for item in values.get("evidence", ()))
         reasons = tuple(str(reason) for reason in values.get("reasons", ()))

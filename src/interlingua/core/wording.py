@@ -156,7 +156,10 @@ def duration_of(seconds: float) -> str:
 
 
 def time_taken(seconds: float) -> str:
-    """Return a measured time in the units of `duration_of`: ``0.41 s``, ``90 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    """Return a measured time in the units of `duration_of`: ``0.41 s``, ``90 s``, ``2 min 5 s``, ``3 h 20 min``.
+
+    A time below half a millisecond is ``0 s``.
+    """
     if seconds < _PRECISE:
         return f"{round(seconds, 3):.2g} s"
     whole = round(seconds)

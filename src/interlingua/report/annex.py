@@ -38,13 +38,13 @@ __all__ = ["MEANINGS", "AnnexSection", "annex_sections", "owasp_paragraph", "wri
 
 # What each mechanism of a defense does, for readers who are no engineers.
 MEANINGS = {
-    "noise": "Noise adds a random number to every coordinate of vectors of length 1; its figure is their standard "
-    "deviation.",
-    "quantization": "Int8, int4 and 1 bit round every coordinate to so many bits.",
-    "truncation": "First coordinates: all other coordinates are left out.",
-    "secret rotation": "A secret rotation turns all vectors in the same way, which is the key.",
-    "secret signed permutation": "A secret signed permutation exchanges the coordinates of all vectors and changes "
-    "signs in the same way, which is the key.",
+    "noise": "Noise adds a random number to every coordinate of the vectors, which have length 1; the number in its "
+    "name is the standard deviation.",
+    "quantization": "Int8 and int4 round every coordinate to 8 or 4 bits; 1 bit keeps only its sign.",
+    "truncation": "Truncation keeps only the first coordinates and leaves out all others.",
+    "secret rotation": "A secret rotation turns all vectors by the same rotation, and this rotation is the key.",
+    "secret signed permutation": "A secret signed permutation reorders the coordinates of all vectors and flips some "
+    "signs, the same for every vector; this order and these signs are the key.",
     "distance-preserving encryption": "Distance-preserving encryption scales, permutes and perturbs vectors so that "
     "distances that differ by more than beta keep their order.",
 }
@@ -338,7 +338,8 @@ def _measures(audit: Audit) -> tuple[str, ...]:
 def _meanings(scores: Iterable[DefenseScore]) -> list[str]:
     """Return what the mechanisms of these defenses do; their names alone say little to a reader of the annex."""
     used = {mechanism for score in scores for mechanism in score.mechanism.split(" + ")}
-    return [meaning for mechanism, meaning in MEANINGS.items() if mechanism in used]
+    meanings = [meaning for mechanism, meaning in MEANINGS.items() if mechanism in used]
+    return ["What these defenses do:", *meanings] if meanings else []
 
 
 def _sentence(score: DefenseScore) -> str:

@@ -20,12 +20,18 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 
 FORMAT = 9
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
-# What a journal holds as soon as it names its migration, and parts of the plan that every run needs, with their types.
+# What a journal holds as soon as it names its migration, with the types, and what later runs read of its parts.
 _NEEDED = {
     "job": str, "source": str, "target": str, "source_facts": dict, "translator": str, "options": dict, "plan": dict,
 }  # fmt: skip
-_PLANNED = {
-    "rows": int, "metric": str, "dropped": list, "payload": list, "triggers": list, "notes": list, "types": list,
+_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "plan": {
+        "source": str, "target": str, "rows": int, "d_in": int, "d_out": int, "metric": str, "as_new_vector": bool,
+        "needed_bytes": int, "free_bytes": int | None, "seconds": int | float, "dropped": list, "payload": list,
+        "triggers": list, "notes": list, "types": list,
+    },
+    "options": {"page_rows": int},
+    "source_facts": {"d": int, "ids": str, "payload": list | None},
 }  # fmt: skip
 _TABLES = """
 create table fact (name text primary key, value text not null);
@@ -138,12 +144,16 @@ class MigrationJournal:
             raise self._damaged("it has no phase")
         if "job" not in facts:
             return
-        for needed, held, where in ((_NEEDED, facts, ""), (_PLANNED, facts.get("plan", {}), " in its plan")):
-            for name, kind in needed.items():
-                if name not in held:
-                    raise self._damaged(f"it has no {name}{where}")
-                if not isinstance(held[name], kind):
-                    raise self._damaged(f"{name}{where} is {shown(held[name])}")
+        self._check_types(_NEEDED, facts)
+        for part, kinds in _PARTS.items():
+            self._check_types(kinds, facts[part], f" in its {part}")
+
+    def _check_types(self, kinds: Mapping[str, Any], held: Mapping[str, Any], where: str = "") -> None:
+        for name, kind in kinds.items():
+            if name not in held:
+                raise self._damaged(f"it has no {name}{where}")
+            if not isinstance(held[name], kind):
+                raise self._damaged(f"{name}{where} is {shown(held[name])}")
 
     def close(self) -> None:
         """Close the file and release its lock."""
