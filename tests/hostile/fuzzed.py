@@ -21,6 +21,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -209,10 +210,26 @@ def saved_translator(folder: Path) -> None:
 def written_journal(path: Path) -> None:
     """Write the journal of a migration that was killed while it copied."""
     from interlingua.stores._journal import MigrationJournal
+    from interlingua.stores.planning import Plan
 
+    source, target = "memory://a#a", "memory://a#b"
+    plan = Plan(
+        source=source,
+        target=target,
+        rows=4 * N,
+        d_in=D,
+        d_out=D,
+        metric="cosine",
+        as_new_vector=False,
+        dropped=(),
+        needed_bytes=1,
+        free_bytes=None,
+        seconds=1.0,
+    )
+    facts = {"d": D, "ids": "string", "payload": None}
     journal = MigrationJournal(path, create=True)
-    journal.note(job="a", source="memory://a#a", target="memory://a#b", target_begun=True)
-    journal.note(source_facts={}, translator="t", options={}, plan={})
+    journal.note(job="a", source=source, target=target, target_begun=True, source_facts=facts, translator="t")
+    journal.note(options={"page_rows": N}, plan=asdict(plan))
     with journal.surveying(phase="copying"):
         for number in range(4):
             digests = np.random.default_rng(number).integers(-(2**62), 2**62, (N, 2))
