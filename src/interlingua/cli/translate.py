@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from interlingua.cli import console
@@ -25,6 +26,8 @@ from interlingua.cli.options import (
     check_effect,
     check_outputs,
 )
+from interlingua.core.arrays import unit_rows
+from interlingua.core.digests import distinct_rows
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.wording import be, count_of, text_of, time_taken
 from interlingua.stores.registry import ALIASES, store_names
@@ -132,7 +135,8 @@ def translate(
         # Each batch is compared again, but these are refused before OUTPUT is begun.
         first = next(file.batches(_FIRST_ROWS)).vectors
         translator.check_space(first, inverse=inverse)
-        note_few_rows(translator.profiles[inverse].compare(first).rows, translator, inverse=inverse)
+        # Copies are counted once, up to their lengths, as in that comparison.
+        note_few_rows(len(distinct_rows(unit_rows(np.asarray(first, np.float32)))), translator, inverse=inverse)
     start, stop = _rows_of(shard, file.n)
     settings = {
         "input": file.fingerprint(),
